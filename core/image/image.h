@@ -1,0 +1,58 @@
+/* Pictures as pixels, and the one door through which files become them.
+ *
+ * Bytes and limits in, pixels of the size asked for out, nothing shared: an
+ * exec'd worker process can stand behind image_decode later. Decoders are
+ * chosen by content, never by file name. Pixels are 8-bit sRGB as stored (no
+ * colour management yet), alpha composed on white, EXIF orientation applied.
+ */
+#ifndef OSPREY_IMAGE_IMAGE_H
+#define OSPREY_IMAGE_IMAGE_H
+
+#include "base/err.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct image {
+    int      width, height; /* pixels */
+    uint8_t *data;          /* (height, width, 3) RGB, owned */
+};
+
+void image_free(struct image *img); /* NULL-safe; leaves it empty */
+
+enum image_kind { IMAGE_UNKNOWN, IMAGE_JPEG, IMAGE_PNG };
+
+const char *image_kind_name(enum image_kind kind); /* "JPEG", "PNG", "unknown" */
+/* By the first bytes. */
+enum image_kind image_kind_of(const uint8_t *bytes, size_t n);
+
+struct image_limits {
+    uint64_t max_pixels; /* width * height as stored, checked before allocating */
+    uint64_t max_bytes;  /* of the decoder's own memory for one picture (progressive JPEGs) */
+};
+/* 512 megapixels, 2 GiB. */
+struct image_limits image_limits_default(void);
+
+/* What a file says of itself; sizes are those of the picture as seen, after
+ * orientation, at full scale. */
+struct image_info {
+    enum image_kind kind;
+    int             width, height;
+    int             orientation; /* EXIF 1..8, 1 when absent or senseless */
+    int64_t         taken_at;    /* EXIF DateTimeOriginal as Unix seconds (OffsetTimeOriginal
+                                    applied where present, else taken as UTC); 0 when absent */
+    char            camera[96];  /* "Make Model", UTF-8, "" when absent */
+};
+
+/* Reads the header alone. */
+int image_probe(const uint8_t *bytes, size_t n, struct image_info *info, struct err *err);
+
+/* Decodes, orients, composes. min_side > 0 lets a JPEG be decoded at a reduced
+ * scale (n/8) as long as its shorter side stays at least 2 * min_side (so that
+ * the resize that follows still has twice the pixels it needs); 0 decodes at
+ * full scale. info may be NULL. A truncated or corrupt picture is an error that
+ * says how far decoding came ("truncated after 1,024 of 48,113 rows"). */
+int image_decode(const uint8_t *bytes, size_t n, int min_side, const struct image_limits *limits,
+                 struct image *out, struct image_info *info, struct err *err);
+
+#endif

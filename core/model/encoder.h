@@ -1,0 +1,60 @@
+/* The one door to all models: pictures and texts to vectors of one space.
+ *
+ * A model is a folder in the Hugging Face layout (docs/design.md, section 4).
+ * It is read-only after opening and shared by all threads; scratch memory
+ * belongs to the caller, one struct encoder_scratch for each thread that
+ * encodes. Embeddings are L2-normalised.
+ */
+#ifndef OSPREY_MODEL_ENCODER_H
+#define OSPREY_MODEL_ENCODER_H
+
+#include "base/err.h"
+#include "image/preprocess.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct encoder;
+struct encoder_scratch;
+
+struct encoder_info {
+    const char       *name;   /* "osprey-small": the folder's name */
+    const char       *dir;    /* absolute */
+    const char       *family; /* config.json's model_type */
+    const char       *hash;   /* 32 hex digits over the weights: what a library remembers */
+    int               dim;    /* of the joint space */
+    int               image_size; /* pixels, square */
+    int               max_tokens;
+    int               image_batch; /* pictures that one call likes to get together */
+    int64_t           parameters;
+    const char       *precision; /* "f32" */
+    const char       *cpu;       /* kernels in use: "portable", "avx2", "avx512" */
+    struct preprocess preprocess;
+};
+
+/* Opens the model in a folder. */
+int  encoder_open(const char *dir, struct encoder **out, struct err *err);
+void encoder_close(struct encoder *enc); /* NULL-safe */
+
+const struct encoder_info *encoder_info(const struct encoder *enc);
+
+/* Scratch for calls with up to threads OpenMP threads; it grows as needed. */
+int  encoder_scratch_new(const struct encoder *enc, int threads, struct encoder_scratch **out,
+                         struct err *err);
+void encoder_scratch_free(struct encoder_scratch *scratch); /* NULL-safe */
+
+/* pixels: (n, image_size, image_size, 3) bytes as preprocess_image leaves
+ * them. out: (n, dim). */
+int encoder_images(const struct encoder *enc, struct encoder_scratch *scratch,
+                   const uint8_t *pixels, int n, float *out, struct err *err);
+
+/* n strings of any bytes. out: (n, dim). */
+int encoder_texts(const struct encoder *enc, struct encoder_scratch *scratch,
+                  const char *const *texts, int n, float *out, struct err *err);
+
+/* Decodes, preprocesses and encodes one picture: what a query needs. bytes: the
+ * file. out: (dim). */
+int encoder_image_bytes(const struct encoder *enc, struct encoder_scratch *scratch,
+                        const uint8_t *bytes, size_t len, float *out, struct err *err);
+
+#endif
