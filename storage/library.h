@@ -1,0 +1,237 @@
+/* A library: catalogue and vector index behind one narrow interface.
+ *
+ * The catalogue (SQLite) is the truth; the vector index (FAISS) is derived from
+ * it. Neither's types appear here: another engine can stand behind this header
+ * when a collection outgrows one machine. Everything joins by image id, never
+ * by position.
+ *
+ * Processes: any number may have a library open, reading and writing at the
+ * same time; every write is one short transaction, and a reader sees whole
+ * batches or nothing. Threads: a struct library belongs to one thread at a
+ * time.
+ *
+ * Strings and arrays that a call hands out are freed with the matching
+ * *_release or *_free; paths are bytes without NUL.
+ */
+#ifndef OSPREY_STORAGE_LIBRARY_H
+#define OSPREY_STORAGE_LIBRARY_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LIBRARY_HASH_BYTES 16
+
+struct library;
+
+enum library_access {
+    LIBRARY_EXISTING, /* ERR_NOTFOUND where there is none */
+    LIBRARY_CREATE    /* makes the folder and an empty catalogue */
+};
+
+/* $OSPREY_LIBRARY, else $XDG_DATA_HOME/osprey/library, else
+ * ~/.local/share/osprey/library; freed by the caller. */
+int library_default_dir(char **dir, struct err *err);
+
+int         library_open(const char *dir, enum library_access access, struct library **out,
+                         struct err *err);
+void        library_close(struct library *lib); /* NULL-safe */
+const char *library_dir(const struct library *lib);
+
+/* ---- The model that fills it ---- */
+
+struct library_model {
+    int64_t id;            /* of the catalogue, 0 before library_model_register */
+    char    name[256];     /* "osprey-small" */
+    char    dir[4096];     /* where it was loaded from */
+    char    hash[65];      /* over its weights */
+    char    precision[16]; /* "f32" */
+    int     dim;
+};
+
+/* The model whose embeddings answer searches; ERR_NOTFOUND before the first
+ * one was activated. */
+int library_model_active(struct library *lib, struct library_model *out, struct err *err);
+/* The model that is being filled beside the active one; ERR_NOTFOUND if none. */
+int library_model_filling(struct library *lib, struct library_model *out, struct err *err);
+/* Finds by hash or adds a model; sets model->id. */
+int library_model_register(struct library *lib, struct library_model *model, struct err *err);
+/* From now on this model answers; the embeddings of others are dropped. */
+int library_model_activate(struct library *lib, int64_t model_id, struct err *err);
+
+/* ---- Folders ---- */
+
+struct library_folder {
+    int64_t id;
+    char   *path;       /* absolute */
+    bool    online;     /* false: missing, empty or not mounted when last scanned */
+    int64_t scanned_at; /* Unix seconds UTC, 0 before the first whole scan */
+    int64_t images, errors;
+};
+
+/* Adds an absolute path. When it lies inside a known folder nothing is added:
+ * *id is that folder and *below the path within it ("" otherwise; freed by the
+ * caller). Known folders inside it are taken into the new one, with their
+ * images. */
+int  library_folder_add(struct library *lib, const char *path, int64_t *id, char **below,
+                        struct err *err);
+int  library_folders(struct library *lib, struct library_folder **out, size_t *n,
+                     struct err *err);
+void library_folders_free(struct library_folder *folders, size_t n);
+/* Records the end of a scan, or that the folder could not be scanned. */
+int library_folder_scanned(struct library *lib, int64_t folder_id, bool online,
+                           struct err *err);
+/* Removes a folder (or what lies below a path inside one) with its images. */
+int library_forget(struct library *lib, const char *path, int64_t *removed, struct err *err);
+/* Folders at or below old_path now lie at or below new_path. */
+int library_relocate(struct library *lib, const char *old_path, const char *new_path,
+                     int64_t *folders, struct err *err);
+
+/* ---- Images ---- */
+
+struct library_image {
+    int64_t id;
+    int64_t folder_id;
+    char   *folder;     /* absolute */
+    char   *path;       /* below the folder */
+    int64_t size;       /* bytes */
+    int64_t mtime_ns;   /* nanoseconds since 1970, UTC */
+    uint8_t hash[LIBRARY_HASH_BYTES]; /* XXH3-128 of the file's contents */
+    int     width, height; /* pixels as seen */
+    char    kind[16];   /* "JPEG" */
+    int     orientation; /* EXIF 1..8 as stored in the file */
+    int64_t taken_at;   /* Unix seconds, 0 when unknown */
+    char   *camera;     /* "" when unknown */
+};
+
+int  library_image_get(struct library *lib, int64_t id, struct library_image *out,
+                       struct err *err); /* ERR_NOTFOUND */
+void library_image_release(struct library_image *image);
+/* The image at an absolute path, if the library has it. */
+int library_image_at(struct library *lib, const char *abs_path, struct library_image *out,
+                     struct err *err);
+/* out: (dim) of the active model, from half precision. */
+int library_embedding_get(struct library *lib, int64_t id, float *out, struct err *err);
+
+/* ---- What the indexer needs ---- */
+
+/* What the catalogue knows of one file: an image, or an error met. */
+struct library_known {
+    char   *path;     /* below the folder */
+    int64_t id;       /* image id, 0 for an error */
+    int64_t size, mtime_ns;
+    bool    embedded; /* has an embedding of the model asked for */
+};
+
+/* Up to limit files of a folder whose path sorts (bytewise) after `after` and
+ * starts with `below` ("" for all), in bytewise order: the scan merges them
+ * with what it finds on the disk. */
+int  library_known_after(struct library *lib, int64_t folder_id, int64_t model_id,
+                         const char *below, const char *after, size_t limit,
+                         struct library_known **out, size_t *n, struct err *err);
+void library_known_free(struct library_known *known, size_t n);
+
+/* An image with this content that has an embedding of the model: its id, or
+ * ERR_NOTFOUND. */
+int library_find_content(struct library *lib, int64_t model_id,
+                         const uint8_t hash[LIBRARY_HASH_BYTES], int64_t size, int64_t *id,
+                         struct err *err);
+
+/* One file as the indexer found it. */
+struct library_item {
+    int64_t      folder_id;
+    const char  *path;      /* below the folder; replaces what was known at that path */
+    int64_t      size, mtime_ns;
+    const char  *error;     /* a broken picture's reason; then nothing below counts */
+    uint8_t      hash[LIBRARY_HASH_BYTES];
+    int          width, height;
+    const char  *kind;
+    int          orientation;
+    int64_t      taken_at;
+    const char  *camera;
+    const float *embedding; /* (dim), L2-normalised; NULL with copy_of */
+    int64_t      copy_of;   /* > 0: same content as this image: takes over its embedding */
+    int64_t      id;        /* out: the image's id (0 for an error) */
+};
+
+/* Adds or replaces a batch in one transaction: all of it or nothing. A file
+ * that replaces an image at the same path keeps its id. Costs the same in a
+ * library of any size. */
+int library_add(struct library *lib, int64_t model_id, struct library_item *items, size_t n,
+                struct err *err);
+/* Image `to` (a copy found in this scan) is where image `from` went: `from`
+ * keeps its id, tags and captions and takes over the path; `to` goes. */
+int library_move(struct library *lib, int64_t from, int64_t to, struct err *err);
+/* Removes images, or errors met, at paths below a folder, in one transaction. */
+int library_remove(struct library *lib, int64_t folder_id, const char *const *paths, size_t n,
+                   struct err *err);
+
+/* The indexer's lock: one scan at a time. ERR_BUSY names the holder (pid, host,
+ * since when). Released by library_close or when the process ends. */
+int  library_lock(struct library *lib, struct err *err);
+void library_unlock(struct library *lib);
+
+/* ---- Search ---- */
+
+/* What a hit must be; zero means any. */
+struct library_filter {
+    int64_t     folder_id;
+    const char *below;     /* path prefix inside the folder, or NULL */
+    float       min_score; /* with has_min_score */
+    bool        has_min_score;
+};
+
+struct library_hit {
+    int64_t id;
+    float   score; /* inner product of the normalised query and embedding, exact */
+};
+
+/* The k best images for query (dim), best first, ties by id. Approximate
+ * candidates are re-scored exactly from the stored embeddings. filter may be
+ * NULL. Sees everything committed before the call. hits are freed with free(). */
+int library_search(struct library *lib, const float *query, size_t k,
+                   const struct library_filter *filter, struct library_hit **hits, size_t *n,
+                   struct err *err);
+
+/* ---- Its state ---- */
+
+struct library_stats {
+    int64_t images;     /* readable pictures */
+    int64_t errors;     /* pictures broken now */
+    int64_t generation; /* grows with every change of the catalogue */
+    int64_t folders;
+    int64_t index_base;  /* vectors in the index file */
+    int64_t index_delta; /* changes since */
+    char    index_kind[32]; /* "flat", "hnsw", "ivf" */
+};
+int library_stats(struct library *lib, struct library_stats *out, struct err *err);
+
+struct library_error {
+    char   *path; /* absolute */
+    char   *reason;
+    int64_t when; /* Unix seconds */
+};
+int  library_errors(struct library *lib, struct library_error **out, size_t *n,
+                    struct err *err);
+void library_errors_free(struct library_error *errors, size_t n);
+
+/* ---- Upkeep ---- */
+
+/* Rewrites the vector index's base when what came since has passed a tenth of
+ * it (or, with force, anyway). Called by the indexer between batches and at
+ * the end of a run. */
+int library_index_maintain(struct library *lib, bool force, struct err *err);
+
+/* Catches the index up, then cross-checks catalogue and index. report (may be
+ * NULL) is called for each finding. repair rebuilds what is derived and drops
+ * what cannot be kept. *damage counts what is wrong afterwards: 0 is sound. */
+int library_verify(struct library *lib, bool repair,
+                   void (*report)(void *ctx, const char *finding), void *ctx, int64_t *damage,
+                   struct err *err);
+
+/* A consistent copy of the catalogue while others go on. */
+int library_backup(struct library *lib, const char *file, struct err *err);
+
+#endif
