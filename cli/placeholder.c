@@ -1,1 +1,6 @@
-
+/* Nothing yet. */
+int cli_placeholder(void);
+int cli_placeholder(void)
+{
+    return 0;
+}

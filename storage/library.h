@@ -77,50 +77,48 @@ struct library_folder {
  * images. */
 int  library_folder_add(struct library *lib, const char *path, int64_t *id, char **below,
                         struct err *err);
-int  library_folders(struct library *lib, struct library_folder **out, size_t *n,
-                     struct err *err);
+int  library_folders(struct library *lib, struct library_folder **out, size_t *n, struct err *err);
 void library_folders_free(struct library_folder *folders, size_t n);
 /* Records the end of a scan, or that the folder could not be scanned. */
-int library_folder_scanned(struct library *lib, int64_t folder_id, bool online,
-                           struct err *err);
+int  library_folder_scanned(struct library *lib, int64_t folder_id, bool online, struct err *err);
 /* Removes a folder (or what lies below a path inside one) with its images. */
-int library_forget(struct library *lib, const char *path, int64_t *removed, struct err *err);
+int  library_forget(struct library *lib, const char *path, int64_t *removed, struct err *err);
 /* Folders at or below old_path now lie at or below new_path. */
-int library_relocate(struct library *lib, const char *old_path, const char *new_path,
-                     int64_t *folders, struct err *err);
+int  library_relocate(struct library *lib, const char *old_path, const char *new_path,
+                      int64_t *folders, struct err *err);
 
 /* ---- Images ---- */
 
 struct library_image {
     int64_t id;
     int64_t folder_id;
-    char   *folder;     /* absolute */
-    char   *path;       /* below the folder */
-    int64_t size;       /* bytes */
-    int64_t mtime_ns;   /* nanoseconds since 1970, UTC */
+    char   *folder;                   /* absolute */
+    char   *path;                     /* below the folder */
+    int64_t size;                     /* bytes */
+    int64_t mtime_ns;                 /* nanoseconds since 1970, UTC */
     uint8_t hash[LIBRARY_HASH_BYTES]; /* XXH3-128 of the file's contents */
-    int     width, height; /* pixels as seen */
-    char    kind[16];   /* "JPEG" */
-    int     orientation; /* EXIF 1..8 as stored in the file */
-    int64_t taken_at;   /* Unix seconds, 0 when unknown */
-    char   *camera;     /* "" when unknown */
+    int     width, height;            /* pixels as seen */
+    char    kind[16];                 /* "JPEG" */
+    int     orientation;              /* EXIF 1..8 as stored in the file */
+    int64_t taken_at;                 /* Unix seconds, 0 when unknown */
+    char   *camera;                   /* "" when unknown */
 };
 
 int  library_image_get(struct library *lib, int64_t id, struct library_image *out,
                        struct err *err); /* ERR_NOTFOUND */
 void library_image_release(struct library_image *image);
 /* The image at an absolute path, if the library has it. */
-int library_image_at(struct library *lib, const char *abs_path, struct library_image *out,
-                     struct err *err);
+int  library_image_at(struct library *lib, const char *abs_path, struct library_image *out,
+                      struct err *err);
 /* out: (dim) of the active model, from half precision. */
-int library_embedding_get(struct library *lib, int64_t id, float *out, struct err *err);
+int  library_embedding_get(struct library *lib, int64_t id, float *out, struct err *err);
 
 /* ---- What the indexer needs ---- */
 
 /* What the catalogue knows of one file: an image, or an error met. */
 struct library_known {
-    char   *path;     /* below the folder */
-    int64_t id;       /* image id, 0 for an error */
+    char   *path; /* below the folder */
+    int64_t id;   /* image id, 0 for an error */
     int64_t size, mtime_ns;
     bool    embedded; /* has an embedding of the model asked for */
 };
@@ -128,9 +126,9 @@ struct library_known {
 /* Up to limit files of a folder whose path sorts (bytewise) after `after` and
  * starts with `below` ("" for all), in bytewise order: the scan merges them
  * with what it finds on the disk. */
-int  library_known_after(struct library *lib, int64_t folder_id, int64_t model_id,
-                         const char *below, const char *after, size_t limit,
-                         struct library_known **out, size_t *n, struct err *err);
+int library_known_after(struct library *lib, int64_t folder_id, int64_t model_id, const char *below,
+                        const char *after, size_t limit, struct library_known **out, size_t *n,
+                        struct err *err);
 void library_known_free(struct library_known *known, size_t n);
 
 /* An image with this content that has an embedding of the model: its id, or
@@ -142,9 +140,9 @@ int library_find_content(struct library *lib, int64_t model_id,
 /* One file as the indexer found it. */
 struct library_item {
     int64_t      folder_id;
-    const char  *path;      /* below the folder; replaces what was known at that path */
+    const char  *path; /* below the folder; replaces what was known at that path */
     int64_t      size, mtime_ns;
-    const char  *error;     /* a broken picture's reason; then nothing below counts */
+    const char  *error; /* a broken picture's reason; then nothing below counts */
     uint8_t      hash[LIBRARY_HASH_BYTES];
     int          width, height;
     const char  *kind;
@@ -202,8 +200,8 @@ struct library_stats {
     int64_t errors;     /* pictures broken now */
     int64_t generation; /* grows with every change of the catalogue */
     int64_t folders;
-    int64_t index_base;  /* vectors in the index file */
-    int64_t index_delta; /* changes since */
+    int64_t index_base;     /* vectors in the index file */
+    int64_t index_delta;    /* changes since */
     char    index_kind[32]; /* "flat", "hnsw", "ivf" */
 };
 int library_stats(struct library *lib, struct library_stats *out, struct err *err);
@@ -213,8 +211,7 @@ struct library_error {
     char   *reason;
     int64_t when; /* Unix seconds */
 };
-int  library_errors(struct library *lib, struct library_error **out, size_t *n,
-                    struct err *err);
+int  library_errors(struct library *lib, struct library_error **out, size_t *n, struct err *err);
 void library_errors_free(struct library_error *errors, size_t n);
 
 /* ---- Upkeep ---- */
@@ -227,9 +224,8 @@ int library_index_maintain(struct library *lib, bool force, struct err *err);
 /* Catches the index up, then cross-checks catalogue and index. report (may be
  * NULL) is called for each finding. repair rebuilds what is derived and drops
  * what cannot be kept. *damage counts what is wrong afterwards: 0 is sound. */
-int library_verify(struct library *lib, bool repair,
-                   void (*report)(void *ctx, const char *finding), void *ctx, int64_t *damage,
-                   struct err *err);
+int library_verify(struct library *lib, bool repair, void (*report)(void *ctx, const char *finding),
+                   void *ctx, int64_t *damage, struct err *err);
 
 /* A consistent copy of the catalogue while others go on. */
 int library_backup(struct library *lib, const char *file, struct err *err);

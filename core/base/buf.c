@@ -74,7 +74,8 @@ int buf_appendf(struct buf *buf, struct err *err, const char *fmt, ...)
     va_copy(again, ap);
     int n = vsnprintf(NULL, 0, fmt, ap);
     va_end(ap);
-    int rc = n < 0 ? err_set(err, ERR_FAILED, "cannot format text") : buf_reserve(buf, (size_t)n, err);
+    int rc =
+        n < 0 ? err_set(err, ERR_FAILED, "cannot format text") : buf_reserve(buf, (size_t)n, err);
     if (!rc) {
         (void)vsnprintf(buf->data + buf->len, (size_t)n + 1, fmt, again);
         buf->len += (size_t)n;

@@ -27,9 +27,9 @@ int  buf_append_str(struct buf *buf, const char *s, struct err *err);
 __attribute__((format(printf, 3, 4))) int buf_appendf(struct buf *buf, struct err *err,
                                                       const char *fmt, ...);
 /* The contents as a string ("" when empty); valid until the next change. */
-const char *buf_str(const struct buf *buf);
+const char                               *buf_str(const struct buf *buf);
 /* Hands the bytes over (freed with free()) and empties the buffer; NULL when
  * out of memory. */
-char *buf_steal(struct buf *buf);
+char                                     *buf_steal(struct buf *buf);
 
 #endif

@@ -28,7 +28,10 @@ struct err {
     char          msg[1024]; /* UTF-8 as far as its parts were, no final newline */
 };
 
-#define ERR_INIT {.code = 0, .msg = ""}
+#define ERR_INIT                                                                                   \
+    {                                                                                              \
+        .code = 0, .msg = ""                                                                       \
+    }
 
 /* Fills err and returns code, so that a failing path reads
  * `return err_set(err, ERR_IO, "cannot open %s: %s", path, strerror(errno));` */

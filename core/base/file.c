@@ -120,8 +120,8 @@ static int write_all(int fd, const uint8_t *data, size_t n)
 
 int file_replace(const char *path, const void *data, size_t n, struct err *err)
 {
-    char   aside[PATH_MAX];
-    int    len = snprintf(aside, sizeof aside, "%s.%ld.tmp", path, (long)getpid());
+    char aside[PATH_MAX];
+    int  len = snprintf(aside, sizeof aside, "%s.%ld.tmp", path, (long)getpid());
     if (len < 0 || (size_t)len >= sizeof aside)
         return err_set(err, ERR_LIMIT, "cannot write %s: the path is too long", path);
     int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
@@ -230,7 +230,7 @@ int path_of_program(char **dir, struct err *err)
     int   rc  = path_real("/proc/self/exe", &exe, err);
     if (rc)
         return rc;
-    char *slash = strrchr(exe, '/');
+    char *slash         = strrchr(exe, '/');
     slash[slash == exe] = '\0';
     *dir                = exe;
     return 0;

@@ -42,12 +42,12 @@ bool file_exists(const char *path);
 bool file_is_dir(const char *path);
 
 /* "a/b", without doubling the slash; freed by the caller, NULL when out of memory. */
-char *path_join(const char *dir, const char *name);
+char       *path_join(const char *dir, const char *name);
 /* The absolute form with "." and ".." and symbolic links resolved; freed by the
  * caller. Fails when it does not exist. */
-int path_real(const char *path, char **out, struct err *err);
+int         path_real(const char *path, char **out, struct err *err);
 /* The folder that the running program lies in; freed by the caller. */
-int path_of_program(char **dir, struct err *err);
+int         path_of_program(char **dir, struct err *err);
 /* What follows the last slash. */
 const char *path_base(const char *path);
 

@@ -20,8 +20,7 @@ static struct jnode *from_jansson(json_t *json)
     return (struct jnode *)json;
 }
 
-int jnode_parse(const char *text, size_t len, const char *what, struct jnode **out,
-                struct err *err)
+int jnode_parse(const char *text, size_t len, const char *what, struct jnode **out, struct err *err)
 {
     json_error_t why;
     json_t      *json = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
@@ -118,8 +117,7 @@ bool jnode_to_bool(const struct jnode *node, bool *out)
     return true;
 }
 
-bool jnode_next(const struct jnode *object, void **it, const char **key,
-                const struct jnode **value)
+bool jnode_next(const struct jnode *object, void **it, const char **key, const struct jnode **value)
 {
     json_t *json = to_jansson(object);
     *it          = *it ? json_object_iter_next(json, *it) : json_object_iter(json);

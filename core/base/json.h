@@ -31,12 +31,13 @@ bool                jnode_is_object(const struct jnode *node);
 bool                jnode_is_array(const struct jnode *node);
 bool                jnode_is_null(const struct jnode *node);
 bool                jnode_to_str(const struct jnode *node, const char **out);
-bool                jnode_to_int(const struct jnode *node, int64_t *out); /* integers, and reals without a fraction */
+bool                jnode_to_int(const struct jnode *node,
+                                 int64_t            *out); /* integers, and reals without a fraction */
 bool                jnode_to_double(const struct jnode *node, double *out); /* any number */
 bool                jnode_to_bool(const struct jnode *node, bool *out);
 /* Walks an object's members in order: it starts NULL, ends false. */
-bool jnode_next(const struct jnode *object, void **it, const char **key,
-                const struct jnode **value);
+bool                jnode_next(const struct jnode *object, void **it, const char **key,
+                               const struct jnode **value);
 
 /* Writing. The setters return 0, or -1 when out of memory (or when child is
  * NULL), so that a caller can OR them together and check once. Children are
@@ -44,15 +45,15 @@ bool jnode_next(const struct jnode *object, void **it, const char **key,
 struct jnode *jnode_object(void);
 struct jnode *jnode_array(void);
 int           jnode_set(struct jnode *object, const char *key, struct jnode *child);
-int           jnode_set_str(struct jnode *object, const char *key, const char *value); /* NULL: null */
-int           jnode_set_strn(struct jnode *object, const char *key, const char *value, size_t len);
-int           jnode_set_int(struct jnode *object, const char *key, int64_t value);
-int           jnode_set_real(struct jnode *object, const char *key, double value); /* not finite: null */
-int           jnode_set_bool(struct jnode *object, const char *key, bool value);
-int           jnode_push(struct jnode *array, struct jnode *child);
-int           jnode_push_str(struct jnode *array, const char *value);
-int           jnode_push_int(struct jnode *array, int64_t value);
-int           jnode_push_real(struct jnode *array, double value);
+int   jnode_set_str(struct jnode *object, const char *key, const char *value); /* NULL: null */
+int   jnode_set_strn(struct jnode *object, const char *key, const char *value, size_t len);
+int   jnode_set_int(struct jnode *object, const char *key, int64_t value);
+int   jnode_set_real(struct jnode *object, const char *key, double value); /* not finite: null */
+int   jnode_set_bool(struct jnode *object, const char *key, bool value);
+int   jnode_push(struct jnode *array, struct jnode *child);
+int   jnode_push_str(struct jnode *array, const char *value);
+int   jnode_push_int(struct jnode *array, int64_t value);
+int   jnode_push_real(struct jnode *array, double value);
 /* One line without the newline; freed by the caller; NULL when out of memory. */
 char *jnode_write(const struct jnode *node);
 

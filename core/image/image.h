@@ -22,7 +22,7 @@ void image_free(struct image *img); /* NULL-safe; leaves it empty */
 
 enum image_kind { IMAGE_UNKNOWN, IMAGE_JPEG, IMAGE_PNG };
 
-const char *image_kind_name(enum image_kind kind); /* "JPEG", "PNG", "unknown" */
+const char     *image_kind_name(enum image_kind kind); /* "JPEG", "PNG", "unknown" */
 /* By the first bytes. */
 enum image_kind image_kind_of(const uint8_t *bytes, size_t n);
 

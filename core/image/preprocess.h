@@ -13,13 +13,13 @@
 #include "image/resize.h"
 
 struct preprocess {
-    int           shortest_edge;        /* pixels; > 0: resize so that the shorter side is this */
-    int           resize_w, resize_h;   /* otherwise, > 0: resize to exactly this */
+    int           shortest_edge;      /* pixels; > 0: resize so that the shorter side is this */
+    int           resize_w, resize_h; /* otherwise, > 0: resize to exactly this */
     enum resample resample;
-    int           crop_w, crop_h;       /* > 0: centre crop, padded with black when smaller */
-    int           out_w, out_h;         /* what comes out, pixels */
-    float         rescale;              /* 1/255 unless told otherwise */
-    float         mean[3], std[3];      /* per RGB channel, after rescaling */
+    int           crop_w, crop_h;  /* > 0: centre crop, padded with black when smaller */
+    int           out_w, out_h;    /* what comes out, pixels */
+    float         rescale;         /* 1/255 unless told otherwise */
+    float         mean[3], std[3]; /* per RGB channel, after rescaling */
 };
 
 /* Reads a preprocessor_config.json (size as int, {"shortest_edge"}, or

@@ -10,7 +10,11 @@
 
 #include "image/image.h"
 
-enum resample { RESAMPLE_NEAREST = 0, RESAMPLE_BILINEAR = 2, RESAMPLE_BICUBIC = 3 }; /* Pillow's codes */
+enum resample {
+    RESAMPLE_NEAREST  = 0,
+    RESAMPLE_BILINEAR = 2,
+    RESAMPLE_BICUBIC  = 3
+}; /* Pillow's codes */
 
 int image_resize(const struct image *in, int width, int height, enum resample resample,
                  struct image *out, struct err *err);

@@ -21,8 +21,8 @@ int  bert_load(const struct safetensors *st, const char *prefix, const struct jn
                struct prepared *p, struct cpu cpu, struct bert **out, struct err *err);
 void bert_free(struct bert *bert); /* NULL-safe */
 
-int     bert_hidden(const struct bert *bert);      /* 384 */
-int     bert_max_tokens(const struct bert *bert);  /* positions: 512 */
+int     bert_hidden(const struct bert *bert);     /* 384 */
+int     bert_max_tokens(const struct bert *bert); /* positions: 512 */
 int64_t bert_parameters(const struct bert *bert);
 
 /* Bytes of scratch for a call over total_tokens tokens in all. */

@@ -18,11 +18,11 @@ struct encoder;
 struct encoder_scratch;
 
 struct encoder_info {
-    const char       *name;   /* "osprey-small": the folder's name */
-    const char       *dir;    /* absolute */
-    const char       *family; /* config.json's model_type */
-    const char       *hash;   /* 32 hex digits over the weights: what a library remembers */
-    int               dim;    /* of the joint space */
+    const char       *name;       /* "osprey-small": the folder's name */
+    const char       *dir;        /* absolute */
+    const char       *family;     /* config.json's model_type */
+    const char       *hash;       /* 32 hex digits over the weights: what a library remembers */
+    int               dim;        /* of the joint space */
     int               image_size; /* pixels, square */
     int               max_tokens;
     int               image_batch; /* pictures that one call likes to get together */

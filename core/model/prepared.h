@@ -27,22 +27,20 @@
 struct prepared;
 
 /* files: the n_files model files that the weights derive from. */
-int prepared_open(const char *const *files, size_t n_files, struct prepared **out,
-                  struct err *err);
+int prepared_open(const char *const *files, size_t n_files, struct prepared **out, struct err *err);
 /* True while the floats that prepared_floats hands out are to be filled. */
 bool prepared_building(const struct prepared *p);
 /* n floats under a name, 64-byte aligned, valid until prepared_close; zeroed
  * and writable while building, else read-only. A mapped file that lacks the name
  * or has another size is an ERR_DAMAGED, on which the caller reopens with
  * prepared_discard. */
-int prepared_floats(struct prepared *p, const char *name, size_t n, float **out,
-                    struct err *err);
+int  prepared_floats(struct prepared *p, const char *name, size_t n, float **out, struct err *err);
 /* Ends building: hashes the model files, writes the cache. */
-int prepared_finish(struct prepared *p, struct err *err);
+int  prepared_finish(struct prepared *p, struct err *err);
 /* XXH3-128 of the model files' contents as 32 hex digits; valid once finished. */
 const char *prepared_hash(const struct prepared *p);
 /* Forgets the cached file and turns to building. */
-void prepared_discard(struct prepared *p);
-void prepared_close(struct prepared *p); /* NULL-safe */
+void        prepared_discard(struct prepared *p);
+void        prepared_close(struct prepared *p); /* NULL-safe */
 
 #endif

@@ -23,7 +23,7 @@ struct tensor {
     int         n_dims;
     int64_t     dims[TENSOR_MAX_DIMS];
     int64_t     elements;
-    const void *data;  /* in the mapping; aligned only as the file has it */
+    const void *data; /* in the mapping; aligned only as the file has it */
     size_t      bytes;
 };
 
@@ -32,17 +32,17 @@ struct safetensors; /* one file, read-only, shared by threads */
 int  safetensors_open(const char *path, struct safetensors **out, struct err *err);
 void safetensors_close(struct safetensors *st); /* NULL-safe */
 
-const char *safetensors_path(const struct safetensors *st);
+const char          *safetensors_path(const struct safetensors *st);
 /* A string from the header's __metadata__, or NULL. */
-const char *safetensors_metadata(const struct safetensors *st, const char *key);
-size_t      safetensors_count(const struct safetensors *st);
+const char          *safetensors_metadata(const struct safetensors *st, const char *key);
+size_t               safetensors_count(const struct safetensors *st);
 const struct tensor *safetensors_at(const struct safetensors *st, size_t i);
 /* NULL when absent. */
 const struct tensor *safetensors_find(const struct safetensors *st, const char *name);
 /* Finds it and checks the shape; the message names file, tensor, what was
  * expected and what is there. n_dims 0 accepts any shape. */
-int safetensors_require(const struct safetensors *st, const char *name, int n_dims,
-                        const int64_t *dims, const struct tensor **out, struct err *err);
+int                  safetensors_require(const struct safetensors *st, const char *name, int n_dims,
+                                         const int64_t *dims, const struct tensor **out, struct err *err);
 
 /* Converts F32, F16 or BF16 to float: out has t->elements floats. */
 int tensor_to_f32(const struct tensor *t, float *out, struct err *err);

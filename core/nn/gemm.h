@@ -21,24 +21,31 @@
 
 #define GEMM_PANEL 16
 
-enum act { ACT_NONE, ACT_RELU, ACT_RELU6, ACT_GELU /* erf */, ACT_QUICK_GELU /* x sigmoid(1.702 x) */, ACT_TANH };
+enum act {
+    ACT_NONE,
+    ACT_RELU,
+    ACT_RELU6,
+    ACT_GELU /* erf */,
+    ACT_QUICK_GELU /* x sigmoid(1.702 x) */,
+    ACT_TANH
+};
 
 /* Floats that a packed (n, k) matrix takes. */
 size_t gemm_packed_size(int n, int k);
 /* w: (n, k) row-major, as PyTorch's Linear and 1x1 Conv2d store it. */
-void gemm_pack(const float *w, int n, int k, float *packed);
+void   gemm_pack(const float *w, int n, int k, float *packed);
 
 struct gemm {
     int          m, n, k;
-    const float *a;        /* (m, k), rows lda floats apart */
+    const float *a; /* (m, k), rows lda floats apart */
     int          lda;
     const float *w;        /* packed (n, k) */
     const float *bias;     /* (n) or NULL */
     const float *residual; /* (m, n), rows ldr apart, or NULL; may be c itself */
     int          ldr;
-    float       *c;        /* (m, n), rows ldc apart */
+    float       *c; /* (m, n), rows ldc apart */
     int          ldc;
-    enum act     act;      /* applied after bias and residual */
+    enum act     act; /* applied after bias and residual */
 };
 
 /* One call on one thread; the caller splits m (or n, by whole panels) over threads. */

@@ -21,6 +21,6 @@ size_t utf8_encode(uint32_t cp, char out[4]);
 bool   utf8_valid(const char *s, size_t n);
 /* A copy with every malformed subpart as U+FFFD, NUL-terminated, *out_len bytes
  * long; freed by the caller; NULL when out of memory. */
-char *utf8_replace_invalid(const char *s, size_t n, size_t *out_len);
+char  *utf8_replace_invalid(const char *s, size_t n, size_t *out_len);
 
 #endif
