@@ -19,4 +19,17 @@ enum resample {
 int image_resize(const struct image *in, int width, int height, enum resample resample,
                  struct image *out, struct err *err);
 
+/* A rectangle of the picture that image_resize would make, without making the
+ * rest of it. */
+struct resize_window {
+    int x, y, width, height; /* pixels of the resized picture; inside it */
+};
+
+/* Into out: rows of window.width * 3 bytes, stride bytes apart. Identical to
+ * cutting the window out of image_resize's result, at the window's cost; the
+ * scratch memory does not grow with the resized picture. */
+int image_resize_window(const struct image *in, int width, int height, enum resample resample,
+                        const struct resize_window *window, uint8_t *out, size_t stride,
+                        struct err *err);
+
 #endif
