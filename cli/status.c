@@ -31,13 +31,17 @@ static int state_read(struct library *lib, struct state *st, struct err *err)
     int rc = library_stats(lib, &st->stats, err);
     if (!rc) {
         rc = library_model_active(lib, &st->active, err);
-        if (rc == ERR_NOTFOUND)
-            rc = st->active.id = 0;
+        if (rc == ERR_NOTFOUND) {
+            st->active.id = 0;
+            rc            = 0;
+        }
     }
     if (!rc) {
         rc = library_model_filling(lib, &st->filling, err);
-        if (rc == ERR_NOTFOUND)
-            rc = st->filling.id = 0;
+        if (rc == ERR_NOTFOUND) {
+            st->filling.id = 0;
+            rc             = 0;
+        }
     }
     if (!rc)
         rc = library_folders(lib, &st->folders, &st->n_folders, err);
