@@ -10,7 +10,7 @@
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
-    const char *summary;
+    const char *summary; /* in the help; NULL: not listed */
 } commands[] = {
     {"index", cmd_index, "add folders of pictures, or bring them up to date"},
     {"search", cmd_search, "find pictures by words, pictures, or both"},
@@ -21,7 +21,7 @@ static const struct {
     {"backup", cmd_backup, "copy the catalogue while others go on"},
     {"relocate", cmd_relocate, "tell the library that a folder has moved"},
     {"forget", cmd_forget, "remove a folder from the library"},
-    {"serve", cmd_serve, "answer searches over HTTP"},
+    {"serve", cmd_serve, NULL}, /* not listed before osprey-searchd answers */
     {"model", cmd_model, "list, describe and measure models"},
 };
 #define N_COMMANDS (sizeof commands / sizeof *commands)
@@ -34,8 +34,10 @@ static void print_help(void)
           "\n"
           "Commands:\n",
           stdout);
-    for (size_t i = 0; i < N_COMMANDS; i++)
-        printf("  %-10s %s\n", commands[i].name, commands[i].summary);
+    for (size_t i = 0; i < N_COMMANDS; i++) {
+        if (commands[i].summary)
+            printf("  %-10s %s\n", commands[i].name, commands[i].summary);
+    }
     fputs("\n"
           "Options, the same for every command:\n" HELP_LIBRARY HELP_MODEL HELP_PRECISION
           "  -k N                how many results\n" HELP_OUTPUT
@@ -53,9 +55,12 @@ static void print_help(void)
 static int unknown_command(const char *name)
 {
     const char *names[N_COMMANDS];
-    for (size_t i = 0; i < N_COMMANDS; i++)
-        names[i] = commands[i].name;
-    const char *near = nearest_word(name, names, N_COMMANDS);
+    size_t      n = 0;
+    for (size_t i = 0; i < N_COMMANDS; i++) {
+        if (commands[i].summary)
+            names[n++] = commands[i].name;
+    }
+    const char *near = nearest_word(name, names, n);
     if (near)
         fprintf(stderr, "osprey: unknown command '%s'; did you mean '%s'?\n", name, near);
     else
