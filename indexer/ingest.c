@@ -1,6 +1,7 @@
 /* The pipeline: see ingest.h. */
 #include "indexer/ingest.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/parallel.h"
 #include "indexer/feed.h"
