@@ -1,9 +1,9 @@
-/* Resizing that equals Pillow's Image.resize byte for byte.
+/* Resizing that equals Pillow's Image.resize (13.0) byte for byte.
  *
  * Antialiased convolution resampling in two 8-bit passes, horizontal then
- * vertical, with 22-bit fixed-point coefficients, as in Pillow's Resample.c
- * (learned from, not copied). Works for pictures of any size; the result of a
- * shrinking is antialiased (the kernel's support grows with the scale).
+ * vertical (the other way round where height shrinks much more), with 22-bit fixed-point
+ * coefficients, as in Pillow's Resample.c (learned from, not copied). Works for pictures of any
+ * size; the result of a shrinking is antialiased (the kernel's support grows with the scale).
  */
 #ifndef OSPREY_IMAGE_RESIZE_H
 #define OSPREY_IMAGE_RESIZE_H
