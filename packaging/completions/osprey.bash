@@ -52,6 +52,7 @@ _osprey() {
         search) own='--image --min-score --in --preview' ;;
         similar) own='--others --min-score --in --preview' ;;
         embed) own='--image --npy' ;;
+        index) own='--threads --hidden' ;;
         status) own='--errors' ;;
         verify) own='--repair' ;;
         model) own='--batch --threads' ;;
