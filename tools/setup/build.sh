@@ -30,7 +30,7 @@ if [ ! -e "$BUILD/build.ninja" ] || [ ! -e "$cache" ] ||
     printf '%s\n' "$wanted" >"$BUILD/arguments"
 fi
 # Asking first costs nothing and keeps a build that has nothing to do silent.
-if ! ninja -C "$BUILD" -n 2>/dev/null | grep -q 'no work to do'; then
+if ! ninja -C "$BUILD" -n 2>/dev/null | grep 'no work to do' >/dev/null; then
     step "Building Osprey"
 fi
 run_logged build "compiling" ninja -C "$BUILD" -j "$JOBS" ||

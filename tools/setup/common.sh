@@ -80,8 +80,6 @@ take_lock()
 
 # ---- packages of the system ----
 
-is_installed() { dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null | grep -q '^ii'; }
-
 missing_packages()
 {
     local installed name
@@ -145,7 +143,7 @@ apt_unknown()
 {
     local name
     for name; do
-        apt-cache show "$name" 2>/dev/null | grep -q '^Filename:' || printf '%s ' "$name"
+        apt-cache show "$name" 2>/dev/null | grep '^Filename:' >/dev/null || printf '%s ' "$name"
     done
 }
 
