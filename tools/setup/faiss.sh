@@ -53,18 +53,19 @@ find_cargo()
 # Downloads the source into .deps/faiss-source; prints nothing, leaves $source.
 fetch_source()
 {
-    local work=$DEPS/faiss-source cargo package
+    local work=$DEPS/faiss-source cargo package candidate
     source=$work/vendor/faiss-sys/faiss
     [ "$(cat "$work/complete" 2>/dev/null)" != "$CHECKSUM" ] || [ ! -e "$source/CMakeLists.txt" ] ||
         return 0
     if ! cargo=$(find_cargo); then
         package=cargo
         # Debian 12's own cargo is too old; it has a newer one under another name.
-        apt-cache show cargo-web >/dev/null 2>&1 && package=cargo-web
+        candidate=$(apt-cache policy cargo 2>/dev/null | sed -n 's/^ *Candidate: //p' || true)
+        dpkg --compare-versions "${candidate:-0}" ge 1.70 2>/dev/null || package=cargo-web
         [ -n "${OSPREY_NO_APT:-}" ] || install_packages "cargo, which downloads FAISS" "$package"
         hash -r
         cargo=$(find_cargo) || die "FAISS's source comes through cargo 1.70 or newer; none was found" \
-            "Install one (https://rustup.rs), or set FAISS_SOURCE to a source tree of FAISS $RELEASE."
+            "Install one, or set FAISS_SOURCE to a source tree of FAISS $RELEASE."
     fi
     step "Downloading FAISS $RELEASE"
     rm -rf "$work"
@@ -74,7 +75,7 @@ fetch_source()
     (cd "$work" && run_logged faiss-download "finding the package" "$cargo" generate-lockfile) ||
         die "cargo cannot find the package faiss-sys 0.7.0, which carries FAISS's source" \
             "Is there a network? Without one, set FAISS_SOURCE to a source tree of FAISS $RELEASE."
-    grep -q "^checksum = \"$CHECKSUM\"$" "$work/Cargo.lock" ||
+    grep -qx "checksum = \"$CHECKSUM\"" "$work/Cargo.lock" ||
         die "wrong checksum of faiss-sys 0.7.0; nothing was built" "expected SHA-256 $CHECKSUM" \
             "found            $(sed -n 's/^checksum = "\(.*\)"/\1/p' "$work/Cargo.lock" | tr '\n' ' ')"
     (cd "$work" && run_logged faiss-download "downloading" "$cargo" vendor --locked) ||
