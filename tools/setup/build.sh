@@ -29,10 +29,6 @@ if [ ! -e "$BUILD/build.ninja" ] || [ ! -e "$cache" ] ||
             "If it was configured with another generator before: rm -r $BUILD"
     printf '%s\n' "$wanted" >"$BUILD/arguments"
 fi
-# Asking first costs nothing and keeps a build that has nothing to do silent.
-if ! ninja -C "$BUILD" -n 2>/dev/null | grep 'no work to do' >/dev/null; then
-    step "Building Osprey"
-fi
-run_logged build "compiling" ninja -C "$BUILD" -j "$JOBS" ||
+run_logged build "building Osprey" ninja -C "$BUILD" -j "$JOBS" ||
     die "Osprey does not compile here ($(system_name), $(c++ -dumpfullversion 2>/dev/null || echo no c++))" \
         "Log: $LOGS/build.log"
