@@ -70,7 +70,7 @@ static int encode_pictures(struct session *s, const char *dir, const struct capt
 {
     const struct encoder_info *info  = encoder_info(s->enc);
     size_t                     bytes = (size_t)info->image_size * (size_t)info->image_size * 3;
-    size_t   batch  = (size_t)(info->image_batch > usable_cpus() ? info->image_batch : usable_cpus());
+    size_t batch = (size_t)(info->image_batch > usable_cpus() ? info->image_batch : usable_cpus());
     uint8_t *pixels = mem_array(batch, bytes);
     int      rc     = pixels ? 0 : err_set(err, ERR_NOMEM, "out of memory for %zu pictures", batch);
     for (size_t i = 0; !rc && i < set->n_images; i += batch) {
@@ -82,7 +82,8 @@ static int encode_pictures(struct session *s, const char *dir, const struct capt
             free(path);
         }
         if (!rc)
-            rc = encoder_images(s->enc, s->scratch, pixels, (int)n, out + i * (size_t)info->dim, err);
+            rc = encoder_images(s->enc, s->scratch, pixels, (int)n, out + i * (size_t)info->dim,
+                                err);
     }
     free(pixels);
     return rc;
@@ -106,7 +107,7 @@ static int evaluate(struct session *s, const struct eval_request *request, struc
 {
     struct captions set    = {0};
     float          *images = NULL, *texts = NULL;
-    int             rc     = captions_read_tsv(request->captions, &set, err);
+    int             rc = captions_read_tsv(request->captions, &set, err);
     if (!rc)
         rc = session_encoder(s, err);
     if (rc)
@@ -135,9 +136,10 @@ out:
 
 static void print_row(const char *label, const struct retrieval_metrics *m)
 {
-    printf("%-14s %5.1f (%4.1f-%4.1f)  %5.1f (%4.1f-%4.1f)  %5.1f (%4.1f-%4.1f)  %7.1f  %6.3f  %6zu\n",
-           label, m->r1, m->r1_ci.low, m->r1_ci.high, m->r5, m->r5_ci.low, m->r5_ci.high, m->r10,
-           m->r10_ci.low, m->r10_ci.high, m->median_rank, m->map, m->n);
+    printf(
+        "%-14s %5.1f (%4.1f-%4.1f)  %5.1f (%4.1f-%4.1f)  %5.1f (%4.1f-%4.1f)  %7.1f  %6.3f  %6zu\n",
+        label, m->r1, m->r1_ci.low, m->r1_ci.high, m->r5, m->r5_ci.low, m->r5_ci.high, m->r10,
+        m->r10_ci.low, m->r10_ci.high, m->median_rank, m->map, m->n);
 }
 
 static int set_interval(struct jnode *node, const char *key, const struct retrieval_interval *ci)
@@ -179,9 +181,9 @@ int cmd_eval(int argc, char **argv)
     struct session           session = SESSION_INIT(&common);
     struct err               err     = ERR_INIT;
     const struct option_spec own[]   = {
-        {.name = "--images", .kind = OPTION_TEXT, .target = &request.images},
-        {.name = "--captions", .kind = OPTION_TEXT, .target = &request.captions},
-        {.name = "--seed", .kind = OPTION_COUNT, .target = &request.seed},
+          {.name = "--images", .kind = OPTION_TEXT, .target = &request.images},
+          {.name = "--captions", .kind = OPTION_TEXT, .target = &request.captions},
+          {.name = "--seed", .kind = OPTION_COUNT, .target = &request.seed},
     };
     int rc = options_parse(argc, argv, own, sizeof own / sizeof *own, &common, &args, &err);
     if (!rc && common.help) {
