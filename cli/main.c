@@ -22,7 +22,7 @@ static const struct {
     {"relocate", cmd_relocate, "tell the library that a folder has moved"},
     {"forget", cmd_forget, "remove a folder from the library"},
     {"eval", cmd_eval, "measure how well captions find their pictures"},
-    {"serve", cmd_serve, NULL}, /* not listed before osprey-searchd answers */
+    {"serve", cmd_serve, "answer searches over HTTP"},
     {"model", cmd_model, "list, describe and measure models"},
 };
 #define N_COMMANDS (sizeof commands / sizeof *commands)

@@ -31,8 +31,11 @@ static const char help[] =
     "  --listen ADDR       a loopback address (default 127.0.0.1)\n"
     "  --library DIR       the library ($OSPREY_LIBRARY, else ~/.local/share/osprey/library)\n"
     "  --model NAME|DIR    the model that filled it (default: found by itself)\n"
-    "  --quiet             no notes on standard error\n"
-    "  --help              this help\n"
+    "  -k N                how many results a search without k gets (default 20)\n"
+    "  --precision P       auto or f32\n"
+    "  --json              the address as a JSON object\n"
+    "  -q, --quiet         no notes on standard error\n"
+    "  -h, --help          this help\n"
     "\n"
     "  GET /v1/search?q=TEXT&k=N      GET /v1/images/ID    GET /v1/images/ID/similar?k=N\n"
     "  GET /v1/stats                  GET /healthz         GET /readyz\n"
@@ -42,37 +45,46 @@ static const char help[] =
 struct options {
     const char *library, *model, *address;
     uint16_t    port;
-    bool        quiet, help;
+    size_t      k;
+    bool        quiet, json, help;
 };
 
-static int parse_port(const char *text, uint16_t *port, struct err *err)
+static int parse_number(const char *text, const char *option, unsigned long low, unsigned long high,
+                        unsigned long *out, struct err *err)
 {
     char *end;
-    errno                     = 0;
-    unsigned long long number = strtoull(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end || errno || number > 65535)
-        return err_set(err, ERR_USAGE, "--port takes a number from 0 to 65535, not %s", text);
-    *port = (uint16_t)number;
+    errno                = 0;
+    unsigned long number = strtoul(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end || errno || number < low || number > high)
+        return err_set(err, ERR_USAGE, "%s takes a number from %lu to %lu, not %s", option, low,
+                       high, text);
+    *out = number;
     return 0;
 }
 
 static int parse_options(int argc, char **argv, struct options *o, struct err *err)
 {
-    static const struct option known[] = {{"port", required_argument, NULL, 'p'},
-                                          {"listen", required_argument, NULL, 'l'},
-                                          {"library", required_argument, NULL, 'L'},
-                                          {"model", required_argument, NULL, 'm'},
-                                          {"quiet", no_argument, NULL, 'q'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {0}};
-    *o     = (struct options){.address = "127.0.0.1", .port = DEFAULT_PORT};
-    int rc = 0;
-    int c;
+    static const struct option known[] = {
+        {"port", required_argument, NULL, 'p'},
+        {"listen", required_argument, NULL, 'l'},
+        {"library", required_argument, NULL, 'L'},
+        {"model", required_argument, NULL, 'm'},
+        {"precision", required_argument, NULL, 'P'},
+        {"json", no_argument, NULL, 'j'},
+        {"quiet", no_argument, NULL, 'q'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
+    };
+    *o = (struct options){.address = "127.0.0.1", .port = DEFAULT_PORT, .k = ROUTES_DEFAULT_K};
+    unsigned long number = 0;
+    int           rc     = 0;
+    int           c;
     opterr = 0;
-    while (!rc && (c = getopt_long(argc, argv, "+:qh", known, NULL)) != -1) {
+    while (!rc && (c = getopt_long(argc, argv, "+:qhk:", known, NULL)) != -1) {
         switch (c) {
         case 'p':
-            rc = parse_port(optarg, &o->port, err);
+            rc      = parse_number(optarg, "--port", 0, UINT16_MAX, &number, err);
+            o->port = (uint16_t)number;
             break;
         case 'l':
             o->address = optarg;
@@ -82,6 +94,17 @@ static int parse_options(int argc, char **argv, struct options *o, struct err *e
             break;
         case 'm':
             o->model = optarg;
+            break;
+        case 'k':
+            rc   = parse_number(optarg, "-k", 1, ROUTES_MAX_K, &number, err);
+            o->k = (size_t)number;
+            break;
+        case 'P':
+            if (strcmp(optarg, "auto") != 0 && strcmp(optarg, "f32") != 0)
+                rc = err_set(err, ERR_USAGE, "--precision takes auto or f32, not %s", optarg);
+            break;
+        case 'j':
+            o->json = true;
             break;
         case 'q':
             o->quiet = true;
@@ -127,7 +150,7 @@ static void close_service(struct service *service)
 
 static int serve(const struct options *o, struct err *err)
 {
-    struct service service = {0};
+    struct service service = {.default_k = o->k};
     struct server *server  = NULL;
     sigset_t       stops;
     int            which;
@@ -142,7 +165,8 @@ static int serve(const struct options *o, struct err *err)
         rc = server_start(o->address, o->port, routes_handle, &service, &server, err);
     if (!rc) {
         bool v6 = strchr(o->address, ':') != NULL;
-        printf("http://%s%s%s:%u\n", v6 ? "[" : "", o->address, v6 ? "]" : "", server_port(server));
+        printf(o->json ? "{\"url\":\"http://%s%s%s:%u\"}\n" : "http://%s%s%s:%u\n", v6 ? "[" : "",
+               o->address, v6 ? "]" : "", server_port(server));
         fflush(stdout);
         if (!o->quiet)
             fprintf(stderr, "osprey: serving %s; Ctrl-C stops\n", library_dir(service.lib));

@@ -10,8 +10,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define DEFAULT_K 20
-#define MAX_K     1000
 #define JSON_TYPE "application/json"
 
 struct params {
@@ -26,7 +24,7 @@ static int parse_k(const char *value, size_t *k)
     char *end;
     errno                = 0;
     unsigned long number = strtoul(value, &end, 10);
-    if (value[0] < '0' || value[0] > '9' || *end || errno || number < 1 || number > MAX_K)
+    if (value[0] < '0' || value[0] > '9' || *end || errno || number < 1 || number > ROUTES_MAX_K)
         return -1;
     *k = number;
     return 0;
@@ -41,7 +39,8 @@ static int see_param(void *ctx, const char *name, const char *value)
     }
     if (p->takes_k && !strcmp(name, "k"))
         return parse_k(value, &p->k)
-                   ? err_set(&p->err, ERR_USAGE, "k must be a whole number from 1 to %d", MAX_K)
+                   ? err_set(&p->err, ERR_USAGE, "k must be a whole number from 1 to %d",
+                             ROUTES_MAX_K)
                    : 0;
     return err_set(&p->err, ERR_USAGE, "unknown parameter: %s", name);
 }
@@ -121,9 +120,10 @@ static bool image_path(const char *path, int64_t *id, const char **tail)
     return true;
 }
 
-static int read_params(const struct http_request *request, bool q, bool k, struct params *p)
+static int read_params(const struct service *service, const struct http_request *request, bool q,
+                       bool k, struct params *p)
 {
-    *p     = (struct params){.k = DEFAULT_K, .takes_q = q, .takes_k = k};
+    *p     = (struct params){.k = service->default_k, .takes_q = q, .takes_k = k};
     int rc = http_each_param(request, see_param, p);
     if (!rc && q && (!p->q || !*p->q))
         rc = err_set(&p->err, ERR_USAGE, "q, the text to search for, is missing");
@@ -141,19 +141,19 @@ static int route(struct service *service, const struct http_request *request, st
     int64_t       id;
     int           rc;
     if (!strcmp(path, "/healthz") || !strcmp(path, "/readyz") || !strcmp(path, "/v1/stats")) {
-        rc = read_params(request, false, false, &params);
+        rc = read_params(service, request, false, false, &params);
         if (!rc)
             return handle_stats(service, out, err);
     } else if (!strcmp(path, "/v1/search")) {
-        rc = read_params(request, true, true, &params);
+        rc = read_params(service, request, true, true, &params);
         if (!rc)
             return handle_search(service, params.q, params.k, out, err);
     } else if (image_path(path, &id, &tail) && !*tail) {
-        rc = read_params(request, false, false, &params);
+        rc = read_params(service, request, false, false, &params);
         if (!rc)
             return handle_image(service, id, out, err);
     } else if (image_path(path, &id, &tail) && !strcmp(tail, "/similar")) {
-        rc = read_params(request, false, true, &params);
+        rc = read_params(service, request, false, true, &params);
         if (!rc)
             return handle_similar(service, id, params.k, out, err);
     } else {

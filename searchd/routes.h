@@ -17,12 +17,16 @@
 #include "searchd/server.h"
 #include "storage/library.h"
 
+#define ROUTES_DEFAULT_K 20
+#define ROUTES_MAX_K     1000
+
 /* What the handlers work with; used by the one server thread. */
 struct service {
     struct library         *lib;
     struct encoder         *enc;
     struct encoder_scratch *scratch;
-    float                  *vector; /* (dim) scratch for the query */
+    float                  *vector;    /* (dim) scratch for the query */
+    size_t                  default_k; /* results of a search that does not say */
 };
 
 /* An http_handler; ctx is a struct service. */
