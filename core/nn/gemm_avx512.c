@@ -14,6 +14,8 @@
 #include <stdalign.h>
 #include <stdbool.h>
 
+#define AHEAD 96 /* k steps that W is fetched ahead: it comes from far, and panels end */
+
 #define INLINE static inline __attribute__((always_inline))
 
 #define KC      384   /* depth of a block of packed A */
@@ -50,9 +52,16 @@ INLINE void tile_run(const struct tile *t, const int mr, const int np, const boo
     const float *w     = t->w;
     ptrdiff_t    panel = t->panel, ld = t->lda;
     const float *a[6];
+#pragma GCC unroll 4
+    for (int j = 0; j < np; j++) {
+        __m512 bias = _mm512_setzero_ps();
+        if (t->bias)
+            bias = _mm512_maskz_loadu_ps(j == np - 1 ? t->last : (__mmask16)0xffff,
+                                         t->bias + j * GEMM_PANEL);
 #pragma GCC unroll 28
-    for (int i = 0; i < mr * np; i++)
-        sum[i] = _mm512_setzero_ps();
+        for (int i = 0; i < mr; i++)
+            sum[i * np + j] = bias;
+    }
 #pragma GCC unroll 6
     for (int i = 0; i < GROUPS(mr); i++)
         a[i] = t->a + i * GROUP * ld;
@@ -61,6 +70,11 @@ INLINE void tile_run(const struct tile *t, const int mr, const int np, const boo
 #pragma GCC unroll 4
         for (int j = 0; j < np; j++)
             b[j] = _mm512_loadu_ps(w + j * panel);
+        if (np > 1) {
+#pragma GCC unroll 4
+            for (int j = 0; j < np; j++)
+                _mm_prefetch((const char *)(w + j * panel + AHEAD * GEMM_PANEL), _MM_HINT_T0);
+        }
 #pragma GCC unroll 28
         for (int i = 0; i < mr; i++) {
             __m512 x = _mm512_set1_ps(packed ? a[0][i] : a[i / GROUP][(i % GROUP) * ld]);
@@ -83,12 +97,6 @@ INLINE void tile_run(const struct tile *t, const int mr, const int np, const boo
 #pragma GCC unroll 4
     for (int j = 0; j < np; j++) {
         __mmask16 mask = j == np - 1 ? t->last : (__mmask16)0xffff;
-        __m512    bias = _mm512_setzero_ps();
-        if (t->bias)
-            bias = _mm512_maskz_loadu_ps(mask, t->bias + j * GEMM_PANEL);
-#pragma GCC unroll 28
-        for (int i = 0; i < mr; i++)
-            sum[i * np + j] = _mm512_add_ps(sum[i * np + j], bias);
         if (t->add) {
             const float *add = t->add + j * GEMM_PANEL;
 #pragma GCC unroll 28
