@@ -248,17 +248,18 @@ static void packed_block(const struct gemm *g, const float *block, int row, int 
     bool first = k0 == 0, last = k0 + k == g->k;
     int  panels = (g->n + GEMM_PANEL - 1) / GEMM_PANEL, n = (rows + 13) / 14;
     for (int p = 0; p < panels; p += 2) {
-        int         np = panels - p < 2 ? 1 : 2, col = p * GEMM_PANEL, done = 0;
-        int         cols = g->n - col < np * GEMM_PANEL ? g->n - col : np * GEMM_PANEL;
-        struct tile t    = {.w     = g->w + (ptrdiff_t)col * g->k + (ptrdiff_t)k0 * GEMM_PANEL,
-                            .panel = (ptrdiff_t)g->k * GEMM_PANEL,
-                            .k     = k,
-                            .last  = last_mask(cols)};
+        int            np = panels - p < 2 ? 1 : 2, col = p * GEMM_PANEL, done = 0;
+        const tile_fn *fns  = np == 2 ? packed_2 : packed_1;
+        int            cols = g->n - col < np * GEMM_PANEL ? g->n - col : np * GEMM_PANEL;
+        struct tile    t    = {.w     = g->w + (ptrdiff_t)col * g->k + (ptrdiff_t)k0 * GEMM_PANEL,
+                               .panel = (ptrdiff_t)g->k * GEMM_PANEL,
+                               .k     = k,
+                               .last  = last_mask(cols)};
         for (int i = 0; i < n; i++) {
             int mr = part(rows, i, n);
             t.a    = block + (ptrdiff_t)done * k;
             tile_target(&t, g, row + done, col, first, last);
-            (np == 2 ? packed_2 : packed_1)[mr - 1](&t);
+            fns[mr - 1](&t);
             if (last && !act_is_clamp(g->act))
                 activate(g, row + done, mr, col, cols);
             done += mr;
