@@ -37,37 +37,38 @@ static const char help[] =
     "  osprey search 2:at night + ./street.jpg\n"
     "  osprey search --json -k 100 --in ~/Pictures/2024 -- 16:9 wallpaper\n";
 
-/* Texts that look like a picture that was mistyped, or would have to stand
- * alone to be one. */
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcasecmp(text + n - m, end) == 0;
+}
+
+static bool is_picture_term(const struct terms *terms, const char *word)
+{
+    for (size_t i = 0; i < terms->n; i++) {
+        /* the word may have a weight before the file's name */
+        if (terms->items[i].is_image && ends_with(word, terms->items[i].text))
+            return true;
+    }
+    return false;
+}
+
+/* Tells of words that look like a mistyped picture, or like one that would have
+ * to stand alone. */
 static void note_odd_words(const struct common *common, const struct args *args,
                            const struct terms *terms)
 {
-    static const char *const endings[] = {".jpg", ".jpeg", ".png"};
-    if (common->quiet)
-        return;
-    for (size_t i = 0; i < terms->n; i++) {
-        const char *text   = terms->items[i].text;
-        size_t      length = strlen(text);
-        if (terms->items[i].is_image || !strchr(text, '/'))
-            continue;
-        for (size_t e = 0; e < sizeof endings / sizeof *endings; e++) {
-            size_t n = strlen(endings[e]);
-            if (length > n && strcasecmp(text + length - n, endings[e]) == 0 && !strchr(text, ' '))
-                note(common, "there is no file %s: taken as words", text);
-        }
-    }
     for (size_t i = 0; i < args->n; i++) {
         const char *word = args->items[i].text;
-        if (args->items[i].kind != ARG_WORD || !strchr(word, '/') || !is_file(word))
+        if (args->items[i].kind != ARG_WORD || !strchr(word, '/') || is_picture_term(terms, word))
             continue;
-        bool used = false;
-        for (size_t t = 0; t < terms->n && !used; t++)
-            used = terms->items[t].is_image && strcmp(terms->items[t].text, word) == 0;
-        if (!used)
+        if (is_file(word))
             note(common,
-                 "%s stands among words and is taken as one: put + before it to search "
-                 "with the picture",
+                 "%s stands among words and is taken as one: put + before it to search with the "
+                 "picture",
                  word);
+        else if (ends_with(word, ".jpg") || ends_with(word, ".jpeg") || ends_with(word, ".png"))
+            note(common, "there is no file %s: taken as words", word);
     }
 }
 

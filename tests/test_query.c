@@ -126,7 +126,7 @@ static void a_query_is_the_sum_of_its_parts(void **state)
     }
     norm = sqrt(norm);
     for (size_t d = 0; d < dim; d++)
-        assert_float_equal(q[d], one[d] / norm, 1e-5);
+        assert_float_equal(q[d], (float)(one[d] / norm), 1e-5);
     free(one);
 }
 

@@ -89,7 +89,7 @@ missing_packages()
     done
 }
 
-list_of() { sed 's/#.*//' "$ROOT/tools/setup/packages.$1" | tr -s ' \t\n' '\n' | sed '/^$/d'; }
+list_of() { sed 's/#.*//' "$ROOT/tools/setup/packages/$1.txt" | tr -s ' \t\n' '\n' | sed '/^$/d'; }
 
 # install_packages WHAT NAME...: installs those that are missing, if any.
 install_packages()

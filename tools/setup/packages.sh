@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the system packages of the lists named (packages.NAME), if any is missing.
+# Installs the system packages of the lists named (packages/NAME.txt), if any is missing.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 take_lock
 
