@@ -27,7 +27,7 @@ static int remembered_open(const struct library_model *model, struct encoder **o
         return rc;
     const struct encoder_info *info = encoder_info(*out);
     if (strcmp(info->hash, model->hash) != 0) {
-        rc = err_set(err, ERR_USAGE,
+        rc = err_set(err, ERR_FAILED,
                      "this library was filled by the model %s (weights %.12s), but %s holds %s "
                      "(weights %.12s): to index everything again with it, say --model %s",
                      model->name, model->hash, info->dir, info->name, info->hash, info->dir);

@@ -174,7 +174,8 @@ static int line_run(struct line *line, struct err *err)
             atomic_store(&line->stop, true);
         line_again(line);
         line_show(line);
-        if (drained && (rc || commit_is_idle(line->commit)))
+        bool more = line->received < (int64_t)atomic_load(&line->feed.handed);
+        if (drained && !more && (rc || commit_is_idle(line->commit)))
             return rc;
     }
 }
@@ -209,7 +210,7 @@ static int old_errors_tell(struct ingest *run, struct feed *feed, struct err *er
     for (size_t i = 0; i < n; i++) {
         if (bsearch(&errors[i].path, feed->old_errors, feed->n_old, sizeof *feed->old_errors,
                     compare_strings))
-            progress_error(run->progress, NULL, errors[i].path, errors[i].reason);
+            progress_old_error(run->progress, errors[i].path, errors[i].reason);
     }
     library_errors_free(errors, n);
     return 0;

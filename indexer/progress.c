@@ -237,3 +237,9 @@ void progress_error(struct progress *p, const char *root, const char *path, cons
     }
     free(whole);
 }
+
+void progress_old_error(struct progress *p, const char *path, const char *reason)
+{
+    if (p->json)
+        progress_error(p, NULL, path, reason);
+}

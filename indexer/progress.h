@@ -30,5 +30,8 @@ void progress_show(struct progress *p, const struct progress_state *state);
 void progress_note(struct progress *p, const char *text);
 /* A picture that cannot be read. path: below root, or absolute with root NULL. */
 void progress_error(struct progress *p, const char *root, const char *path, const char *reason);
+/* One that was broken before, and still is: for programs that read along; people
+ * were told, and get a count. path: absolute. */
+void progress_old_error(struct progress *p, const char *path, const char *reason);
 
 #endif

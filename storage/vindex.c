@@ -285,11 +285,12 @@ int vindex_write(struct vindex *ix, const char *path, int64_t seq, int64_t stamp
 
 /* ---- Building ---- */
 
-/* Lists for n entries: 2 sqrt(n), so that a search looks at two percent. */
+/* Lists for n entries: 2 sqrt(n), so that a search looks at two percent; but not
+ * more than k-means can place with n points (FAISS asks for 39 each). */
 static int64_t list_count(int64_t n)
 {
     int64_t lists = 1;
-    while (lists < (int64_t)(2 * sqrt((double)n)) && lists < 65536)
+    while (lists < (int64_t)(2 * sqrt((double)n)) && lists < 65536 && lists * 2 * 39 <= n)
         lists *= 2;
     return lists;
 }

@@ -4,8 +4,8 @@
  * also that of tRNS, is composed on white as round((c * a + 255 * (255 - a)) /
  * 255) on the stored values, which is what pasting onto white does in Pillow.
  * Gamma and colour profiles are ignored. An ancillary chunk with a bad
- * checksum is skipped, a critical one is an error. As in Pillow, a file that
- * ends after the last row's data, without checksum and end chunk, is whole.
+ * checksum is skipped, a critical one is an error. A file without its end chunk
+ * is whole, as in Pillow; one without the last data chunk's checksum is not.
  */
 #include "image/decode.h"
 

@@ -121,6 +121,42 @@ static int check_types(const struct jnode *vision, const struct jnode *text, str
     return 0;
 }
 
+static int read_max_tokens(struct dual *d, const struct jnode *config, struct err *err)
+{
+    const struct jnode *node  = jnode_get(jnode_get(config, "osprey"), "max_tokens");
+    int64_t             value = bert_max_tokens(d->text);
+    if (node && (!jnode_to_int(node, &value) || value < 3 || value > bert_max_tokens(d->text)))
+        return err_set(err, ERR_FORMAT,
+                       "config.json: osprey.max_tokens is not a number from 3 to %d, the text "
+                       "tower's positions",
+                       bert_max_tokens(d->text));
+    d->max_tokens = (int)value;
+    return 0;
+}
+
+/* What config, tensors, vocabulary and preprocessing say of one another. */
+static int check_together(struct dual *d, const struct jnode *config, const struct preprocess *pre,
+                          struct err *err)
+{
+    const struct jnode *vision = jnode_get(config, "vision_config");
+    int                 size   = effnet_image_size(d->vision);
+    int                 rc     = require_int(vision, "image_size", size, err);
+    if (!rc)
+        rc = require_int(vision, "hidden_dim", effnet_features(d->vision), err);
+    if (!rc)
+        rc = require_int(vision, "num_labels", effnet_classes(d->vision), err);
+    if (!rc)
+        rc = require_int(config, "projection_dim", head_dim(d->head), err);
+    if (!rc && (pre->out_w != size || pre->out_h != size))
+        rc = err_set(err, ERR_FORMAT,
+                     "%s: pictures come out as %d x %d, but the image tower takes %d x %d",
+                     d->paths[PREPROCESSOR], pre->out_w, pre->out_h, size, size);
+    if (!rc && wordpiece_size(d->wordpiece) > bert_vocabulary(d->text))
+        rc = err_set(err, ERR_FORMAT, "%s has %d tokens, but the text tower knows %d",
+                     d->paths[VOCAB], wordpiece_size(d->wordpiece), bert_vocabulary(d->text));
+    return rc ? rc : read_max_tokens(d, config, err);
+}
+
 /* Both towers and the head, built or mapped, whichever d->prepared is up to. */
 static int load_towers(struct dual *d, const struct jnode *config, const struct preprocess *pre,
                        struct cpu cpu, struct err *err)
@@ -141,6 +177,8 @@ static int load_towers(struct dual *d, const struct jnode *config, const struct 
         rc = head_load(d->heads, jnode_get(config, "osprey"), &towers, d->prepared, cpu, &d->head,
                        err);
     }
+    if (!rc)
+        rc = check_together(d, config, pre, err);
     if (rc)
         close_towers(d);
     return rc;
@@ -207,42 +245,6 @@ static int check_tokenizer(const char *dir, struct err *err)
     return rc;
 }
 
-static int read_max_tokens(struct dual *d, const struct jnode *config, struct err *err)
-{
-    const struct jnode *node  = jnode_get(jnode_get(config, "osprey"), "max_tokens");
-    int64_t             value = bert_max_tokens(d->text);
-    if (node && (!jnode_to_int(node, &value) || value < 3 || value > bert_max_tokens(d->text)))
-        return err_set(err, ERR_FORMAT,
-                       "config.json: osprey.max_tokens is not a number from 3 to %d, the text "
-                       "tower's positions",
-                       bert_max_tokens(d->text));
-    d->max_tokens = (int)value;
-    return 0;
-}
-
-/* What config, tensors, vocabulary and preprocessing say of one another. */
-static int check_together(struct dual *d, const struct jnode *config, const struct preprocess *pre,
-                          struct err *err)
-{
-    const struct jnode *vision = jnode_get(config, "vision_config");
-    int                 size   = effnet_image_size(d->vision);
-    int                 rc     = require_int(vision, "image_size", size, err);
-    if (!rc)
-        rc = require_int(vision, "hidden_dim", effnet_features(d->vision), err);
-    if (!rc)
-        rc = require_int(vision, "num_labels", effnet_classes(d->vision), err);
-    if (!rc)
-        rc = require_int(config, "projection_dim", head_dim(d->head), err);
-    if (!rc && (pre->out_w != size || pre->out_h != size))
-        rc = err_set(err, ERR_FORMAT,
-                     "%s: pictures come out as %d x %d, but the image tower takes %d x %d",
-                     d->paths[PREPROCESSOR], pre->out_w, pre->out_h, size, size);
-    if (!rc && wordpiece_size(d->wordpiece) > bert_vocabulary(d->text))
-        rc = err_set(err, ERR_FORMAT, "%s has %d tokens, but the text tower knows %d",
-                     d->paths[VOCAB], wordpiece_size(d->wordpiece), bert_vocabulary(d->text));
-    return rc ? rc : read_max_tokens(d, config, err);
-}
-
 static int dual_open(const char *dir, const struct jnode *config, struct encoder_info *info,
                      void **out, struct err *err)
 {
@@ -263,8 +265,6 @@ static int dual_open(const char *dir, const struct jnode *config, struct encoder
         rc = wordpiece_load(d->paths[VOCAB], &d->wordpiece, err);
     if (!rc)
         rc = prepare_towers(d, config, &info->preprocess, cpu, err);
-    if (!rc)
-        rc = check_together(d, config, &info->preprocess, err);
     if (rc) {
         dual_close(d);
         return rc;

@@ -12,6 +12,7 @@
  * its own, and nobody waits.
  */
 #include "model/efficientnet_net.h"
+#include "nn/team.h"
 
 #include <omp.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #define LINE       16          /* floats of a cache line */
 #define STRIP      (96 * 1024) /* floats of a strip between depthwise and projection */
 #define SMALL_SIDE 14          /* pixels: pictures up to this are shared by channels */
+#define LEAST_ROWS 14          /* of a share: fewer expand too many rows twice */
 #define HEAD_CHUNK (4 * GEMM_PANEL)
 #define PIXEL_ROWS 3 /* of the stem's window, normalised */
 
@@ -33,16 +35,18 @@ struct layout {
 
 /* One thread of a team. */
 struct worker {
-    const struct effnet     *net;
-    int                      id, team;
-    const uint8_t           *picture; /* (image_size, image_size, 3) */
-    float                   *act[2];  /* the team's */
-    float                   *shared;  /* the team's cells */
-    float                   *cells;   /* its own */
-    float                   *ring;
-    float                   *pixels;
-    int                      pixel_row[PIXEL_ROWS]; /* which row each slot holds, or -1 */
-    const struct effnet_tap *tap;                   /* NULL but for a team's first thread */
+    const struct effnet       *net;
+    struct team_member         team;
+    const uint8_t             *picture; /* (image_size, image_size, 3) */
+    float                     *act[2];  /* the team's */
+    float                     *shared;  /* the team's cells */
+    float                     *cells;   /* its own */
+    float                     *ring;
+    float                     *pixels;
+    int                        pixel_row[PIXEL_ROWS]; /* which row each slot holds, or -1 */
+    const struct effnet_block *ring_block;            /* whose padding is zero in the ring, */
+    int                        ring_n;                /* with that many channels */
+    const struct effnet_tap   *tap;
 };
 
 static size_t larger(size_t a, size_t b)
@@ -91,18 +95,6 @@ size_t effnet_scratch_size(const struct effnet *net, int batch, int threads)
 {
     (void)batch; /* pictures pass through one after the other */
     return layout_of(net).total * sizeof(float) * (size_t)(threads > 1 ? threads : 1);
-}
-
-static void team_wait(const struct worker *w)
-{
-    if (w->team > 1) {
-#pragma omp barrier
-    }
-}
-
-static int share(int total, int i, int n)
-{
-    return (int)((int64_t)total * i / n);
 }
 
 /* Row y of the padded, normalised picture. */
@@ -194,18 +186,23 @@ static void fill_chunk(struct worker *w, const struct effnet_block *b, const flo
     }
 }
 
-/* The same for channels [c0, c1), by chunks. */
-static void fill_cells(struct worker *w, const struct effnet_block *b, const float *in, int from,
-                       int to, int c0, int c1, float *cells)
+/* The ring's padding, and the row after it, are zeros; rows leave them alone. */
+static void lay_out_ring(struct worker *w, const struct effnet_block *b, int n)
 {
-    int laid_out = 0; /* the chunk for which the ring's padding is zero */
-    for (int c = c0; c < c1; c += b->chunk) {
-        int n = c1 - c < b->chunk ? c1 - c : b->chunk;
-        if (n != laid_out)
-            memset(w->ring, 0, (size_t)(b->k + 1) * (size_t)b->row_w * (size_t)n * sizeof(float));
-        laid_out = n;
-        fill_chunk(w, b, in, from, to, c, n, cells + c);
-    }
+    if (w->ring_block == b && w->ring_n == n)
+        return;
+    memset(w->ring, 0, (size_t)(b->k + 1) * (size_t)b->row_w * (size_t)n * sizeof(float));
+    w->ring_block = b;
+    w->ring_n     = n;
+}
+
+/* Chunk i of the block's channels for output rows [from, to). */
+static void fill_cells(struct worker *w, const struct effnet_block *b, const float *in, int from,
+                       int to, int i, float *cells)
+{
+    int c = i * b->chunk, n = b->mid_c - c < b->chunk ? b->mid_c - c : b->chunk;
+    lay_out_ring(w, b, n);
+    fill_chunk(w, b, in, from, to, c, n, cells + c);
 }
 
 /* Output pixels [p0, p1), channels [n0, n1); cells and in begin at pixel p0. */
@@ -228,50 +225,67 @@ static void project(const struct worker *w, const struct effnet_block *b, const 
         w->net->gemm(&g);
 }
 
-static void block_by_rows(struct worker *w, const struct effnet_block *b, const float *in,
-                          float *out)
+static int chunks_of(const struct effnet_block *b)
 {
-    int side = b->out_size, step = strip_rows(b);
-    int from = share(side, w->id, w->team), end = share(side, w->id + 1, w->team);
-    int strips = (end - from + step - 1) / step;
+    return (b->mid_c + b->chunk - 1) / b->chunk;
+}
+
+/* Rows [from, end), in strips whose cells fit the scratch. */
+static void block_rows(struct worker *w, const struct effnet_block *b, const float *in, float *out,
+                       int from, int end)
+{
+    int side = b->out_size, step = strip_rows(b), strips = (end - from + step - 1) / step;
     for (int s = 0, r = from; s < strips; s++) {
-        int to = from + share(end - from, s + 1, strips);
-        fill_cells(w, b, in, r, to, 0, b->mid_c, w->cells);
+        int to = from + team_share(end - from, s + 1, strips);
+        for (int i = 0; i < chunks_of(b); i++)
+            fill_cells(w, b, in, r, to, i, w->cells);
         project(w, b, w->cells, in, out, r * side, to * side, 0, b->out_c);
         r = to;
     }
-    team_wait(w);
+}
+
+static void block_by_rows(struct worker *w, const struct effnet_block *b, const float *in,
+                          float *out)
+{
+    int parts = w->team.n;
+    if (parts > 1 && b->out_size >= 2 * parts * LEAST_ROWS)
+        parts *= 2; /* so that something is left to take */
+    if (parts > TEAM_ITEMS)
+        parts = TEAM_ITEMS;
+    for (int i = team_start(&w->team, parts); i >= 0; i = team_next(&w->team))
+        block_rows(w, b, in, out, team_share(b->out_size, i, parts),
+                   team_share(b->out_size, i + 1, parts));
 }
 
 static void block_by_channels(struct worker *w, const struct effnet_block *b, const float *in,
                               float *out)
 {
-    int side   = b->out_size;
-    int chunks = (b->mid_c + b->chunk - 1) / b->chunk;
-    int c0     = share(chunks, w->id, w->team) * b->chunk;
-    int c1     = share(chunks, w->id + 1, w->team) * b->chunk;
-    fill_cells(w, b, in, 0, side, c0, c1 < b->mid_c ? c1 : b->mid_c, w->shared);
-    team_wait(w);
-    if (side * side >= 98 * w->team) { /* pixels for whole register tiles */
-        int p0 = share(side, w->id, w->team) * side, p1 = share(side, w->id + 1, w->team) * side;
-        project(w, b, w->shared + (ptrdiff_t)p0 * b->mid_c, in, out, p0, p1, 0, b->out_c);
-    } else {
-        int panels = (b->out_c + GEMM_PANEL - 1) / GEMM_PANEL;
-        int n0     = share(panels, w->id, w->team) * GEMM_PANEL;
-        int n1     = share(panels, w->id + 1, w->team) * GEMM_PANEL;
-        project(w, b, w->shared, in, out, 0, side * side, n0, n1 < b->out_c ? n1 : b->out_c);
+    int side = b->out_size, pixels = side * side;
+    int panels = (b->out_c + GEMM_PANEL - 1) / GEMM_PANEL;
+    for (int i = team_start(&w->team, chunks_of(b)); i >= 0; i = team_next(&w->team))
+        fill_cells(w, b, in, 0, side, i, w->shared);
+    int by_rows = pixels >= LEAST_ROWS * LEAST_ROWS * w->team.n / 2;
+    int parts   = w->team.n == 1 ? 1 : by_rows ? w->team.n : panels / 2;
+    for (int i = team_start(&w->team, parts); i >= 0; i = team_next(&w->team)) {
+        if (by_rows) {
+            int p0 = team_share(side, i, parts) * side, p1 = team_share(side, i + 1, parts) * side;
+            project(w, b, w->shared + (ptrdiff_t)p0 * b->mid_c, in, out, p0, p1, 0, b->out_c);
+        } else {
+            int n0 = team_share(panels, i, parts) * GEMM_PANEL;
+            int n1 = team_share(panels, i + 1, parts) * GEMM_PANEL;
+            project(w, b, w->shared, in, out, 0, pixels, n0, n1 < b->out_c ? n1 : b->out_c);
+        }
     }
-    team_wait(w);
 }
 
 /* The head convolution and the mean over its pixels. grid: (pixels, features) or
  * NULL. */
-static void head(const struct worker *w, const float *in, float *pooled, float *grid)
+static void head(struct worker *w, const float *in, float *pooled, float *grid)
 {
     const struct effnet *net    = w->net;
     int                  pixels = net->grid * net->grid;
     int                  chunks = (net->features + HEAD_CHUNK - 1) / HEAD_CHUNK;
-    for (int i = share(chunks, w->id, w->team); i < share(chunks, w->id + 1, w->team); i++) {
+    for (int i = team_start(&w->team, chunks); i >= 0; i = team_next(&w->team)) {
         int         n0 = i * HEAD_CHUNK;
         int         n  = net->features - n0 < HEAD_CHUNK ? net->features - n0 : HEAD_CHUNK;
         struct gemm g  = {.m    = pixels,
@@ -297,9 +311,35 @@ static void head(const struct worker *w, const float *in, float *pooled, float *
     }
 }
 
-static void see(const struct worker *w, const char *stage, const float *data, int size, int c)
+/* The logits of one picture, from its pooled features. */
+static void classify(struct worker *w, const float *pooled, float *logits)
 {
-    if (w->tap)
+    const struct effnet *net    = w->net;
+    int                  chunks = (net->classes + HEAD_CHUNK - 1) / HEAD_CHUNK;
+    int                  parts  = chunks < TEAM_ITEMS ? chunks : TEAM_ITEMS;
+    for (int i = team_start(&w->team, parts); i >= 0; i = team_next(&w->team)) {
+        int         n0 = team_share(chunks, i, parts) * HEAD_CHUNK;
+        int         n1 = team_share(chunks, i + 1, parts) * HEAD_CHUNK;
+        struct gemm g  = {.m    = 1,
+                          .n    = (n1 < net->classes ? n1 : net->classes) - n0,
+                          .k    = net->features,
+                          .a    = pooled,
+                          .lda  = net->features,
+                          .w    = net->fc_w + (ptrdiff_t)n0 * net->features,
+                          .bias = net->fc_b + n0,
+                          .c    = logits + n0,
+                          .ldc  = net->classes,
+                          .act  = ACT_NONE};
+        net->gemm(&g);
+    }
+}
+
+/* A phase of its own: nobody goes on while the test looks. */
+static void see(struct worker *w, const char *stage, const float *data, int size, int c)
+{
+    if (!w->tap)
+        return;
+    for (int i = team_start(&w->team, 1); i >= 0; i = team_next(&w->team))
         w->tap->see(w->tap->ctx, stage, data, size, size, c);
 }
 
@@ -309,20 +349,24 @@ static void see_stem(struct worker *w)
     const struct effnet *net = w->net;
     if (!w->tap)
         return;
-    for (int y = 0; y < net->stem_size; y++)
-        stem_row(w, y, w->act[0] + (ptrdiff_t)y * net->stem_size * net->stem_c);
+    for (int i = team_start(&w->team, 1); i >= 0; i = team_next(&w->team)) {
+        for (int y = 0; y < net->stem_size; y++)
+            stem_row(w, y, w->act[0] + (ptrdiff_t)y * net->stem_size * net->stem_c);
+    }
     see(w, "stem", w->act[0], net->stem_size, net->stem_c);
 }
 
 static void run_picture(struct worker *w, const uint8_t *picture, float *pooled, float *grid)
 {
+    static const char names[EFFNET_BLOCKS][8] = {
+        "block0", "block1", "block2",  "block3",  "block4",  "block5",  "block6",  "block7",
+        "block8", "block9", "block10", "block11", "block12", "block13", "block14", "block15"};
     const struct effnet *net = w->net;
     const float         *in  = NULL;
     w->picture               = picture;
     for (int i = 0; i < PIXEL_ROWS; i++)
         w->pixel_row[i] = -1;
     see_stem(w);
-    team_wait(w);
     for (int i = 0; i < EFFNET_BLOCKS; i++) {
         const struct effnet_block *b   = &net->block[i];
         float                     *out = w->act[i % 2];
@@ -330,32 +374,28 @@ static void run_picture(struct worker *w, const uint8_t *picture, float *pooled,
             block_by_rows(w, b, in, out);
         else
             block_by_channels(w, b, in, out);
-        if (w->tap) {
-            static const char names[EFFNET_BLOCKS][8] = {
-                "block0",  "block1",  "block2",  "block3", "block4",  "block5",
-                "block6",  "block7",  "block8",  "block9", "block10", "block11",
-                "block12", "block13", "block14", "block15"};
-            see(w, names[i], out, b->out_size, b->out_c);
-        }
+        see(w, names[i], out, b->out_size, b->out_c);
         in = out;
     }
     head(w, in, pooled, grid);
-    team_wait(w);
+    if (grid)
+        see(w, "head", grid, net->grid, net->features);
 }
 
-static struct worker worker_of(const struct effnet *net, float *scratch, int first, int id,
-                               int team)
+/* Thread id of n, in scratch from thread first's on. */
+static struct worker worker_of(const struct effnet *net, float *scratch, int first,
+                               struct team_member team)
 {
     struct layout l    = layout_of(net);
-    float        *lead = scratch + (size_t)first * l.total, *own = lead + (size_t)id * l.total;
-    struct worker w = {.net    = net,
-                       .id     = id,
-                       .team   = team,
-                       .act    = {lead, lead + l.act},
-                       .shared = lead + 2 * l.act,
-                       .cells  = own + 2 * l.act,
-                       .ring   = own + 2 * l.act + l.cells,
-                       .pixels = own + 2 * l.act + l.cells + l.ring};
+    float        *lead = scratch + (size_t)first * l.total;
+    float        *own  = lead + (size_t)team.id * l.total + 2 * l.act;
+    struct worker w    = {.net    = net,
+                          .team   = team,
+                          .act    = {lead, lead + l.act},
+                          .shared = lead + 2 * l.act,
+                          .cells  = own,
+                          .ring   = own + l.cells,
+                          .pixels = own + l.cells + l.ring};
     memset(w.pixels, 0, l.pixels * sizeof(float)); /* the padding is 0 after normalisation */
     return w;
 }
@@ -363,7 +403,7 @@ static struct worker worker_of(const struct effnet *net, float *scratch, int fir
 struct call {
     const struct effnet     *net;
     const uint8_t           *pixels;
-    float                   *scratch, *pooled, *grid;
+    float                   *scratch, *pooled, *logits, *grid;
     const struct effnet_tap *tap;
 };
 
@@ -371,33 +411,63 @@ static void call_picture(const struct call *c, struct worker *w, int i)
 {
     const struct effnet *net  = c->net;
     size_t               side = (size_t)net->image_size, cells = (size_t)(net->grid * net->grid);
-    size_t               f    = (size_t)net->features;
-    float               *grid = c->grid ? c->grid + (size_t)i * cells * f : NULL;
-    w->tap                    = i == 0 && w->id == 0 && c->tap ? c->tap : NULL;
-    run_picture(w, c->pixels + (size_t)i * side * side * 3, c->pooled + (size_t)i * f, grid);
-    if (w->tap && grid)
-        see(w, "head", grid, net->grid, net->features);
+    size_t               at = (size_t)i, f = (size_t)net->features;
+    float               *grid = c->grid ? c->grid + at * cells * f : NULL;
+    w->tap                    = i == 0 ? c->tap : NULL;
+    run_picture(w, c->pixels + at * side * side * 3, c->pooled + at * f, grid);
 }
 
-/* Pictures [from, to), each by all threads or each by one. */
-static void call_pictures(const struct call *c, int from, int to, int threads, bool together)
+/* The first n pictures, each by one thread. */
+static void call_alone(const struct call *c, int n, int threads)
 {
+    if (n > 0 && threads == 1) { /* without entering OpenMP: callers may be threads themselves */
+        struct worker w = worker_of(c->net, c->scratch, 0, team_join(NULL, 0, 1));
+        for (int i = 0; i < n; i++)
+            call_picture(c, &w, i);
+    } else if (n > 0) {
+#pragma omp parallel num_threads(threads)
+        {
+            struct worker w =
+                worker_of(c->net, c->scratch, omp_get_thread_num(), team_join(NULL, 0, 1));
+#pragma omp for schedule(dynamic, 1)
+            for (int i = 0; i < n; i++)
+                call_picture(c, &w, i);
+        }
+    }
+    if (c->logits && n > 0) {
+        const struct effnet *net = c->net;
+        struct gemm          g   = {.m    = n,
+                                    .n    = net->classes,
+                                    .k    = net->features,
+                                    .a    = c->pooled,
+                                    .lda  = net->features,
+                                    .w    = net->fc_w,
+                                    .bias = net->fc_b,
+                                    .c    = c->logits,
+                                    .ldc  = net->classes,
+                                    .act  = ACT_NONE};
+        gemm_run(net->gemm, &g, threads);
+    }
+}
+
+/* Pictures [from, to), each by all threads. */
+static void call_together(const struct call *c, int from, int to, int threads)
+{
+    const struct effnet *net = c->net;
+    struct team          team;
     if (from >= to)
         return;
-    if (threads <= 1) {
-        struct worker w = worker_of(c->net, c->scratch, 0, 0, 1);
-        for (int i = from; i < to; i++)
-            call_picture(c, &w, i);
-        return;
-    }
+    team_init(&team);
 #pragma omp parallel num_threads(threads)
     {
-        int           id = omp_get_thread_num(), n = omp_get_num_threads();
-        struct worker w     = together ? worker_of(c->net, c->scratch, 0, id, n)
-                                       : worker_of(c->net, c->scratch, id, 0, 1);
-        int           first = together ? from : from + id, step = together ? 1 : n;
-        for (int i = first; i < to; i += step)
+        struct worker w = worker_of(net, c->scratch, 0,
+                                    team_join(&team, omp_get_thread_num(), omp_get_num_threads()));
+        for (int i = from; i < to; i++) {
             call_picture(c, &w, i);
+            if (c->logits)
+                classify(&w, c->pooled + (ptrdiff_t)i * net->features,
+                         c->logits + (ptrdiff_t)i * net->classes);
+        }
     }
 }
 
@@ -405,25 +475,12 @@ void effnet_forward(const struct effnet *net, const uint8_t *pixels, int n, int 
                     void *scratch, float *pooled, float *logits, float *grid,
                     const struct effnet_tap *tap)
 {
-    struct call c = {net, pixels, scratch, pooled, grid, tap};
+    struct call c = {net, pixels, scratch, pooled, logits, grid, tap};
     if (threads < 1)
         threads = 1;
     int alone = n - n % threads; /* pictures that keep every thread busy by itself */
-    call_pictures(&c, 0, alone, threads, false);
-    call_pictures(&c, alone, n, threads, true);
-    if (logits) {
-        struct gemm g = {.m    = n,
-                         .n    = net->classes,
-                         .k    = net->features,
-                         .a    = pooled,
-                         .lda  = net->features,
-                         .w    = net->fc_w,
-                         .bias = net->fc_b,
-                         .c    = logits,
-                         .ldc  = net->classes,
-                         .act  = ACT_NONE};
-        gemm_run(net->gemm, &g, threads);
-    }
+    call_alone(&c, alone, threads);
+    call_together(&c, alone, n, threads);
     if (tap) {
         tap->see(tap->ctx, "pooled", pooled, 1, 1, net->features);
         if (logits)
