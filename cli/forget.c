@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const char help[] =
     "Removes a folder from the library, or what lies below a folder inside one. The\n"
@@ -33,6 +34,29 @@ static int print(const struct common *common, const char *path, int64_t removed,
     return out_json(o, failed, err);
 }
 
+/* The folder as it is written goes first, in case a link stands in its place. */
+static int forget(struct session *s, const char *dir, struct err *err)
+{
+    char   *path = NULL, *resolved = NULL;
+    int64_t removed = 0;
+    int     rc      = path_written(dir, &path, err);
+    if (!rc)
+        rc = path_absolute(dir, &resolved, err);
+    if (!rc)
+        rc = session_library(s, err);
+    if (rc)
+        goto out;
+    rc = library_forget(s->lib, path, &removed, err);
+    if (rc == ERR_NOTFOUND && strcmp(path, resolved) != 0)
+        rc = library_forget(s->lib, resolved, &removed, err);
+    if (!rc)
+        rc = print(s->common, path, removed, err);
+out:
+    free(path);
+    free(resolved);
+    return rc;
+}
+
 int cmd_forget(int argc, char **argv)
 {
     struct common  common;
@@ -40,9 +64,7 @@ int cmd_forget(int argc, char **argv)
     struct session session = SESSION_INIT(&common);
     struct err     err     = ERR_INIT;
     const char    *dir[1];
-    char          *path    = NULL;
-    int64_t        removed = 0;
-    int            rc      = options_parse(argc, argv, NULL, 0, &common, &args, &err);
+    int            rc = options_parse(argc, argv, NULL, 0, &common, &args, &err);
     if (!rc && common.help) {
         fputs(help, stdout);
         goto out;
@@ -50,16 +72,9 @@ int cmd_forget(int argc, char **argv)
     if (!rc)
         rc = args_exactly(&args, 1, "one folder", dir, &err);
     if (!rc)
-        rc = path_absolute(dir[0], &path, &err);
-    if (!rc)
-        rc = session_library(&session, &err);
-    if (!rc)
-        rc = library_forget(session.lib, path, &removed, &err);
-    if (!rc)
-        rc = print(&common, path, removed, &err);
+        rc = forget(&session, dir[0], &err);
 out:
     session_release(&session);
     args_release(&args);
-    free(path);
     return rc ? fail("forget", &err) : EXIT_FOUND;
 }

@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const char help[] =
     "Tells the library that folders at or below OLD now lie at or below NEW. No\n"
@@ -37,24 +38,30 @@ static int print(const struct common *common, const char *from, const char *to, 
     return out_json(o, failed, err);
 }
 
+/* OLD as it is written goes first: a link to NEW may stand in its place. */
 static int relocate(struct session *s, const char *const *paths, struct err *err)
 {
-    char   *from = NULL, *to = NULL;
+    char   *from = NULL, *resolved = NULL, *to = NULL;
     int64_t folders = 0;
-    int     rc      = path_absolute(paths[0], &from, err);
+    int     rc      = path_written(paths[0], &from, err);
+    if (!rc)
+        rc = path_absolute(paths[0], &resolved, err);
     if (!rc)
         rc = path_absolute(paths[1], &to, err);
     if (!rc)
         rc = session_library(s, err);
-    if (!rc)
-        rc = library_relocate(s->lib, from, to, &folders, err);
-    if (!rc && folders == 0)
-        rc = err_set(err, ERR_NOTFOUND, "no folder of the library lies at or below %s", from);
+    if (rc)
+        goto out;
+    rc = library_relocate(s->lib, from, to, &folders, err);
+    if (rc == ERR_NOTFOUND && strcmp(from, resolved) != 0)
+        rc = library_relocate(s->lib, resolved, to, &folders, err);
     if (!rc && !file_is_dir(to))
         note(s->common, "%s does not exist (yet): its pictures are kept", to);
     if (!rc)
         rc = print(s->common, from, to, folders, err);
+out:
     free(from);
+    free(resolved);
     free(to);
     return rc;
 }

@@ -29,15 +29,20 @@ int session_library(struct session *s, struct err *err)
     return rc;
 }
 
-/* Text and pictures of one query are few; more threads than this only cost
- * start-up time. */
-#define QUERY_THREADS 8
+/* A query is one picture or a few words. A small model answers it in
+ * milliseconds on one thread, and starting more costs that much again: threads
+ * that wait for each other busily are slower still where others are at work. */
+#define ONE_THREAD_PARAMETERS 100000000
+#define QUERY_THREADS         8
 
 static int session_scratch(struct session *s, struct err *err)
 {
     int threads = usable_cpus();
-    return encoder_scratch_new(s->enc, threads < QUERY_THREADS ? threads : QUERY_THREADS,
-                               &s->scratch, err);
+    if (threads > QUERY_THREADS)
+        threads = QUERY_THREADS;
+    if (encoder_info(s->enc)->parameters < ONE_THREAD_PARAMETERS)
+        threads = 1;
+    return encoder_scratch_new(s->enc, threads, &s->scratch, err);
 }
 
 int session_encoder(struct session *s, struct err *err)

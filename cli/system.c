@@ -25,8 +25,8 @@ int usable_cpus(void)
     return n > 0 && n < INT_MAX ? (int)n : 1;
 }
 
-/* Appends the parts of rest to path, which is absolute: "." and ".." are taken
- * by their names, since what they stand on does not exist. */
+/* Appends the parts of rest to path, which is absolute or empty for the root;
+ * "." and ".." are taken by their names. */
 static int append_parts(struct buf *path, const char *rest, struct err *err)
 {
     int rc = 0;
@@ -86,6 +86,30 @@ out:
     buf_release(&whole);
     free(head);
     free(real);
+    return rc;
+}
+
+int path_written(const char *path, char **out, struct err *err)
+{
+    struct buf whole;
+    char      *cwd = NULL;
+    int        rc  = 0;
+    buf_init(&whole, 1 << 16);
+    if (!*path)
+        return err_set(err, ERR_USAGE, "an empty path names nothing");
+    if (*path != '/') {
+        cwd = getcwd(NULL, 0);
+        rc  = cwd ? append_parts(&whole, cwd, err)
+                  : err_set(err, ERR_IO, "cannot tell the current folder: %s", strerror(errno));
+    }
+    if (!rc)
+        rc = append_parts(&whole, path, err);
+    if (!rc && whole.len == 0)
+        rc = buf_append_str(&whole, "/", err);
+    if (!rc && !(*out = buf_steal(&whole)))
+        rc = err_set(err, ERR_NOMEM, "out of memory");
+    buf_release(&whole);
+    free(cwd);
     return rc;
 }
 

@@ -63,8 +63,8 @@ static const char help[] =
     "  --threads N        threads to work with (default: all cores)\n"
     "  --hidden           also hidden files and folders\n"
     "  --json             one JSON object a line on standard output, the summary last\n"
-    "  --quiet            no progress and no summary\n"
-    "  --help             this text\n"
+    "  -q, --quiet        no progress and no summary\n"
+    "  -h, --help         this text\n"
     "\n"
     "Ctrl-C stops cleanly; the next run continues. A folder that is missing, empty or\n"
     "not mounted is marked offline and keeps its entries, and so does an empty folder\n"
@@ -107,7 +107,7 @@ static int options_parse(int argc, char **argv, struct options *o)
     };
     int ignored;
     opterr = 0;
-    for (int c; (c = getopt_long(argc, argv, ":k:", known, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, ":k:qh", known, NULL)) != -1;) {
         switch (c) {
         case LIBRARY:
             o->library = optarg;
@@ -134,9 +134,11 @@ static int options_parse(int argc, char **argv, struct options *o)
             o->json = true;
             break;
         case QUIET:
+        case 'q':
             o->quiet = true;
             break;
         case HELP:
+        case 'h':
             fputs(help, stdout);
             return EXIT_DONE;
         case ':':

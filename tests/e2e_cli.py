@@ -427,6 +427,14 @@ class Cli(unittest.TestCase):
         (moved,), _ = osprey("relocate", self.pictures + "/", "/mnt/../mnt/new/./pictures")
         self.assertEqual((moved["folders"], moved["old"], moved["new"]),
                          (1, self.pictures, "/mnt/new/pictures"))
+        # There and back, where a link to the new place stands in the old one.
+        link = os.path.join(os.path.realpath(self.tmp), "link")
+        osprey("relocate", "/mnt/new/pictures", link)
+        os.symlink(self.pictures, link)
+        (moved,), err = osprey("relocate", link, self.pictures)
+        self.assertEqual((moved["folders"], moved["new"], err), (1, self.pictures, b""))
+        _, err = osprey("relocate", self.pictures, "/mnt/new/pictures")
+        self.assertIn(b"/mnt/new/pictures does not exist (yet)", err)
         found, _ = osprey("search", "-k1000", "--in", "/mnt/new", "a")
         self.assertEqual(len(found), 14)
         self.assertTrue(all(f["path"].startswith("/mnt/new/pictures/") for f in found))
