@@ -100,6 +100,22 @@ static void other_shapes_are_read(void **state)
     assert_int_equal(p.out_w, 64);
 }
 
+static void the_default_model_is_read(void **state)
+{
+    (void)state;
+    struct err        err    = ERR_INIT;
+    struct jnode     *config = NULL;
+    struct preprocess p;
+    if (jnode_parse_file(TEST_MODELS "/osprey-small/preprocessor_config.json", 1 << 16, &config,
+                         &err) ||
+        preprocess_parse(config, &p, &err))
+        fail_msg("%s", err.msg);
+    jnode_free(config);
+    assert_int_equal(p.out_w, 224);
+    assert_int_equal(p.out_h, 224);
+    assert_int_equal(preprocess_min_side(&p), 224);
+}
+
 static void mistakes_are_named(void **state)
 {
     (void)state;
@@ -222,8 +238,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(clip_configurations_are_read), cmocka_unit_test(other_shapes_are_read),
-        cmocka_unit_test(mistakes_are_named),           cmocka_unit_test(equals_transformers),
-        cmocka_unit_test(extreme_shapes_are_cheap),
+        cmocka_unit_test(the_default_model_is_read),    cmocka_unit_test(mistakes_are_named),
+        cmocka_unit_test(equals_transformers),          cmocka_unit_test(extreme_shapes_are_cheap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

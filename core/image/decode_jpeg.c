@@ -10,11 +10,18 @@
  * DCT, smooth chroma upsampling). Stricter than Pillow in one thing: corrupt
  * entropy-coded data, which Pillow fills with grey, is an error here. Warnings
  * that lose no pixels are ignored, as there.
+ *
+ * Scaled decoding averages within each 8 x 8 block instead of filtering across
+ * blocks. Measured on Flickr8k photos after bicubic resizing to the square, in
+ * levels of 255 against full scale: with real detail at exactly twice the size
+ * needed, mean 0.8, 99th percentile 4, largest 20; on photos enlarged 4 and 8
+ * times, mean 0.35, largest 7.
  */
 #include "image/decode.h"
 
 #include "base/mem.h"
 
+#include <limits.h>
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +37,8 @@ enum jpeg_message {
 #include <jerror.h>
 };
 
-#define MAX_SCANS 100 /* real progressive files have about ten */
+#define MAX_SCANS   100        /* real progressive files have about ten */
+#define SLACK_BYTES (1L << 20) /* of libjpeg's beyond the coefficients */
 
 struct jpeg_reader {
     struct jpeg_decompress_struct cinfo;
@@ -79,6 +87,8 @@ static _Noreturn void on_error(j_common_ptr common)
         give_up(reader, err_set(reader->err, ERR_NOMEM, "out of memory decoding a JPEG"));
     case JERR_NO_BACKING_STORE:
         give_up(reader, err_set(reader->err, ERR_LIMIT, "decoding takes more memory than allowed"));
+    case JERR_IMAGE_TOO_BIG:
+        give_up(reader, err_set(reader->err, ERR_LIMIT, "%s", reason));
     case JERR_SOF_UNSUPPORTED:
     case JERR_BAD_PRECISION:
     case JERR_CONVERSION_NOTIMPL:
@@ -162,13 +172,14 @@ static int check_limits(struct jpeg_reader *reader, const struct decode_job *job
             reader->err, ERR_LIMIT, "decoding it takes %s bytes, more than the limit of %s",
             count_text(need, coefficient_bytes(cinfo)), count_text(max, job->limits->max_bytes));
     }
-    /* libjpeg's own count of what it allocates; it also has small buffers. */
-    uint64_t memory = job->limits->max_bytes < INT32_MAX - 1 ? job->limits->max_bytes + (1 << 20)
-                                                             : (uint64_t)1 << 40;
-    cinfo->mem->max_memory_to_use = (long)memory;
+    /* libjpeg's own count of its coefficients and small buffers; beyond it wants
+     * a temporary file, which it does not get. */
+    uint64_t memory = job->limits->max_bytes;
+    cinfo->mem->max_memory_to_use =
+        memory < LONG_MAX - SLACK_BYTES ? (long)memory + SLACK_BYTES : LONG_MAX;
     /* The larger the picture, the fewer times it may be gone over. */
-    uint64_t scans                = 16 * (job->limits->max_pixels / pixels);
-    reader->max_scans             = scans < MAX_SCANS ? (int)scans : MAX_SCANS;
+    uint64_t scans    = 16 * (job->limits->max_pixels / pixels);
+    reader->max_scans = scans < MAX_SCANS ? (int)scans : MAX_SCANS;
     return 0;
 }
 

@@ -11,8 +11,6 @@
  */
 #include "image/preprocess.h"
 
-#include "base/mem.h"
-
 #include <limits.h>
 #include <math.h>
 #include <stdbool.h>

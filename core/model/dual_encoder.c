@@ -276,9 +276,10 @@ static int dual_open(const char *dir, const struct jnode *config, struct encoder
     info->image_batch = IMAGE_BATCH;
     info->parameters =
         effnet_parameters(d->vision) + bert_parameters(d->text) + head_parameters(d->head);
-    info->precision = "f32";
-    info->cpu       = cpu_level_name(cpu.level);
-    *out            = d;
+    info->image_flops = effnet_flops(d->vision);
+    info->precision   = "f32";
+    info->cpu         = cpu_level_name(cpu.level);
+    *out              = d;
     return 0;
 }
 
