@@ -250,7 +250,7 @@ static void packed_block(const struct gemm *g, const float *block, int row, int 
             int mr = part(rows, i, n);
             t.a    = block + (ptrdiff_t)done * k;
             tile_target(&t, g, row + done, col, first, last);
-            (np == 2 ? packed_2 : packed_1)[mr - 1](&t);
+            (np == 2 ? packed_2[mr - 1] : packed_1[mr - 1])(&t);
             if (last && !act_is_clamp(g->act))
                 activate(g, row + done, mr, col, cols);
             done += mr;
