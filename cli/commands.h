@@ -13,6 +13,7 @@ int cmd_verify(int argc, char **argv);
 int cmd_backup(int argc, char **argv);
 int cmd_relocate(int argc, char **argv);
 int cmd_forget(int argc, char **argv);
+int cmd_eval(int argc, char **argv);
 int cmd_model(int argc, char **argv);
 
 /* The end of each command's help. */

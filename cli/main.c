@@ -21,7 +21,8 @@ static const struct {
     {"backup", cmd_backup, "copy the catalogue while others go on"},
     {"relocate", cmd_relocate, "tell the library that a folder has moved"},
     {"forget", cmd_forget, "remove a folder from the library"},
-    {"serve", cmd_serve, NULL}, /* not listed before osprey-searchd answers */
+    {"eval", cmd_eval, "measure how well captions find their pictures"},
+    {"serve", cmd_serve, "answer searches over HTTP"},
     {"model", cmd_model, "list, describe and measure models"},
 };
 #define N_COMMANDS (sizeof commands / sizeof *commands)

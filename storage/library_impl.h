@@ -30,6 +30,7 @@ struct library {
     bool                 loaded;
     struct library_model model; /* whose vectors these are */
     struct vindex       *base;  /* NULL: the delta holds everything */
+    struct vindex_file   tried; /* the file that was looked at for it */
     struct delta         delta;
     int64_t              seq, stamp; /* of the change that it reaches to */
 };
@@ -42,5 +43,7 @@ int  library_refresh(struct library *lib, bool last_try, bool *again, struct err
  * transaction open nevertheless, when no model is active. */
 int  library_begin_search(struct library *lib, bool *model, struct err *err);
 void library_unload(struct library *lib);
+/* So much has come since the base that it should be rewritten. */
+bool library_delta_is_large(const struct library *lib);
 
 #endif

@@ -78,13 +78,11 @@ static int load_base(struct library *lib, bool last_try, bool *belongs, bool *ag
                      struct err *err)
 {
     int64_t last, stamp;
-    *belongs = false;
-    int rc   = vindex_open(lib->vectors_path, false, &lib->base, err);
-    if (rc) {
-        *again = rc == ERR_BUSY && !last_try;
-        /* What is derived may be missing or broken: then it is not used. */
+    *belongs   = false;
+    lib->tried = vindex_file_at(lib->vectors_path);
+    int rc     = vindex_open(lib->vectors_path, false, &lib->base, err);
+    if (rc) /* what is derived may be missing or broken: then it is not used */
         return rc == ERR_NOMEM ? rc : 0;
-    }
     const struct vindex_info *info = vindex_info(lib->base);
     if (info->dim != lib->model.dim || strcmp(info->model_hash, lib->model.hash) != 0)
         return 0;
@@ -119,6 +117,17 @@ static int load(struct library *lib, bool last_try, bool *again, struct err *err
     return rc;
 }
 
+/* A long-lived reader keeps pace change by change; once much has come, another
+ * process will have put it into a new base, which is better than its delta. */
+static bool newer_base_waits(const struct library *lib)
+{
+    struct vindex_file now;
+    if (!library_delta_is_large(lib))
+        return false;
+    now = vindex_file_at(lib->vectors_path);
+    return now.inode != 0 && !vindex_file_equal(&now, &lib->tried);
+}
+
 int library_refresh(struct library *lib, bool last_try, bool *again, struct err *err)
 {
     struct library_model model;
@@ -129,7 +138,7 @@ int library_refresh(struct library *lib, bool last_try, bool *again, struct err 
         library_unload(lib);
         return rc;
     }
-    if (lib->loaded && lib->model.id == model.id)
+    if (lib->loaded && lib->model.id == model.id && !newer_base_waits(lib))
         rc = catalog_change_belongs(lib->cat, lib->seq, lib->stamp, &belongs, err);
     if (rc == 0 && belongs) {
         rc = catch_up(lib, err);

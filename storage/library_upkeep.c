@@ -166,7 +166,10 @@ static enum vindex_kind kind_for(const struct library *lib, int64_t images)
 
 static bool can_grow(const struct library *lib, enum vindex_kind kind)
 {
-    if (!lib->base || kind == VINDEX_FLAT || !vindex_same_file(lib->base, lib->vectors_path))
+    if (!lib->base || kind == VINDEX_FLAT)
+        return false;
+    struct vindex_file mine = vindex_file_of(lib->base), now = vindex_file_at(lib->vectors_path);
+    if (!vindex_file_equal(&mine, &now))
         return false;
     const struct vindex_info *info = vindex_info(lib->base);
     int64_t                   gone = info->gone + (int64_t)(lib->delta.count - lib->delta.live);
@@ -175,7 +178,7 @@ static bool can_grow(const struct library *lib, enum vindex_kind kind)
            (info->trained == 0 || all / 4 <= info->trained);
 }
 
-static bool is_due(const struct library *lib)
+bool library_delta_is_large(const struct library *lib)
 {
     int64_t tenth = lib->base ? vindex_info(lib->base)->count / 10 : 0;
     return (int64_t)lib->delta.count >
@@ -220,7 +223,8 @@ int library_index_maintain(struct library *lib, bool force, struct err *err)
     int  rc    = library_begin_search(lib, &model, err);
     if (rc)
         return rc;
-    bool due = model && lib->seq > 0 && (is_due(lib) || (force && lib->delta.count > 0));
+    bool due =
+        model && lib->seq > 0 && (library_delta_is_large(lib) || (force && lib->delta.count > 0));
     catalog_rollback(lib->cat);
     if (!due)
         return 0;
@@ -231,8 +235,8 @@ int library_index_maintain(struct library *lib, bool force, struct err *err)
     rc = library_begin_search(lib, &model, err);
     if (rc == 0) {
         int64_t seq = lib->seq;
-        due         = model && seq > 0 && (is_due(lib) || (force && lib->delta.count > 0));
-        rc          = due ? rewrite(lib, err) : 0;
+        due = model && seq > 0 && (library_delta_is_large(lib) || (force && lib->delta.count > 0));
+        rc  = due ? rewrite(lib, err) : 0;
         catalog_rollback(lib->cat);
         if (rc == 0 && due) {
             library_unload(lib);

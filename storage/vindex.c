@@ -29,6 +29,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -58,8 +59,7 @@ struct vindex {
     FaissIndexIVF     *ivf;   /* inner, or NULL */
     bool               has_positions;
     struct vindex_info info;
-    dev_t              dev;
-    ino_t              ino;
+    struct vindex_file file;
 };
 
 const char *vindex_kind_name(enum vindex_kind kind)
@@ -124,28 +124,38 @@ static int read_trailer(int fd, const char *path, struct trailer *t, struct stat
     return 0;
 }
 
-static int hash_body(const char *path, const struct trailer *t, struct err *err)
+static struct vindex_file file_of_stat(const struct stat *st)
 {
-    struct file_map map;
-    int             rc = file_map(&map, path, err);
-    if (rc)
-        return rc;
-    if (map.len != t->body_bytes + sizeof(*t) ||
-        XXH3_64bits(map.data, t->body_bytes) != t->body_hash)
+    return (struct vindex_file){(uint64_t)st->st_dev, (uint64_t)st->st_ino,
+                                (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec};
+}
+
+static int hash_body(int fd, const char *path, const struct trailer *t, struct err *err)
+{
+    int    rc   = 0;
+    size_t len  = t->body_bytes;
+    void  *data = len ? mmap(NULL, len, PROT_READ, MAP_PRIVATE, fd, 0) : NULL;
+    if (data == MAP_FAILED)
+        return err_set(err, ERR_IO, "cannot map vector index %s: %s", path, strerror(errno));
+    if (XXH3_64bits(data, len) != t->body_hash)
         rc = damaged(path, "its checksum differs", err);
-    file_unmap(&map);
+    if (data)
+        munmap(data, len);
     return rc;
 }
 
-static int open_trailer(const char *path, struct trailer *t, struct stat *st, struct err *err)
+static int open_file(const char *path, int *fd, struct trailer *t, struct stat *st, struct err *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
+    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (*fd < 0)
         return errno == ENOENT
                    ? err_set(err, ERR_NOTFOUND, "there is no vector index %s", path)
                    : err_set(err, ERR_IO, "cannot open vector index %s: %s", path, strerror(errno));
-    int rc = read_trailer(fd, path, t, st, err);
-    close(fd);
+    int rc = read_trailer(*fd, path, t, st, err);
+    if (rc) {
+        close(*fd);
+        *fd = -1;
+    }
     return rc;
 }
 
@@ -153,8 +163,12 @@ int vindex_check(const char *path, struct err *err)
 {
     struct trailer t;
     struct stat    st;
-    int            rc = open_trailer(path, &t, &st, err);
-    return rc ? rc : hash_body(path, &t, err);
+    int            fd = -1, rc = open_file(path, &fd, &t, &st, err);
+    if (rc)
+        return rc;
+    rc = hash_body(fd, path, &t, err);
+    close(fd);
+    return rc;
 }
 
 static void info_from_trailer(struct vindex_info *info, const struct trailer *t)
@@ -169,31 +183,36 @@ static void info_from_trailer(struct vindex_info *info, const struct trailer *t)
     memcpy(info->model_hash, t->model_hash, 64);
 }
 
+/* Has FAISS read the file that fd is, even when path names a newer one by now. */
+static int read_index(struct vindex *ix, int fd, const char *path, int flags, struct err *err)
+{
+    char name[64];
+    snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+    if (faiss_read_index_fname(name, flags, &ix->map) == 0)
+        return take_apart(ix, err);
+    const char *why = faiss_get_last_error();
+    return damaged(path, why ? why : "unreadable", err);
+}
+
 int vindex_open(const char *path, bool to_grow, struct vindex **out, struct err *err)
 {
     struct trailer t;
-    struct stat    st, again;
+    struct stat    st;
     struct vindex *ix = NULL;
-    int            rc = open_trailer(path, &t, &st, err);
-    if (rc == 0 && (t.body_bytes <= CHECK_ON_OPEN || to_grow))
-        rc = hash_body(path, &t, err);
+    int            fd = -1, rc = open_file(path, &fd, &t, &st, err);
     if (rc)
         return rc;
-    if (!(ix = mem_zeroed(1, sizeof(*ix))))
-        return err_set(err, ERR_NOMEM, "cannot open vector index %s: out of memory", path);
-    info_from_trailer(&ix->info, &t);
-    ix->dev   = st.st_dev;
-    ix->ino   = st.st_ino;
-    int flags = to_grow ? 0 : t.kind == VINDEX_IVF ? READ_MAPPED_LISTS : READ_MAPPED_CODES;
-    if (faiss_read_index_fname(path, flags, &ix->map) != 0) {
-        const char *why = faiss_get_last_error();
-        rc              = damaged(path, why ? why : "unreadable", err);
-    } else {
-        rc = take_apart(ix, err);
+    if (t.body_bytes <= CHECK_ON_OPEN || to_grow)
+        rc = hash_body(fd, path, &t, err);
+    if (rc == 0 && !(ix = mem_zeroed(1, sizeof(*ix))))
+        rc = err_set(err, ERR_NOMEM, "cannot open vector index %s: out of memory", path);
+    if (rc == 0) {
+        info_from_trailer(&ix->info, &t);
+        ix->file  = file_of_stat(&st);
+        int flags = to_grow ? 0 : t.kind == VINDEX_IVF ? READ_MAPPED_LISTS : READ_MAPPED_CODES;
+        rc        = read_index(ix, fd, path, flags, err);
     }
-    /* It may have been replaced between the two looks at it. */
-    if (rc == 0 && (stat(path, &again) != 0 || again.st_ino != st.st_ino))
-        rc = err_set(err, ERR_BUSY, "vector index %s was replaced while it was opened", path);
+    close(fd);
     if (rc == 0 &&
         (faiss_Index_ntotal(ix->map) != t.count || faiss_Index_d(ix->map) != (int)t.dim ||
          (t.kind == VINDEX_IVF) != (ix->ivf != NULL)))
@@ -220,10 +239,20 @@ const struct vindex_info *vindex_info(const struct vindex *ix)
     return &ix->info;
 }
 
-bool vindex_same_file(const struct vindex *ix, const char *path)
+struct vindex_file vindex_file_of(const struct vindex *ix)
+{
+    return ix->file;
+}
+
+struct vindex_file vindex_file_at(const char *path)
 {
     struct stat st;
-    return stat(path, &st) == 0 && st.st_dev == ix->dev && st.st_ino == ix->ino;
+    return stat(path, &st) == 0 ? file_of_stat(&st) : (struct vindex_file){0};
+}
+
+bool vindex_file_equal(const struct vindex_file *a, const struct vindex_file *b)
+{
+    return a->device == b->device && a->inode == b->inode && a->changed == b->changed;
 }
 
 static int write_trailer(struct vindex *ix, FILE *f, const char *path, struct err *err)

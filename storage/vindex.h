@@ -45,8 +45,14 @@ void vindex_free(struct vindex *ix); /* NULL-safe */
 const struct vindex_info *vindex_info(const struct vindex *ix);
 /* Reads the whole file against its checksum; ERR_DAMAGED when it differs. */
 int                       vindex_check(const char *path, struct err *err);
-/* Device and inode of the file at path, so that a replaced one is noticed. */
-bool                      vindex_same_file(const struct vindex *ix, const char *path);
+/* Which file lies at path now, so that a replaced one is noticed; zeroes: none. */
+struct vindex_file {
+    uint64_t device, inode;
+    int64_t  changed; /* nanoseconds */
+};
+struct vindex_file vindex_file_at(const char *path);
+bool               vindex_file_equal(const struct vindex_file *a, const struct vindex_file *b);
+struct vindex_file vindex_file_of(const struct vindex *ix); /* that it was opened from */
 
 /* An empty index for about expected entries. Train (IVF: a sample; others need
  * none), add, write. */

@@ -105,7 +105,11 @@ static void a_kind_goes_through_its_file(void **state)
     assert_int_equal(vindex_info(ix)->count, N);
     assert_int_equal(vindex_info(ix)->kind, c->kind);
     assert_string_equal(vindex_info(ix)->model_hash, hash);
-    assert_true(vindex_same_file(ix, path));
+    struct vindex_file mine = vindex_file_of(ix), there = vindex_file_at(path),
+                       none = vindex_file_at(dir);
+    assert_true(vindex_file_equal(&mine, &there));
+    assert_false(vindex_file_equal(&mine, &none));
+    assert_int_equal(vindex_file_at("/nowhere/at/all").inode, 0);
     assert_true(recall_of(ix) >= c->recall);
     float stored[2][DIM];
     assert_ok(vindex_vectors(ix, 1234, 2, stored[0], &err), &err);

@@ -6,7 +6,7 @@ _osprey_models() {
 
 _osprey() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-    local commands='index search similar embed status verify backup relocate forget model'
+    local commands='index search similar embed status verify backup relocate forget eval serve model'
     local common='--library --model --precision -k --json --quiet --help'
     local command='' own='' i
 
@@ -23,12 +23,12 @@ _osprey() {
     done
 
     case $prev in
-        --library | --in)
+        --library | --in | --images)
             COMPREPLY=($(compgen -d -- "$cur"))
             compopt -o filenames 2>/dev/null
             return
             ;;
-        --image | --npy)
+        --image | --npy | --captions)
             COMPREPLY=($(compgen -f -- "$cur"))
             compopt -o filenames 2>/dev/null
             return
@@ -41,7 +41,7 @@ _osprey() {
             COMPREPLY=($(compgen -W 'auto f32' -- "$cur"))
             return
             ;;
-        -k | --min-score | --batch | --threads) return ;;
+        -k | --min-score | --batch | --threads | --seed | --port | --listen) return ;;
     esac
 
     if [[ -z $command ]]; then
@@ -55,6 +55,8 @@ _osprey() {
         index) own='--threads --hidden' ;;
         status) own='--errors' ;;
         verify) own='--repair' ;;
+        eval) own='--images --captions --seed' ;;
+        serve) own='--port --listen' ;;
         model) own='--batch --threads' ;;
         help)
             COMPREPLY=($(compgen -W "$commands" -- "$cur"))

@@ -11,12 +11,18 @@ EPS = 1e-3
 STAGE_STRIDES = (1, 2, 2, 2, 1, 2, 1)
 
 
-def same_pad(x, kernel, stride):
-    """TensorFlow's SAME padding: the odd pixel goes right and below."""
-    def total(size):
-        return max((-(-size // stride) - 1) * stride + kernel - size, 0)
-    h, w = total(x.shape[2]), total(x.shape[3])
-    return F.pad(x, (w // 2, w - w // 2, h // 2, h - h // 2))
+def same_conv(x, w, stride, groups):
+    """A convolution with TensorFlow's SAME padding: the odd pixel goes right and
+    below. Padding is left to the convolution where both sides get the same, so
+    that an exported graph is one that its runtime can optimise."""
+    kernel = w.shape[2]
+    size = int(x.shape[2])  # square; a constant in an exported graph
+    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    before, after = total // 2, total - total // 2
+    if before != after:
+        x = F.pad(x, (before, after, before, after))
+        before = 0
+    return F.conv2d(x, w, None, stride, before, 1, groups)
 
 
 class EffNet(torch.nn.Module):
@@ -36,9 +42,7 @@ class EffNet(torch.nn.Module):
                             t[name + ".weight"], t[name + ".bias"], False, 0.0, EPS)
 
     def conv(self, x, name, stride=1, groups=1):
-        w = self.t[name + ".weight"]
-        k = w.shape[2]
-        return F.conv2d(same_pad(x, k, stride), w, None, stride, 0, 1, groups)
+        return same_conv(x, self.t[name + ".weight"], stride, groups)
 
     def block(self, x, i, stride):
         b, start = f"_blocks.{i}.", x
@@ -46,7 +50,7 @@ class EffNet(torch.nn.Module):
             x = F.relu6(self.norm(self.conv(x, b + "_expand_conv"), b + "_bn0"))
         x = F.relu6(self.norm(self.conv(x, b + "_depthwise_conv", stride, x.shape[1]), b + "_bn1"))
         x = self.norm(self.conv(x, b + "_project_conv"), b + "_bn2")
-        return x + start if stride == 1 and x.shape[1] == start.shape[1] else x
+        return x + start if stride == 1 and int(x.shape[1]) == int(start.shape[1]) else x
 
     def forward(self, x):
         x = F.relu6(self.norm(self.conv(x, "_conv_stem", 2), "_bn0"))
