@@ -120,15 +120,25 @@ static int write_all(int fd, const uint8_t *data, size_t n)
 
 int file_replace(const char *path, const void *data, size_t n, struct err *err)
 {
+    struct file_part part = {.data = data, .len = n};
+    return file_replace_parts(path, &part, 1, err);
+}
+
+int file_replace_parts(const char *path, const struct file_part *parts, size_t n, struct err *err)
+{
     char aside[PATH_MAX];
-    int  len = snprintf(aside, sizeof aside, "%s.%ld.tmp", path, (long)getpid());
+    /* by thread, so that two threads of a process do not write into one file */
+    int  len = snprintf(aside, sizeof aside, "%s.%ld.tmp", path, (long)gettid());
     if (len < 0 || (size_t)len >= sizeof aside)
         return err_set(err, ERR_LIMIT, "cannot write %s: the path is too long", path);
     int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0)
         return err_set(err, ERR_IO, "cannot write %s: %s", aside, strerror(errno));
-    int failed = write_all(fd, data, n) || fsync(fd);
-    int why    = errno;
+    int failed = 0;
+    for (size_t i = 0; i < n && !failed; i++)
+        failed = write_all(fd, parts[i].data, parts[i].len);
+    failed  = failed || fsync(fd);
+    int why = errno;
     if (close(fd) && !failed) {
         failed = 1;
         why    = errno;

@@ -30,6 +30,13 @@ int file_read(const char *path, size_t max, uint8_t **data, size_t *len, struct 
  * folder fsynced. After a crash there is the old file or the new one. */
 int file_replace(const char *path, const void *data, size_t n, struct err *err);
 
+/* The same for what lies in several pieces, written one after another. */
+struct file_part {
+    const void *data;
+    size_t      len; /* bytes */
+};
+int file_replace_parts(const char *path, const struct file_part *parts, size_t n, struct err *err);
+
 /* Flushes a file, or the folder that holds it, to the disk. */
 int file_sync(const char *path, struct err *err);
 int file_sync_parent(const char *path, struct err *err);

@@ -5,9 +5,9 @@
  * door: the first time it is computed and kept in
  * $XDG_CACHE_HOME/osprey/prepared/ (a safetensors file, replaced atomically),
  * from then on it is mapped from there and shared between processes. The key
- * covers the model files' names, sizes, times and headers and the layout's
- * version. A cache that cannot be written costs only time; one that is damaged
- * is made again.
+ * covers the model files' names, sizes, times, headers, a few samples of their
+ * contents, and the layout's version. A cache that cannot be written costs only time; one that is
+ * damaged is made again. Files unused for two months are removed.
  *
  * A tower's loading code is one path for both cases:
  *
@@ -37,7 +37,8 @@ bool prepared_building(const struct prepared *p);
 int  prepared_floats(struct prepared *p, const char *name, size_t n, float **out, struct err *err);
 /* Ends building: hashes the model files, writes the cache. */
 int  prepared_finish(struct prepared *p, struct err *err);
-/* XXH3-128 of the model files' contents as 32 hex digits; valid once finished. */
+/* XXH3-128 of the model files' lengths and contents, in the order given, as 32
+ * hex digits; valid once finished, "" before. */
 const char *prepared_hash(const struct prepared *p);
 /* Forgets the cached file and turns to building. */
 void        prepared_discard(struct prepared *p);
