@@ -4,7 +4,8 @@ function(osprey_flags target)
   target_compile_definitions(${target} PRIVATE _GNU_SOURCE OSPREY_VERSION="${PROJECT_VERSION}")
   target_compile_options(${target} PRIVATE
     -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes
-    -Wvla -Wformat=2 -Wno-format-truncation -Wno-format-nonliteral -Wno-maybe-uninitialized -Werror
+    -Wvla -Wformat=2 -Wno-format-truncation -Wno-format-nonliteral -Wno-maybe-uninitialized
+    $<$<BOOL:${OSPREY_WERROR}>:-Werror>
     -include ${CMAKE_SOURCE_DIR}/core/base/banned.h)
   if(OSPREY_SANITIZE)
     target_compile_options(${target} PRIVATE -fsanitize=${OSPREY_SANITIZE} -fno-omit-frame-pointer

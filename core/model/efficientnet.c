@@ -408,3 +408,20 @@ int64_t effnet_parameters(const struct effnet *net)
 {
     return net->parameters;
 }
+
+int64_t effnet_flops(const struct effnet *net)
+{
+    const int64_t stem = (int64_t)net->stem_size * net->stem_size;
+    const int64_t grid = (int64_t)net->grid * net->grid;
+    int64_t       macs = stem * net->stem_c * EFFNET_STEM_K * EFFNET_STEM_K * 3;
+    for (int i = 0; i < EFFNET_BLOCKS; i++) {
+        const struct effnet_block *b   = &net->block[i];
+        const int64_t              in  = (int64_t)b->in_size * b->in_size;
+        const int64_t              out = (int64_t)b->out_size * b->out_size;
+        if (b->expand_w)
+            macs += in * b->in_c * b->mid_c;
+        macs += out * b->mid_c * ((int64_t)b->k * b->k + b->out_c);
+    }
+    macs += grid * net->head_in * net->features + (int64_t)net->features * net->classes;
+    return 2 * macs;
+}

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Builds and runs every benchmark, one after another: the C programs bench_*.c, then
+# the scripts benchmarks/bench_*.py, which drive the programs.
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+shopt -s nullglob
+step "Building the benchmarks"
+run_logged bench-build "compiling" ninja -C "$BUILD" -j "$JOBS" benchmarks ||
+    die "the benchmarks do not compile" "Log: $LOGS/bench-build.log"
+failed=0
+for bench in "$ROOT"/benchmarks/bench_*.c; do
+    name=$(basename "$bench" .c)
+    step "$name"
+    "$BUILD/benchmarks/$name" || { say "    $name failed"; failed=1; }
+done
+for bench in "$ROOT"/benchmarks/bench_*.py; do
+    step "$(basename "$bench" .py)"
+    OSPREY_BUILD=$BUILD OSPREY_SOURCE=$ROOT python3 "$bench" ||
+        { say "    $(basename "$bench") failed"; failed=1; }
+done
+exit $failed

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# The slow tier: the quick tests as they are, again under AddressSanitizer and
+# UBSan, the threaded ones under ThreadSanitizer, and the fuzz corpus.
+# The last line counts all of them together.
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+# OpenMP's runtime is not instrumented, and TSan sees races in its barriers: only
+# tests whose threads are our own (pthreads) are told apart by it.
+TSAN_TESTS=${TSAN_TESTS:-^test_(parallel|queue|pipeline|ingest|progress)}
+
+plain=$BUILD asan=$ROOT/build-asan tsan=$ROOT/build-tsan
+BUILD=$asan "$ROOT/tools/setup/build.sh" -DOSPREY_SANITIZE=address,undefined
+folders=("$plain" "$asan")
+export ASAN_OPTIONS=${ASAN_OPTIONS:-abort_on_error=1:detect_stack_use_after_return=1}
+export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
+status=0
+reports=()
+
+run()
+{
+    local folder=$1
+    shift
+    step "Tests in $(basename "$folder")/"
+    rm -f "$folder/junit.xml"
+    ctest --test-dir "$folder" -j "$JOBS" --output-on-failure --output-junit "$folder/junit.xml" "$@" ||
+        status=1
+    reports+=("$folder/junit.xml")
+}
+
+for folder in "${folders[@]}"; do run "$folder"; done
+
+if [ -n "$(ctest --test-dir "$plain" -N -R "$TSAN_TESTS" | grep 'Test *#' || true)" ]; then
+    BUILD=$tsan "$ROOT/tools/setup/build.sh" -DOSPREY_SANITIZE=thread
+    OMP_NUM_THREADS=1 run "$tsan" -R "$TSAN_TESTS"
+fi
+
+if [ -x "$ROOT/tests/fuzz/run.sh" ]; then
+    step "Fuzz corpus"
+    BUILD=$asan "$ROOT/tests/fuzz/run.sh" || status=1
+fi
+python3 "$ROOT/tools/setup/count_tests.py" "${reports[@]}" || status=1
+exit $status
