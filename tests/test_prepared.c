@@ -148,6 +148,27 @@ static void a_damaged_cache_is_built_anew(void **state)
     free(file);
 }
 
+static void files_unused_for_long_are_removed(void **state)
+{
+    (void)state;
+    bool built;
+    prepared_close(load(1.0f, &built));
+    char           *old    = cached_file();
+    struct timespec past[] = {{.tv_sec = 1500000000}, {.tv_sec = 1500000000}};
+    assert_int_equal(utimensat(AT_FDCWD, old, past, 0), 0);
+    prepared_close(load(1.0f, &built)); /* used now: its time says so */
+    assert_false(built);
+    assert_int_equal(file_replace(model, "another model altogether", 24, NULL), 0);
+    prepared_close(load(1.0f, &built));
+    assert_true(built);
+    assert_true(file_exists(old));
+    assert_int_equal(utimensat(AT_FDCWD, old, past, 0), 0);
+    assert_int_equal(file_replace(model, "and yet another one here", 24, NULL), 0);
+    prepared_close(load(1.0f, &built));
+    assert_false(file_exists(old));
+    free(old);
+}
+
 static void no_cache_costs_only_time(void **state)
 {
     (void)state;
@@ -191,6 +212,7 @@ int main(void)
         cmocka_unit_test_setup(built_once_then_mapped, fresh),
         cmocka_unit_test_setup(another_model_is_built_anew, fresh),
         cmocka_unit_test_setup(a_damaged_cache_is_built_anew, fresh),
+        cmocka_unit_test_setup(files_unused_for_long_are_removed, fresh),
         cmocka_unit_test_setup(no_cache_costs_only_time, fresh),
         cmocka_unit_test_setup(missing_files_are_named, fresh),
     };

@@ -41,7 +41,8 @@ struct image_info {
     int             orientation; /* EXIF 1..8, 1 when absent or senseless */
     int64_t         taken_at;    /* EXIF DateTimeOriginal as Unix seconds (OffsetTimeOriginal
                                     applied where present, else taken as UTC); 0 when absent */
-    char            camera[96];  /* "Make Model", UTF-8, "" when absent */
+    char            camera[96];  /* "Make Model" (the model alone when it begins with the make),
+                                    UTF-8 without control characters, "" when absent */
 };
 
 /* Reads the header alone. */

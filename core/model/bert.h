@@ -23,13 +23,14 @@ void bert_free(struct bert *bert); /* NULL-safe */
 
 int     bert_hidden(const struct bert *bert);     /* 384 */
 int     bert_max_tokens(const struct bert *bert); /* positions: 512 */
+int     bert_vocabulary(const struct bert *bert); /* ids are below this: 30522 */
 int64_t bert_parameters(const struct bert *bert);
 
 /* Bytes of scratch for a call over total_tokens tokens in all. */
 size_t bert_scratch_size(const struct bert *bert, int total_tokens, int threads);
 
 /* A stage's output, for tests ("embeddings", "layer0" ..., "pooled"): data is
- * (tokens, hidden) over all texts of the batch. */
+ * (tokens, hidden) over all texts of the batch, (n, hidden) for "pooled". */
 struct bert_tap {
     void (*see)(void *ctx, const char *stage, const float *data, int tokens, int hidden);
     void *ctx;
@@ -37,7 +38,9 @@ struct bert_tap {
 
 /* n texts laid end to end without padding: ids[starts[i] .. starts[i + 1]) are
  * text i's token ids with [CLS] and [SEP]; starts has n + 1 entries. pooled:
- * (n, hidden), not normalised. states: (total_tokens, hidden) or NULL. */
+ * (n, hidden), not normalised. states: (total_tokens, hidden) or NULL. starts[0]
+ * is 0; no text is empty or longer than bert_max_tokens; ids are from 0 to below
+ * bert_vocabulary: the caller sees to that. scratch is 64-byte aligned. */
 void bert_forward(const struct bert *bert, const int32_t *ids, const int *starts, int n,
                   int threads, void *scratch, float *pooled, float *states,
                   const struct bert_tap *tap);

@@ -27,6 +27,8 @@ int     effnet_features(const struct effnet *net);   /* 1280 */
 int     effnet_classes(const struct effnet *net);    /* 1000 */
 int     effnet_grid(const struct effnet *net);       /* 7 */
 int64_t effnet_parameters(const struct effnet *net);
+/* Multiplications and additions for one picture, logits included. */
+int64_t effnet_flops(const struct effnet *net);
 
 /* Bytes of scratch that effnet_forward needs for calls with that many threads
  * and up to batch pictures; 64-byte aligned memory from the caller. */

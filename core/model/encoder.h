@@ -27,6 +27,7 @@ struct encoder_info {
     int               max_tokens;
     int               image_batch; /* pictures that one call likes to get together */
     int64_t           parameters;
+    int64_t           image_flops; /* multiplications and additions for one picture; 0: unknown */
     const char       *precision; /* "f32" */
     const char       *cpu;       /* kernels in use: "portable", "avx2", "avx512" */
     struct preprocess preprocess;

@@ -11,12 +11,15 @@
 #include "base/mem.h"
 #include "model/safetensors.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <xxhash.h>
@@ -25,10 +28,12 @@
 #define LAYOUT_VERSION 1
 
 #define MAX_FILES  64
-#define MAX_HEADER (1u << 20) /* bytes of a file's beginning that go into the key */
-#define SAMPLES    8          /* places within a file that do as well */
-#define SAMPLE     4096u      /* bytes each */
-#define HEX        33         /* 32 digits and a NUL */
+#define MAX_HEADER (1u << 20)   /* bytes of a file's beginning that go into the key */
+#define SAMPLES    8            /* places within a file that do as well */
+#define SAMPLE     4096u        /* bytes each */
+#define HEX        33           /* 32 digits and a NUL */
+#define USED_EVERY 86400        /* seconds: how exactly a file's time says when it was last used */
+#define UNUSED     (60 * 86400) /* seconds after which a cached file is removed */
 
 struct block {
     char  *name;
@@ -153,6 +158,29 @@ static int compute_hash(const struct prepared *p, char out[HEX], struct err *err
     return rc;
 }
 
+/* Notes that the cached file is still in use, at most once a day. */
+static void touch(const char *path)
+{
+    struct stat sb;
+    if (!stat(path, &sb) && time(NULL) - sb.st_mtime > USED_EVERY)
+        (void)utimensat(AT_FDCWD, path, NULL, 0);
+}
+
+/* Removes what nobody has used for long: models that were changed or deleted
+ * leave their prepared weights behind. */
+static void remove_unused(const char *folder)
+{
+    DIR *d = opendir(folder);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        struct stat sb;
+        if (!fstatat(dirfd(d), e->d_name, &sb, AT_SYMLINK_NOFOLLOW) && S_ISREG(sb.st_mode) &&
+            time(NULL) - sb.st_mtime > UNUSED)
+            (void)unlinkat(dirfd(d), e->d_name, 0);
+    }
+    if (d)
+        closedir(d);
+}
+
 /* Maps the cached file if there is one and it is ours and sound. */
 static void try_cache(struct prepared *p)
 {
@@ -164,6 +192,7 @@ static void try_cache(struct prepared *p)
     if (key && hash && strcmp(key, p->key) == 0 && strlen(hash) == HEX - 1) {
         memcpy(p->hash, hash, HEX);
         p->st = st;
+        touch(p->path);
     } else {
         safetensors_close(st);
     }
@@ -264,6 +293,10 @@ static void write_cache(const struct prepared *p)
     if (tensors)
         (void)safetensors_write(p->path, tensors, p->n_blocks, metadata, 2, NULL);
     free(tensors);
+    char *folder = mem_strndup(p->path, (size_t)(path_base(p->path) - p->path));
+    if (folder)
+        remove_unused(folder);
+    free(folder);
 }
 
 int prepared_finish(struct prepared *p, struct err *err)

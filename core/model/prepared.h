@@ -6,8 +6,8 @@
  * $XDG_CACHE_HOME/osprey/prepared/ (a safetensors file, replaced atomically),
  * from then on it is mapped from there and shared between processes. The key
  * covers the model files' names, sizes, times, headers, a few samples of their
- * contents, and the layout's version. A cache that cannot be written costs only time; one that is damaged
- * is made again.
+ * contents, and the layout's version. A cache that cannot be written costs only time; one that is
+ * damaged is made again. Files unused for two months are removed.
  *
  * A tower's loading code is one path for both cases:
  *

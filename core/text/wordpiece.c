@@ -42,6 +42,7 @@ struct wordpiece {
     char        *text;  /* the vocabulary file */
     struct slot *slots; /* (mask + 1), open addressing */
     size_t       mask;
+    int          size;               /* lines */
     size_t       longest;            /* bytes of the longest token */
     int32_t      special[N_SPECIAL]; /* -1 where the vocabulary lacks it */
 };
@@ -164,6 +165,7 @@ static int fill_table(struct wordpiece *wp, size_t len, const char *path, struct
         insert(wp, at, size_of_line, id);
         at = next + 1;
     }
+    wp->size = id;
     for (int s = 0; s < N_SPECIAL; s++) {
         const struct slot *slot = slot_for(wp, SPECIAL[s], strlen(SPECIAL[s]), false);
         wp->special[s]          = slot->len ? slot->id : -1;
@@ -198,6 +200,11 @@ void wordpiece_free(struct wordpiece *wp)
     free(wp->text);
     free(wp->slots);
     free(wp);
+}
+
+int wordpiece_size(const struct wordpiece *wp)
+{
+    return wp->size;
 }
 
 /* True while there is room, the last place being kept for [SEP]. */

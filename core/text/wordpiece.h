@@ -17,6 +17,9 @@ struct wordpiece; /* read-only after loading, shared by threads */
 int  wordpiece_load(const char *vocab_path, struct wordpiece **out, struct err *err);
 void wordpiece_free(struct wordpiece *wp); /* NULL-safe */
 
+/* How many lines the vocabulary has: ids are below this. */
+int wordpiece_size(const struct wordpiece *wp);
+
 /* Encodes len bytes of text as [CLS] ... [SEP], at most max_ids ids in all,
  * truncated before the [SEP]. Returns the number of ids, or a negative code. */
 int wordpiece_encode(const struct wordpiece *wp, const char *text, size_t len, int32_t *ids,

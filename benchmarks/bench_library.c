@@ -1,0 +1,282 @@
+/* The library at 1,000 to 1,000,000 images of 384 dimensions: what a commit of one
+ * batch costs, how long a search takes cold and warm, how many of the true
+ * nearest it finds, how much memory it needs.
+ *
+ *     bench_library [DIR [LARGEST]]
+ *
+ * Vectors are synthetic: a thousand cluster centres, points at a cosine of about
+ * 0.7 to their centre, queries drawn like the points. Commits into the smallest
+ * and the largest library are interleaved and compared as medians.
+ */
+#include "storage/library_impl.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DIM     384
+#define CENTRES 1000
+#define LOAD    512 /* images a transaction while filling */
+#define BATCH   32  /* ... and when commits are timed */
+#define COMMITS 60
+#define QUERIES 100
+
+static float centres[CENTRES][DIM];
+
+static void check(int rc, const struct err *err)
+{
+    if (rc) {
+        fprintf(stderr, "bench_library: %s\n", err->msg);
+        exit(3);
+    }
+}
+
+static double now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
+}
+
+static uint64_t rng_next(uint64_t *s)
+{
+    uint64_t z = (*s += 0x9e3779b97f4a7c15u);
+    z          = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    return z ^ (z >> 31);
+}
+
+static void unit_noise(float *out, uint64_t seed)
+{
+    double   sum = 0;
+    uint64_t s   = seed;
+    for (int i = 0; i < DIM; i += 2) {
+        uint64_t r = rng_next(&s);
+        out[i]     = (float)(int32_t)r * 0x1p-31f;
+        out[i + 1] = (float)(int32_t)(r >> 32) * 0x1p-31f;
+        sum += (double)(out[i] * out[i] + out[i + 1] * out[i + 1]);
+    }
+    float scale = (float)(1 / sqrt(sum));
+    for (int i = 0; i < DIM; i++)
+        out[i] *= scale;
+}
+
+static void point(float *out, uint64_t seed)
+{
+    uint64_t     s      = seed ^ 0xabcdef;
+    const float *centre = centres[rng_next(&s) % CENTRES];
+    double       sum    = 0;
+    unit_noise(out, seed);
+    for (int i = 0; i < DIM; i++) {
+        out[i] += centre[i];
+        sum += (double)(out[i] * out[i]);
+    }
+    float scale = (float)(1 / sqrt(sum));
+    for (int i = 0; i < DIM; i++)
+        out[i] *= scale;
+}
+
+struct bench {
+    struct library *lib;
+    int64_t         model, folder, n;
+};
+
+static void bench_open(struct bench *b, const char *root, int64_t size)
+{
+    struct err           err   = ERR_INIT;
+    struct library_model model = {.name = "bench", .dir = "/", .precision = "f32", .dim = DIM};
+    char                 dir[4096], *below = NULL;
+    snprintf(dir, sizeof(dir), "%s/%lld", root, (long long)size);
+    snprintf(model.hash, sizeof(model.hash), "bench");
+    check(library_open(dir, LIBRARY_CREATE, &b->lib, &err), &err);
+    check(library_model_register(b->lib, &model, &err), &err);
+    check(library_model_activate(b->lib, model.id, &err), &err);
+    check(library_folder_add(b->lib, "/bench", &b->folder, &below, &err), &err);
+    free(below);
+    b->model = model.id;
+    b->n     = 0;
+}
+
+/* Returns milliseconds for the commit alone. */
+static double commit(struct bench *b, size_t n)
+{
+    static float        embeddings[LOAD][DIM];
+    static char         paths[LOAD][48];
+    struct library_item items[LOAD];
+    struct err          err = ERR_INIT;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t id = (uint64_t)b->n++, s = id;
+        point(embeddings[i], id + 1);
+        snprintf(paths[i], sizeof(paths[i]), "%05llu/IMG_%08llu.jpg",
+                 (unsigned long long)(id / 1000), (unsigned long long)id);
+        items[i]         = (struct library_item){.folder_id   = b->folder,
+                                                 .path        = paths[i],
+                                                 .size        = 3000000,
+                                                 .mtime_ns    = (int64_t)id,
+                                                 .width       = 4000,
+                                                 .height      = 3000,
+                                                 .kind        = "JPEG",
+                                                 .orientation = 1,
+                                                 .camera      = "",
+                                                 .embedding   = embeddings[i]};
+        uint64_t hash[2] = {rng_next(&s), rng_next(&s)};
+        memcpy(items[i].hash, hash, sizeof(hash));
+    }
+    double t = now_ms();
+    check(library_add(b->lib, b->model, items, n, &err), &err);
+    return now_ms() - t;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *v, size_t n)
+{
+    qsort(v, n, sizeof(*v), by_value);
+    return v[n / 2];
+}
+
+static long memory_kb(const char *field)
+{
+    char  line[256];
+    long  kb = 0;
+    FILE *f  = fopen("/proc/self/status", "r");
+    while (f && fgets(line, sizeof(line), f))
+        if (strncmp(line, field, strlen(field)) == 0)
+            kb = atol(line + strlen(field) + 1);
+    if (f)
+        fclose(f);
+    return kb;
+}
+
+static double search_ms(struct library *lib, uint64_t seed, size_t k, struct library_hit **hits,
+                        size_t *n)
+{
+    struct err err = ERR_INIT;
+    float      query[DIM];
+    point(query, seed);
+    double t = now_ms();
+    check(library_search(lib, query, k, NULL, hits, n, &err), &err);
+    return now_ms() - t;
+}
+
+/* Of the ten truly nearest, how many are found: k beyond a quarter of the library
+ * reads everything through. */
+static double recall_at_10(struct bench *b, int queries)
+{
+    struct library_stats stats;
+    struct err           err   = ERR_INIT;
+    int                  found = 0;
+    check(library_stats(b->lib, &stats, &err), &err);
+    for (int q = 0; q < queries; q++) {
+        struct library_hit *some, *all;
+        size_t              n, m;
+        search_ms(b->lib, 1u << 30 | (uint64_t)q, 10, &some, &n);
+        search_ms(b->lib, 1u << 30 | (uint64_t)q, (size_t)stats.images / 3, &all, &m);
+        for (size_t i = 0; i < 10; i++)
+            for (size_t j = 0; j < n; j++)
+                found += some[j].id == all[i].id;
+        free(some);
+        free(all);
+    }
+    return found / (10.0 * queries);
+}
+
+/* A process of its own: opens, searches once, says how long both took. */
+static int cold(const char *dir)
+{
+    struct err          err = ERR_INIT;
+    struct library     *lib;
+    struct library_hit *hits;
+    size_t              n;
+    double              t = now_ms();
+    check(library_open(dir, LIBRARY_EXISTING, &lib, &err), &err);
+    search_ms(lib, 1u << 29, 10, &hits, &n);
+    printf("%.2f\n", now_ms() - t);
+    free(hits);
+    library_close(lib);
+    return 0;
+}
+
+static double cold_ms(const char *program, const char *dir)
+{
+    char   command[9000], line[64] = "0";
+    double v[7];
+    snprintf(command, sizeof(command), "'%s' --cold '%s'", program, dir);
+    for (int i = 0; i < 7; i++) {
+        FILE *f = popen(command, "r");
+        if (!f || !fgets(line, sizeof(line), f) || pclose(f) != 0)
+            exit(3);
+        v[i] = atof(line);
+    }
+    return median(v, 7);
+}
+
+static void measure(struct bench *b, const char *program)
+{
+    struct library_stats stats;
+    struct err           err = ERR_INIT;
+    double               v[QUERIES], t = now_ms();
+    check(library_index_maintain(b->lib, true, &err), &err);
+    double build = now_ms() - t;
+    for (int q = 0; q < QUERIES; q++) {
+        struct library_hit *hits;
+        size_t              n;
+        v[q] = search_ms(b->lib, 1u << 28 | (uint64_t)q, 10, &hits, &n);
+        free(hits);
+    }
+    double warm = median(v, QUERIES);
+    check(library_stats(b->lib, &stats, &err), &err);
+    printf("%9lld images  %-4s  built in %7.1f s  search warm %6.2f ms (p95 %6.2f)  cold %6.2f ms"
+           "  anonymous %ld MB",
+           (long long)stats.images, stats.index_kind, build / 1e3, warm, v[QUERIES * 95 / 100],
+           cold_ms(program, library_dir(b->lib)), memory_kb("RssAnon") / 1024);
+    fflush(stdout);
+    printf("  recall@10 %.3f\n", recall_at_10(b, b->n > 500000 ? 20 : 50));
+    fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 3 && strcmp(argv[1], "--cold") == 0) {
+        for (int i = 0; i < CENTRES; i++)
+            unit_noise(centres[i], (uint64_t)i + 77777777);
+        return cold(argv[2]);
+    }
+    const char  *root    = argc > 1 ? argv[1] : "bench-library";
+    int64_t      largest = argc > 2 ? atoll(argv[2]) : 1000000;
+    int64_t      sizes[] = {1000, 10000, 100000, 1000000};
+    struct bench small = {0}, big = {0};
+    double       a[COMMITS], b[COMMITS];
+    for (int i = 0; i < CENTRES; i++)
+        unit_noise(centres[i], (uint64_t)i + 77777777);
+    for (size_t i = 0; i < 4 && sizes[i] <= largest; i++) {
+        struct bench *bench = i == 0 ? &small : &big;
+        if (i > 1)
+            library_close(big.lib);
+        bench_open(bench, root, sizes[i]);
+        double t = now_ms();
+        while (bench->n < sizes[i])
+            commit(bench, LOAD);
+        fprintf(stderr, "filled %lld in %.1f s\n", (long long)bench->n, (now_ms() - t) / 1e3);
+        measure(bench, argv[0]);
+    }
+    if (!big.lib)
+        return 0;
+    for (int i = 0; i < COMMITS; i++) {
+        a[i] = commit(&small, BATCH);
+        b[i] = commit(&big, BATCH);
+    }
+    double one = median(a, COMMITS), other = median(b, COMMITS);
+    printf("commit of %d images into %lld: %.2f ms, into %lld: %.2f ms, ratio %.2f\n", BATCH,
+           (long long)sizes[0], one, (long long)big.n, other, other / one);
+    library_close(small.lib);
+    library_close(big.lib);
+    return 0;
+}

@@ -1,0 +1,268 @@
+/* From a query's vector to lines of results (results.h). */
+#include "cli/results.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "cli/output.h"
+#include "cli/preview.h"
+#include "cli/system.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PREVIEW_MAX_BYTES ((size_t)1 << 30)
+
+/* Where to look: one filter, or one for each library folder inside --in. */
+struct places {
+    struct library_filter *filters;
+    size_t                 n;
+    struct library_folder *folders; /* own the strings that filters point into */
+    size_t                 n_folders;
+    char                  *dir; /* the folder asked for, absolute, ends with '/' */
+};
+
+static void places_release(struct places *p)
+{
+    library_folders_free(p->folders, p->n_folders);
+    free(p->filters);
+    free(p->dir);
+}
+
+static int places_init(struct places *p, struct library *lib, const char *in, struct err *err)
+{
+    char  *absolute = NULL;
+    size_t length;
+    memset(p, 0, sizeof *p);
+    if (!in) {
+        p->filters = mem_zeroed(1, sizeof *p->filters);
+        p->n       = 1;
+        return p->filters ? 0 : err_set(err, ERR_NOMEM, "out of memory");
+    }
+    int rc = path_absolute(in, &absolute, err);
+    if (!rc)
+        rc = library_folders(lib, &p->folders, &p->n_folders, err);
+    if (rc)
+        goto out;
+    p->dir     = path_join(absolute, "");
+    p->filters = mem_zeroed(p->n_folders + 1, sizeof *p->filters);
+    if (!p->dir || !p->filters) {
+        rc = err_set(err, ERR_NOMEM, "out of memory");
+        goto out;
+    }
+    length = strlen(p->dir);
+    for (size_t i = 0; i < p->n_folders; i++) {
+        const char *folder = p->folders[i].path;
+        size_t      n      = strlen(folder);
+        n -= n > 0 && folder[n - 1] == '/';
+        bool asked_inside = strncmp(p->dir, folder, n) == 0 && p->dir[n] == '/';
+        bool lies_inside  = strncmp(folder, p->dir, length) == 0;
+        if (asked_inside || lies_inside)
+            p->filters[p->n++] = (struct library_filter){
+                .folder_id = p->folders[i].id,
+                .below     = asked_inside && p->dir[n + 1] ? p->dir + n + 1 : NULL};
+    }
+    if (p->n == 0)
+        rc = err_set(err, ERR_NOTFOUND, "%s is not among the library's folders", absolute);
+out:
+    free(absolute);
+    if (rc)
+        places_release(p);
+    return rc;
+}
+
+static int better_first(const void *a, const void *b)
+{
+    const struct library_hit *x = a, *y = b;
+    if (x->score != y->score)
+        return x->score > y->score ? -1 : 1;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+/* The k best of all places. */
+static int search_places(struct library *lib, const struct results_request *r,
+                         const struct places *places, size_t k, struct library_hit **hits,
+                         size_t *n, struct err *err)
+{
+    struct library_hit *all   = NULL;
+    size_t              total = 0;
+    int                 rc    = 0;
+    for (size_t i = 0; !rc && i < places->n; i++) {
+        struct library_filter filter = places->filters[i];
+        struct library_hit   *some   = NULL;
+        size_t                n_some = 0;
+        filter.has_min_score         = r->has_min_score;
+        filter.min_score             = (float)r->min_score;
+        rc = library_search(lib, r->vector, k, &filter, &some, &n_some, err);
+        if (rc)
+            break;
+        if (places->n == 1) {
+            *hits = some;
+            *n    = n_some;
+            return 0;
+        }
+        struct library_hit *grown = mem_regrow(all, total + n_some + 1, sizeof *all);
+        if (!grown) {
+            rc = err_set(err, ERR_NOMEM, "out of memory for %zu results", total + n_some);
+        } else {
+            all = grown;
+            if (n_some)
+                memcpy(all + total, some, n_some * sizeof *all);
+            total += n_some;
+        }
+        free(some);
+    }
+    if (rc) {
+        free(all);
+        return rc;
+    }
+    if (total)
+        qsort(all, total, sizeof *all, better_first);
+    *hits = all;
+    *n    = total < k ? total : k;
+    return 0;
+}
+
+/* How results are printed. */
+struct printer {
+    const struct common *common;
+    struct preview      *preview; /* or NULL */
+    int                  width;   /* of the rank */
+};
+
+static int print_json(size_t rank, const struct library_hit *hit, const struct library_image *image,
+                      const char *path, struct err *err)
+{
+    struct jnode *o      = jnode_object();
+    int           failed = !o;
+    if (o) {
+        failed |= jnode_set_int(o, "rank", (int64_t)rank);
+        failed |= jnode_set_real(o, "score", (double)hit->score);
+        failed |= jnode_set_int(o, "id", hit->id);
+        failed |= json_set_path(o, "path", path);
+        if (image->width > 0 && image->height > 0) {
+            failed |= jnode_set_int(o, "width", image->width);
+            failed |= jnode_set_int(o, "height", image->height);
+        }
+        if (image->taken_at)
+            failed |= jnode_set_int(o, "taken_at", image->taken_at);
+    }
+    return out_json(o, failed, err);
+}
+
+static void print_preview(const struct printer *p, const char *path)
+{
+    uint8_t   *bytes = NULL;
+    size_t     len   = 0;
+    struct err err   = ERR_INIT;
+    if (file_read(path, PREVIEW_MAX_BYTES, &bytes, &len, &err) ||
+        preview_print(p->preview, bytes, len, &err))
+        note(p->common, "no preview: %s", err.msg);
+    free(bytes);
+}
+
+static int print_hit(const struct printer *p, size_t rank, const struct library_hit *hit,
+                     const struct library_image *image, struct err *err)
+{
+    char *path = path_join(image->folder, image->path);
+    int   rc   = 0;
+    if (!path)
+        return err_set(err, ERR_NOMEM, "out of memory");
+    if (p->common->json) {
+        rc = print_json(rank, hit, image, path, err);
+    } else {
+        printf("%*zu  %6.3f  ", p->width, rank, (double)hit->score);
+        out_path(path);
+        putchar('\n');
+        if (p->preview)
+            print_preview(p, path);
+    }
+    free(path);
+    return rc;
+}
+
+static int digits(size_t n)
+{
+    int d = 1;
+    for (; n >= 10; n /= 10)
+        d++;
+    return d;
+}
+
+/* Prints up to k hits; what has gone since the search, and what not_hash
+ * excludes, gets no rank. */
+static int print_hits(struct library *lib, const struct results_request *r, struct printer *p,
+                      const struct library_hit *hits, size_t n, size_t k, size_t *shown,
+                      struct err *err)
+{
+    p->width = digits(n < k ? n : k);
+    for (size_t i = 0; i < n && *shown < k && !output_broken(); i++) {
+        struct library_image image;
+        int                  rc = library_image_get(lib, hits[i].id, &image, err);
+        if (rc == ERR_NOTFOUND)
+            continue;
+        if (rc)
+            return rc;
+        if (!r->not_hash || memcmp(image.hash, r->not_hash, LIBRARY_HASH_BYTES) != 0)
+            rc = print_hit(p, ++*shown, &hits[i], &image, err);
+        library_image_release(&image);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+/* How many hits to ask for so that k are left without the pictures of a
+ * content: copies have the same embedding, but so may others, so it is counted. */
+static int count_needed(struct library *lib, const struct results_request *r,
+                        const struct places *places, size_t k, struct library_hit **hits, size_t *n,
+                        struct err *err)
+{
+    for (size_t extra = 8;; extra *= 4) {
+        size_t want = k < SIZE_MAX - extra ? k + extra : SIZE_MAX;
+        size_t left = 0;
+        int    rc   = search_places(lib, r, places, want, hits, n, err);
+        for (size_t i = 0; !rc && i < *n && left < k; i++) {
+            struct library_image image;
+            rc = library_image_get(lib, (*hits)[i].id, &image, err);
+            if (rc == ERR_NOTFOUND) {
+                rc = 0;
+                continue;
+            }
+            if (rc)
+                break;
+            left += memcmp(image.hash, r->not_hash, LIBRARY_HASH_BYTES) != 0;
+            library_image_release(&image);
+        }
+        if (!rc && (left == k || *n < want))
+            return 0;
+        free(*hits);
+        *hits = NULL;
+        if (rc)
+            return rc;
+    }
+}
+
+int results_show(struct session *s, const struct results_request *r, size_t *shown, struct err *err)
+{
+    struct printer      printer = {.common = s->common};
+    struct places       places;
+    struct library_hit *hits = NULL;
+    size_t              n    = 0;
+    size_t              k    = r->k ? r->k : RESULTS_DEFAULT_K;
+    *shown                   = 0;
+    int rc                   = places_init(&places, s->lib, r->in, err);
+    if (rc)
+        return rc;
+    if (r->preview)
+        rc = preview_open(r->preview, &printer.preview, err);
+    if (!rc)
+        rc = r->not_hash ? count_needed(s->lib, r, &places, k, &hits, &n, err)
+                         : search_places(s->lib, r, &places, k, &hits, &n, err);
+    if (!rc)
+        rc = print_hits(s->lib, r, &printer, hits, n, k, shown, err);
+    free(hits);
+    preview_close(printer.preview);
+    places_release(&places);
+    return rc;
+}

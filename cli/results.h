@@ -1,0 +1,28 @@
+/* From a query's vector to lines of results: what search and similar share. */
+#ifndef OSPREY_CLI_RESULTS_H
+#define OSPREY_CLI_RESULTS_H
+
+#include "base/err.h"
+#include "cli/session.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RESULTS_DEFAULT_K 20
+
+struct results_request {
+    const float   *vector; /* (dim), L2-normalised */
+    size_t         k;      /* 0: RESULTS_DEFAULT_K */
+    const char    *in;     /* only below this folder, or NULL */
+    bool           has_min_score;
+    double         min_score;
+    const char    *preview;  /* --preview's value, or NULL */
+    const uint8_t *not_hash; /* leaves out pictures with this content, or NULL */
+};
+
+/* Prints the results, best first; *shown counts them. */
+int results_show(struct session *s, const struct results_request *request, size_t *shown,
+                 struct err *err);
+
+#endif

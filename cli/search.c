@@ -1,0 +1,166 @@
+/* osprey search: pictures by words, pictures, or both. */
+#include "cli/commands.h"
+#include "cli/output.h"
+#include "cli/results.h"
+#include "cli/system.h"
+#include "cli/terms.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "storage/query.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static const char help[] =
+    "Finds the pictures that fit words, pictures, or a sum of both.\n"
+    "\n"
+    "Usage: osprey search [OPTION...] TERM... [-- TEXT...]\n"
+    "\n"
+    "Words join into one text. A lone + or - starts another term, wanted or not\n"
+    "wanted. 2: before a term weighs it. A term that has a / and names a file is a\n"
+    "picture. After -- everything is one literal text.\n"
+    "\n"
+    "  --image FILE        a picture as a term\n"
+    "  -k N                how many results (default 20)\n"
+    "  --min-score X       only results with at least this score\n"
+    "  --in DIR            only pictures below this folder\n"
+    "  --preview[=WxH]     show the pictures in the terminal, at most WxH characters\n" HELP_LIBRARY
+        HELP_MODEL HELP_PRECISION HELP_OUTPUT "\n"
+    "Exit status: 0 found, 1 nothing found, 2 wrong usage, 3 failed.\n"
+    "\n"
+    "Examples:\n"
+    "  osprey search a dog on a beach\n"
+    "  osprey search a beach - people\n"
+    "  osprey search 2:at night + ./street.jpg\n"
+    "  osprey search --json -k 100 --in ~/Pictures/2024 -- 16:9 wallpaper\n";
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcasecmp(text + n - m, end) == 0;
+}
+
+static bool is_picture_term(const struct terms *terms, const char *word)
+{
+    for (size_t i = 0; i < terms->n; i++) {
+        /* the word may have a weight before the file's name */
+        if (terms->items[i].is_image && ends_with(word, terms->items[i].text))
+            return true;
+    }
+    return false;
+}
+
+/* Tells of words that look like a mistyped picture, or like one that would have
+ * to stand alone. */
+static void note_odd_words(const struct common *common, const struct args *args,
+                           const struct terms *terms)
+{
+    for (size_t i = 0; i < args->n; i++) {
+        const char *word = args->items[i].text;
+        if (args->items[i].kind != ARG_WORD || !strchr(word, '/') || is_picture_term(terms, word))
+            continue;
+        if (is_file(word))
+            note(common,
+                 "%s stands among words and is taken as one: put + before it to search with the "
+                 "picture",
+                 word);
+        else if (ends_with(word, ".jpg") || ends_with(word, ".jpeg") || ends_with(word, ".png"))
+            note(common, "there is no file %s: taken as words", word);
+    }
+}
+
+/* Reads the pictures among the terms; query: (terms->n). */
+static int load_terms(const struct terms *terms, struct query_term *query, struct err *err)
+{
+    for (size_t i = 0; i < terms->n; i++) {
+        const struct term *t = &terms->items[i];
+        query[i].weight      = t->weight;
+        if (!t->is_image) {
+            query[i].text = t->text;
+            continue;
+        }
+        uint8_t *bytes = NULL;
+        int      rc = file_read(t->text, QUERY_MAX_IMAGE_BYTES, &bytes, &query[i].image_len, err);
+        if (rc)
+            return rc;
+        query[i].image = bytes;
+        query[i].name  = t->text;
+    }
+    return 0;
+}
+
+static int search(struct session *s, const struct terms *terms, struct results_request *request,
+                  size_t *shown, struct err *err)
+{
+    struct query_term *query  = mem_zeroed(terms->n, sizeof *query);
+    float             *vector = NULL;
+    int                rc     = query ? 0 : err_set(err, ERR_NOMEM, "out of memory");
+    if (!rc)
+        rc = load_terms(terms, query, err);
+    if (!rc)
+        rc = session_library(s, err);
+    if (!rc)
+        rc = session_library_encoder(s, err);
+    if (rc)
+        goto out;
+    vector = mem_array((size_t)encoder_info(s->enc)->dim, sizeof *vector);
+    if (!vector) {
+        rc = err_set(err, ERR_NOMEM, "out of memory");
+        goto out;
+    }
+    rc = query_encode(s->enc, s->scratch, query, terms->n, vector, err);
+    if (rc)
+        goto out;
+    request->vector = vector;
+    rc              = results_show(s, request, shown, err);
+out:
+    for (size_t i = 0; query && i < terms->n; i++)
+        free((void *)query[i].image);
+    free(query);
+    free(vector);
+    return rc;
+}
+
+int cmd_search(int argc, char **argv)
+{
+    struct common            common;
+    struct args              args    = {0};
+    struct terms             terms   = {0};
+    struct results_request   request = {0};
+    struct session           session = SESSION_INIT(&common);
+    struct err               err     = ERR_INIT;
+    size_t                   shown   = 0;
+    const struct option_spec own[]   = {
+          {.name = "--image", .kind = OPTION_IMAGE},
+          {.name   = "--min-score",
+           .kind   = OPTION_REAL,
+           .target = &request.min_score,
+           .given  = &request.has_min_score},
+          {.name = "--in", .kind = OPTION_TEXT, .target = &request.in},
+          {.name = "--preview", .kind = OPTION_MAYBE, .target = &request.preview},
+    };
+    int rc = options_parse(argc, argv, own, sizeof own / sizeof *own, &common, &args, &err);
+    if (!rc && common.help) {
+        fputs(help, stdout);
+        goto out;
+    }
+    if (!rc && common.json && request.preview)
+        rc = err_set(&err, ERR_USAGE, "--preview does not go with --json");
+    if (!rc)
+        rc = terms_parse(&args, is_file, &terms, &err);
+    if (rc)
+        goto out;
+    note_odd_words(&common, &args, &terms);
+    request.k = common.k;
+    rc        = search(&session, &terms, &request, &shown, &err);
+out:
+    session_release(&session);
+    terms_release(&terms);
+    args_release(&args);
+    if (rc)
+        return fail("search", &err);
+    return shown || common.help ? EXIT_FOUND : EXIT_NOTHING;
+}

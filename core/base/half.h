@@ -1,0 +1,31 @@
+/* IEEE half precision: what embeddings are stored in.
+ *
+ * Conversion rounds to nearest, ties to even; values beyond the range become
+ * infinite. The dot product takes the query in full precision and accumulates
+ * in float.
+ */
+#ifndef OSPREY_BASE_HALF_H
+#define OSPREY_BASE_HALF_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The functions that suit this processor; chosen once, when a library opens. */
+struct half_ops {
+    void (*from_float)(uint16_t *out, const float *in, size_t n);
+    void (*to_float)(float *out, const uint16_t *in, size_t n);
+    float (*dot)(const float *a, const uint16_t *b, size_t n);
+};
+struct half_ops half_ops_choose(void);
+
+/* The reference: plain C. */
+void  half_from_float(uint16_t *out, const float *in, size_t n);
+void  half_to_float(float *out, const uint16_t *in, size_t n);
+float half_dot(const float *a, const uint16_t *b, size_t n);
+
+/* With F16C and FMA; only where cpu_detect() says at least CPU_AVX2. */
+void  half_from_float_avx2(uint16_t *out, const float *in, size_t n);
+void  half_to_float_avx2(float *out, const uint16_t *in, size_t n);
+float half_dot_avx2(const float *a, const uint16_t *b, size_t n);
+
+#endif

@@ -1,0 +1,171 @@
+/* EXIF through libexif: orientation, when the picture was taken, the camera.
+ *
+ * Not for writing EXIF, nor for other tags yet. Tags and their formats:
+ * CIPA DC-008 (Exif 2.32), section 4.6. What is there is often wrong: anything
+ * senseless is left out rather than reported.
+ */
+#include "image/decode.h"
+
+#include "base/mem.h"
+#include "text/utf8.h"
+
+#include <libexif/exif-data.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#define EXIF_MAX_BYTES ((size_t)1 << 20) /* a JPEG segment holds 64 KiB; PNG sets no bound */
+#define EXIF_TEXT      64                /* bytes kept of one string */
+
+static const char exif_header[6] = {'E', 'x', 'i', 'f', 0, 0};
+
+/* The tag's bytes as far as the first NUL, NUL-terminated; "" when absent. */
+static void exif_bytes(ExifData *data, ExifIfd ifd, ExifTag tag, char *out, size_t size)
+{
+    const ExifEntry *entry = exif_content_get_entry(data->ifd[ifd], tag);
+    size_t           n     = 0;
+    if (entry && entry->data) {
+        while (n < entry->size && n + 1 < size && entry->data[n])
+            n++;
+        memcpy(out, entry->data, n);
+    }
+    out[n] = '\0';
+}
+
+/* The tag's text as UTF-8 without control characters, spaces collapsed and
+ * trimmed. */
+static void exif_text(ExifData *data, ExifTag tag, char out[EXIF_TEXT])
+{
+    char raw[EXIF_TEXT];
+    exif_bytes(data, EXIF_IFD_0, tag, raw, sizeof raw);
+    size_t n = strlen(raw), k = 0;
+    bool   gap = false;
+    for (size_t i = 0; i < n;) {
+        uint32_t cp;
+        i += utf8_decode(raw + i, n - i, &cp);
+        if (cp <= ' ' || (cp >= 0x7F && cp <= 0xA0)) {
+            gap = k > 0;
+            continue;
+        }
+        char   bytes[4];
+        size_t len = utf8_encode(cp, bytes);
+        if (k + gap + len >= EXIF_TEXT)
+            break;
+        if (gap)
+            out[k++] = ' ';
+        gap = false;
+        memcpy(out + k, bytes, len);
+        k += len;
+    }
+    out[k] = '\0';
+}
+
+/* n decimal digits at s, or -1. */
+static int digits(const char *s, int n)
+{
+    int value = 0;
+    for (int i = 0; i < n; i++) {
+        if (s[i] < '0' || s[i] > '9')
+            return -1;
+        value = value * 10 + (s[i] - '0');
+    }
+    return value;
+}
+
+/* "+09:00" in seconds east of UTC; 0 when it is not one. */
+static int64_t offset_seconds(const char *s)
+{
+    if (strlen(s) < 6 || (s[0] != '+' && s[0] != '-') || s[3] != ':')
+        return 0;
+    int hours = digits(s + 1, 2), minutes = digits(s + 4, 2);
+    if (hours < 0 || hours > 14 || minutes < 0 || minutes > 59)
+        return 0;
+    int64_t seconds = hours * 3600 + minutes * 60;
+    return s[0] == '-' ? -seconds : seconds;
+}
+
+/* "2024:02:29 23:59:58" as Unix seconds; 0 when it is not a date. */
+static int64_t date_seconds(const char *s)
+{
+    if (strlen(s) < 19 || s[4] != ':' || s[7] != ':' || (s[10] != ' ' && s[10] != 'T') ||
+        s[13] != ':' || s[16] != ':')
+        return 0;
+    struct tm tm = {.tm_year = digits(s, 4) - 1900,
+                    .tm_mon  = digits(s + 5, 2) - 1,
+                    .tm_mday = digits(s + 8, 2),
+                    .tm_hour = digits(s + 11, 2),
+                    .tm_min  = digits(s + 14, 2),
+                    .tm_sec  = digits(s + 17, 2)};
+    if (tm.tm_year < 1 - 1900 || tm.tm_mon < 0 || tm.tm_mon > 11 || tm.tm_mday < 1 ||
+        tm.tm_hour < 0 || tm.tm_hour > 23 || tm.tm_min < 0 || tm.tm_min > 59 || tm.tm_sec < 0 ||
+        tm.tm_sec > 60)
+        return 0;
+    int    mon = tm.tm_mon, mday = tm.tm_mday;
+    time_t t    = timegm(&tm);
+    /* timegm turns 30 February into 1 March; a leap second may move on. */
+    bool   same = tm.tm_mon == mon && tm.tm_mday == mday;
+    return same || digits(s + 17, 2) == 60 ? (int64_t)t : 0;
+}
+
+static void read_orientation(ExifData *data, struct image_info *info)
+{
+    const ExifEntry *entry = exif_content_get_entry(data->ifd[EXIF_IFD_0], EXIF_TAG_ORIENTATION);
+    if (!entry || !entry->data || entry->components < 1)
+        return;
+    ExifByteOrder order = exif_data_get_byte_order(data);
+    unsigned      value = 0;
+    if (entry->format == EXIF_FORMAT_SHORT && entry->size >= 2)
+        value = exif_get_short(entry->data, order);
+    else if (entry->format == EXIF_FORMAT_LONG && entry->size >= 4)
+        value = exif_get_long(entry->data, order);
+    if (value >= 1 && value <= 8)
+        info->orientation = (int)value;
+}
+
+static void read_camera(ExifData *data, struct image_info *info)
+{
+    char make[EXIF_TEXT], model[EXIF_TEXT];
+    exif_text(data, EXIF_TAG_MAKE, make);
+    exif_text(data, EXIF_TAG_MODEL, model);
+    size_t n = strlen(make);
+    /* "Canon" + "Canon EOS 5D" would say it twice. */
+    if (n && !strncasecmp(make, model, n) && (!model[n] || model[n] == ' '))
+        make[0] = '\0';
+    char both[2 * EXIF_TEXT];
+    (void)snprintf(both, sizeof both, "%s%s%s", make, make[0] && model[0] ? " " : "", model);
+    n = strlen(both);
+    if (n >= sizeof info->camera) {
+        n = sizeof info->camera - 1;
+        while (n && ((unsigned char)both[n] & 0xC0) == 0x80) /* not within a character */
+            n--;
+    }
+    memcpy(info->camera, both, n);
+    info->camera[n] = '\0';
+}
+
+void exif_read(const uint8_t *tiff, size_t len, struct image_info *info)
+{
+    if (len < 8 || len > EXIF_MAX_BYTES)
+        return;
+    ExifData *data  = exif_data_new();
+    uint8_t  *block = mem_array(len + sizeof exif_header, 1);
+    if (data && block) {
+        memcpy(block, exif_header, sizeof exif_header);
+        memcpy(block + sizeof exif_header, tiff, len);
+        /* Left on, it would "repair" entries and invent missing ones. */
+        exif_data_unset_option(data, EXIF_DATA_OPTION_FOLLOW_SPECIFICATION);
+        exif_data_load_data(data, block, (unsigned)(len + sizeof exif_header));
+        char date[24], offset[8];
+        exif_bytes(data, EXIF_IFD_EXIF, EXIF_TAG_DATE_TIME_ORIGINAL, date, sizeof date);
+        exif_bytes(data, EXIF_IFD_EXIF, EXIF_TAG_OFFSET_TIME_ORIGINAL, offset, sizeof offset);
+        int64_t seconds = date_seconds(date);
+        info->taken_at  = seconds ? seconds - offset_seconds(offset) : 0;
+        read_orientation(data, info);
+        read_camera(data, info);
+    }
+    free(block);
+    if (data)
+        exif_data_unref(data);
+}

@@ -1,0 +1,172 @@
+/* The one door to all models: see encoder.h. What differs between families is
+ * behind encoder_family.h. */
+#include "model/encoder.h"
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "model/encoder_family.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_CONFIG (16u << 20) /* bytes of a configuration file */
+
+struct encoder {
+    const struct encoder_family *family;
+    void                        *model;
+    struct encoder_info          info;
+    char                        *dir;
+};
+
+static const struct encoder_family *const FAMILIES[] = {&dual_encoder_family};
+
+static int find_family(struct encoder *enc, const struct jnode *config, struct err *err)
+{
+    const char *type = NULL;
+    if (!jnode_to_str(jnode_get(config, "model_type"), &type))
+        return err_set(err, ERR_FORMAT, "config.json does not say what model_type it is");
+    for (size_t i = 0; i < sizeof FAMILIES / sizeof FAMILIES[0]; i++) {
+        if (strcmp(FAMILIES[i]->model_type, type) == 0)
+            enc->family = FAMILIES[i];
+    }
+    if (!enc->family)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "its model_type \"%.80s\" is not supported (supported: %s)", type,
+                       FAMILIES[0]->model_type);
+    enc->info.family = enc->family->model_type;
+    return 0;
+}
+
+/* Parses a JSON file of the folder. */
+static int read_json(const char *dir, const char *name, struct jnode **out, struct err *err)
+{
+    char *path = path_join(dir, name);
+    int   rc   = path ? jnode_parse_file(path, MAX_CONFIG, out, err)
+                      : err_set(err, ERR_NOMEM, "out of memory");
+    free(path);
+    return rc;
+}
+
+static int read_preprocess(struct encoder *enc, struct err *err)
+{
+    struct jnode *root = NULL;
+    int           rc   = read_json(enc->dir, "preprocessor_config.json", &root, err);
+    if (!rc && preprocess_parse(root, &enc->info.preprocess, err))
+        rc = err_prefix(err, "preprocessor_config.json");
+    jnode_free(root);
+    return rc;
+}
+
+int encoder_open(const char *dir, struct encoder **out, struct err *err)
+{
+    struct jnode   *config = NULL;
+    struct encoder *enc    = mem_zeroed(1, sizeof *enc);
+    int             rc     = 0;
+    if (!enc) {
+        rc = err_set(err, ERR_NOMEM, "out of memory");
+        goto out;
+    }
+    rc = path_real(dir, &enc->dir, err);
+    if (!rc && !file_is_dir(enc->dir))
+        rc = err_set(err, ERR_USAGE, "it is not a folder");
+    if (!rc)
+        rc = read_json(enc->dir, "config.json", &config, err);
+    if (!rc)
+        rc = find_family(enc, config, err);
+    if (!rc)
+        rc = read_preprocess(enc, err);
+    if (rc)
+        goto out;
+    enc->info.dir  = enc->dir;
+    enc->info.name = path_base(enc->dir);
+    rc             = enc->family->open(enc->dir, config, &enc->info, &enc->model, err);
+out:
+    jnode_free(config);
+    if (rc) {
+        encoder_close(enc);
+        (void)err_prefix(err, "cannot open the model %s", dir);
+        return rc;
+    }
+    *out = enc;
+    return 0;
+}
+
+void encoder_close(struct encoder *enc)
+{
+    if (!enc)
+        return;
+    if (enc->family)
+        enc->family->close(enc->model);
+    free(enc->dir);
+    free(enc);
+}
+
+const struct encoder_info *encoder_info(const struct encoder *enc)
+{
+    return &enc->info;
+}
+
+int encoder_scratch_new(const struct encoder *enc, int threads, struct encoder_scratch **out,
+                        struct err *err)
+{
+    (void)enc; /* any model's calls can use it */
+    struct encoder_scratch *scratch = mem_zeroed(1, sizeof *scratch);
+    if (!scratch)
+        return err_set(err, ERR_NOMEM, "out of memory");
+    scratch->threads = threads < 1 ? 1 : threads;
+    *out             = scratch;
+    return 0;
+}
+
+int encoder_scratch_reserve(struct encoder_scratch *scratch, size_t bytes, struct err *err)
+{
+    if (bytes <= scratch->bytes)
+        return 0;
+    free(scratch->memory);
+    scratch->memory = mem_aligned(bytes, 1);
+    scratch->bytes  = scratch->memory ? bytes : 0;
+    if (!scratch->memory)
+        return err_set(err, ERR_NOMEM, "cannot encode: out of memory for %zu bytes", bytes);
+    return 0;
+}
+
+void encoder_scratch_free(struct encoder_scratch *scratch)
+{
+    if (!scratch)
+        return;
+    free(scratch->memory);
+    free(scratch);
+}
+
+int encoder_images(const struct encoder *enc, struct encoder_scratch *scratch,
+                   const uint8_t *pixels, int n, float *out, struct err *err)
+{
+    return enc->family->images(enc->model, scratch, pixels, n, out, err);
+}
+
+int encoder_texts(const struct encoder *enc, struct encoder_scratch *scratch,
+                  const char *const *texts, int n, float *out, struct err *err)
+{
+    return enc->family->texts(enc->model, scratch, texts, n, out, err);
+}
+
+int encoder_image_bytes(const struct encoder *enc, struct encoder_scratch *scratch,
+                        const uint8_t *bytes, size_t len, float *out, struct err *err)
+{
+    const struct preprocess *pre    = &enc->info.preprocess;
+    struct image_limits      limits = image_limits_default();
+    struct image             image  = {0};
+    size_t                   size   = (size_t)pre->out_w * (size_t)pre->out_h * 3;
+    uint8_t                 *pixels = mem_array(size, 1);
+    int rc = pixels ? 0 : err_set(err, ERR_NOMEM, "cannot encode a picture: out of memory");
+    if (!rc)
+        rc = image_decode(bytes, len, preprocess_min_side(pre), &limits, &image, NULL, err);
+    if (!rc)
+        rc = preprocess_image(pre, &image, pixels, err);
+    if (!rc)
+        rc = encoder_images(enc, scratch, pixels, 1, out, err);
+    image_free(&image);
+    free(pixels);
+    return rc;
+}

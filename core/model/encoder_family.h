@@ -1,0 +1,39 @@
+/* What stands behind encoder.h: one family of models a file. Only the families
+ * and encoder.c include this.
+ */
+#ifndef OSPREY_MODEL_ENCODER_FAMILY_H
+#define OSPREY_MODEL_ENCODER_FAMILY_H
+
+#include "base/json.h"
+#include "model/encoder.h"
+
+/* Memory that calls with one scratch use again and again. */
+struct encoder_scratch {
+    int    threads;
+    void  *memory; /* 64-byte aligned */
+    size_t bytes;
+};
+
+/* At least bytes of scratch->memory; what was in it is lost. */
+int encoder_scratch_reserve(struct encoder_scratch *scratch, size_t bytes, struct err *err);
+
+struct encoder_family {
+    const char *model_type; /* config.json's */
+
+    /* Opens the model in dir; config is its config.json. Fills what of info the
+     * family knows: hash (owned by the model), dim, image_size, max_tokens,
+     * image_batch, parameters, precision, cpu. info->preprocess is filled before. */
+    int (*open)(const char *dir, const struct jnode *config, struct encoder_info *info, void **out,
+                struct err *err);
+    void (*close)(void *model); /* NULL-safe */
+
+    /* As in encoder.h, for any n >= 0. */
+    int (*images)(const void *model, struct encoder_scratch *scratch, const uint8_t *pixels, int n,
+                  float *out, struct err *err);
+    int (*texts)(const void *model, struct encoder_scratch *scratch, const char *const *texts,
+                 int n, float *out, struct err *err);
+};
+
+extern const struct encoder_family dual_encoder_family;
+
+#endif

@@ -1,0 +1,49 @@
+/* Attention: the plain reference, and the choice of a kernel. See attention.h. */
+#include "nn/attention.h"
+
+#include <math.h>
+
+size_t attention_scratch(int tokens, int head_dim)
+{
+    size_t padded = ((size_t)tokens + 15) / 16 * 16;
+    return padded * ((size_t)head_dim + 4);
+}
+
+void attention_ref(const struct attention *a, int head, float *scratch)
+{
+    const int    dim   = a->heads * a->head_dim;
+    const float *q     = a->qkv + (ptrdiff_t)head * a->head_dim;
+    const float  scale = 1.0f / sqrtf((float)a->head_dim);
+    for (ptrdiff_t i = 0; i < a->tokens; i++) {
+        float most = -INFINITY, sum = 0;
+        for (ptrdiff_t j = 0; j < a->tokens; j++) {
+            float score = 0;
+            for (int d = 0; d < a->head_dim; d++)
+                score += q[i * a->ld + d] * q[j * a->ld + dim + d];
+            scratch[j] = score * scale;
+            most       = fmaxf(most, scratch[j]);
+        }
+        for (int j = 0; j < a->tokens; j++) {
+            scratch[j] = expf(scratch[j] - most);
+            sum += scratch[j];
+        }
+        for (int d = 0; d < a->head_dim; d++) {
+            float mean = 0;
+            for (ptrdiff_t j = 0; j < a->tokens; j++)
+                mean += scratch[j] * q[j * a->ld + 2 * dim + d];
+            a->out[i * a->ldo + (ptrdiff_t)head * a->head_dim + d] = mean / sum;
+        }
+    }
+}
+
+attention_kernel attention_kernel_for(struct cpu cpu)
+{
+#if defined(__x86_64__)
+    if (cpu.level == CPU_AVX512)
+        return attention_avx512;
+    if (cpu.level == CPU_AVX2)
+        return attention_avx2;
+#endif
+    (void)cpu;
+    return attention_ref;
+}

@@ -1,0 +1,36 @@
+/* Scaled dot-product attention of one sequence, head by head (Vaswani et al.
+ * 2017, section 3.2.1), without a mask: every token sees every token.
+ *
+ * The reference (attention.c) is plain C and is what the others are tested
+ * against. Scores exist for four queries at a time, never as a whole matrix.
+ */
+#ifndef OSPREY_NN_ATTENTION_H
+#define OSPREY_NN_ATTENTION_H
+
+#include "base/cpu.h"
+
+#include <stddef.h>
+
+struct attention {
+    int          tokens, heads, head_dim;
+    const float *qkv; /* (tokens, 3, heads, head_dim), rows ld apart */
+    int          ld;
+    float       *out; /* (tokens, heads, head_dim), rows ldo apart */
+    int          ldo;
+};
+
+/* Floats of scratch for one head, 64-byte aligned memory from the caller. */
+size_t attention_scratch(int tokens, int head_dim);
+
+/* One head on one thread. */
+typedef void (*attention_kernel)(const struct attention *a, int head, float *scratch);
+
+void             attention_ref(const struct attention *a, int head, float *scratch);
+attention_kernel attention_kernel_for(struct cpu cpu);
+
+#if defined(__x86_64__)
+void attention_avx2(const struct attention *a, int head, float *scratch);
+void attention_avx512(const struct attention *a, int head, float *scratch);
+#endif
+
+#endif

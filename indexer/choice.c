@@ -1,0 +1,92 @@
+/* Which model fills the library: see choice.h. */
+#include "indexer/choice.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "model/models.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Opens the model that a library remembers, and checks that it is that one. */
+static int remembered_open(const struct library_model *model, struct encoder **out, struct err *err)
+{
+    char *dir = NULL;
+    int   rc  = 0;
+    if (file_is_dir(model->dir))
+        dir = mem_strdup(model->dir);
+    else
+        rc = models_find(model->name, &dir, err);
+    if (!rc && !dir)
+        rc = err_set(err, ERR_NOMEM, "out of memory");
+    if (!rc)
+        rc = encoder_open(dir, out, err);
+    free(dir);
+    if (rc)
+        return rc;
+    const struct encoder_info *info = encoder_info(*out);
+    if (strcmp(info->hash, model->hash) != 0) {
+        rc = err_set(err, ERR_FAILED,
+                     "this library was filled by the model %s (weights %.12s), but %s holds %s "
+                     "(weights %.12s): to index everything again with it, say --model %s",
+                     model->name, model->hash, info->dir, info->name, info->hash, info->dir);
+        encoder_close(*out);
+        *out = NULL;
+    }
+    return rc;
+}
+
+static void model_describe(const struct encoder_info *info, struct library_model *model)
+{
+    *model = (struct library_model){.dim = info->dim};
+    (void)snprintf(model->name, sizeof model->name, "%s", info->name);
+    (void)snprintf(model->dir, sizeof model->dir, "%s", info->dir);
+    (void)snprintf(model->hash, sizeof model->hash, "%s", info->hash);
+    (void)snprintf(model->precision, sizeof model->precision, "%s", info->precision);
+}
+
+int choice_make(struct library *lib, const char *name, struct choice *choice, struct err *err)
+{
+    struct library_model active = {0};
+    struct err           why    = ERR_INIT;
+    char                *dir    = NULL;
+    *choice                     = (struct choice){0};
+    int rc                      = library_model_active(lib, &active, &why);
+    if (rc && rc != ERR_NOTFOUND) {
+        *err = why;
+        return rc;
+    }
+    bool none = rc == ERR_NOTFOUND;
+    if (!none && !name) {
+        choice->model = active;
+        return remembered_open(&active, &choice->encoder, err);
+    }
+    rc = models_find(name ? name : MODELS_DEFAULT, &dir, err);
+    if (!rc)
+        rc = encoder_open(dir, &choice->encoder, err);
+    free(dir);
+    if (rc)
+        return rc;
+    model_describe(encoder_info(choice->encoder), &choice->model);
+    rc = library_model_register(lib, &choice->model, err);
+    if (!rc && none)
+        rc = library_model_activate(lib, choice->model.id, err);
+    choice->filling = !none && strcmp(choice->model.hash, active.hash) != 0;
+    if (rc)
+        choice_release(choice);
+    return rc;
+}
+
+int choice_filling(struct library *lib, struct choice *choice, struct err *err)
+{
+    *choice = (struct choice){.filling = true};
+    int rc  = library_model_filling(lib, &choice->model, err);
+    return rc ? rc : remembered_open(&choice->model, &choice->encoder, err);
+}
+
+void choice_release(struct choice *choice)
+{
+    encoder_close(choice->encoder);
+    choice->encoder = NULL;
+}

@@ -1,0 +1,253 @@
+/* Merging a walk with the catalogue: see scan.h. */
+#include "indexer/scan.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "indexer/source.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PAGE 1000 /* known files asked for at a time */
+
+struct scan {
+    struct scan_reader   *reader;
+    struct scan_target    target;
+    struct walk          *walk;
+    char                 *dir;    /* what is scanned, absolute */
+    char                 *prefix; /* "" or "a/b/" */
+    int                   root_fd;
+    dev_t                 dev; /* of dir */
+    ino_t                 ino;
+    bool                  hidden;
+    struct walk_entry     found; /* the walk's next */
+    bool                  has_found;
+    struct library_known *page; /* (page_n), what the catalogue knows next */
+    size_t                page_n, page_next;
+    char                 *after;     /* the last path of the page before */
+    bool                  page_last; /* nothing comes after this page */
+    char                 *keep;      /* "dir/" whose entries are kept, or NULL */
+};
+
+int scan_open(struct scan_reader *reader, const struct scan_target *target,
+              const struct walk_options *options, struct scan **out, struct err *err)
+{
+    struct scan *s = mem_zeroed(1, sizeof *s);
+    if (!s)
+        return err_set(err, ERR_NOMEM, "out of memory");
+    bool whole = !*target->below;
+    int  rc    = 0;
+    s->reader  = reader;
+    s->target  = *target;
+    s->hidden  = options->hidden;
+    s->root_fd = -1;
+    s->dir     = whole ? mem_strdup(target->root) : path_join(target->root, target->below);
+    s->prefix  = whole ? mem_strdup("") : path_join(target->below, "");
+    s->after   = mem_strdup("");
+    if (!s->dir || !s->prefix || !s->after) {
+        rc = err_set(err, ERR_NOMEM, "out of memory");
+        goto out;
+    }
+    struct stat st;
+    if ((rc = walk_open(s->dir, s->prefix, options, &s->walk, err)))
+        goto out;
+    s->root_fd = open(target->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (s->root_fd < 0 || stat(s->dir, &st)) {
+        rc = err_set(err, ERR_NOTFOUND, "cannot open %s: it went while it was looked at", s->dir);
+        goto out;
+    }
+    s->dev = st.st_dev;
+    s->ino = st.st_ino;
+    *out   = s;
+    s      = NULL;
+out:
+    scan_close(s);
+    return rc;
+}
+
+void scan_close(struct scan *s)
+{
+    if (!s)
+        return;
+    walk_close(s->walk);
+    library_known_free(s->page, s->page_n);
+    if (s->root_fd >= 0)
+        close(s->root_fd);
+    free(s->dir);
+    free(s->prefix);
+    free(s->after);
+    free(s->keep);
+    free(s);
+}
+
+bool scan_is_empty(const struct scan *s)
+{
+    return walk_is_empty(s->walk);
+}
+
+bool scan_is_there(const struct scan *s)
+{
+    struct stat st;
+    return !stat(s->dir, &st) && st.st_dev == s->dev && st.st_ino == s->ino;
+}
+
+/* The next known file, or NULL at the end. The page holds it until the call
+ * after it was taken. */
+static int known_peek(struct scan *s, const struct library_known **known, struct err *err)
+{
+    if (s->page_next == s->page_n && !s->page_last) {
+        if (s->page_n > 0) {
+            char *after = mem_strdup(s->page[s->page_n - 1].path);
+            if (!after)
+                return err_set(err, ERR_NOMEM, "out of memory");
+            free(s->after);
+            s->after = after;
+        }
+        library_known_free(s->page, s->page_n);
+        s->page   = NULL;
+        s->page_n = s->page_next = 0;
+        pthread_mutex_lock(&s->reader->lock);
+        int rc = library_known_after(s->reader->lib, s->target.folder_id, s->target.model_id,
+                                     s->prefix, s->after, PAGE, &s->page, &s->page_n, err);
+        pthread_mutex_unlock(&s->reader->lock);
+        if (rc)
+            return rc;
+        s->page_last = s->page_n < PAGE;
+    }
+    *known = s->page_next < s->page_n ? &s->page[s->page_next] : NULL;
+    return 0;
+}
+
+/* True when more pictures than SCAN_EMPTY_KEEPS are known below "dir/". */
+static int known_many(struct scan *s, const char *dir, bool *many, struct err *err)
+{
+    struct library_known *known = NULL;
+    size_t                n     = 0;
+    size_t                count = 0;
+    pthread_mutex_lock(&s->reader->lock);
+    int rc = library_known_after(s->reader->lib, s->target.folder_id, s->target.model_id, dir, "",
+                                 2 * SCAN_EMPTY_KEEPS, &known, &n, err);
+    pthread_mutex_unlock(&s->reader->lock);
+    if (rc)
+        return rc;
+    for (size_t i = 0; i < n; i++)
+        count += known[i].id > 0;
+    library_known_free(known, n);
+    *many = count > SCAN_EMPTY_KEEPS;
+    return 0;
+}
+
+static bool starts_with(const char *path, const char *prefix)
+{
+    return !strncmp(path, prefix, strlen(prefix));
+}
+
+static bool is_hidden(const char *path)
+{
+    return *path == '.' || strstr(path, "/.");
+}
+
+static int keep_below(struct scan *s, const char *dir, struct err *err)
+{
+    char *keep = mem_strdup(dir);
+    if (!keep)
+        return err_set(err, ERR_NOMEM, "out of memory");
+    free(s->keep);
+    s->keep = keep;
+    return 0;
+}
+
+/* What is known at a path where the walk saw nothing. */
+static void event_unseen(const struct scan *s, const struct library_known *known,
+                         struct scan_event *event)
+{
+    struct stat st;
+    bool        kept = s->keep && starts_with(known->path, s->keep);
+    *event           = (struct scan_event){.kind     = kept ? SCAN_KEPT : SCAN_GONE,
+                                           .path     = known->path,
+                                           .known_id = known->id,
+                                           .known    = true,
+                                           .embedded = known->embedded};
+    /* Hidden files that were once asked for stay, as long as they are there. */
+    if (!kept && !s->hidden && is_hidden(known->path) &&
+        !source_stat(s->root_fd, known->path, &st) && S_ISREG(st.st_mode)) {
+        event->size       = (int64_t)st.st_size;
+        event->mtime_ns   = walk_mtime_ns(&st);
+        event->same_bytes = event->size == known->size && event->mtime_ns == known->mtime_ns;
+        if (!event->same_bytes || (known->id && !known->embedded))
+            event->kind = SCAN_FILE;
+        else
+            event->kind = known->id ? SCAN_SAME : SCAN_SAME_ERROR;
+    }
+}
+
+/* What the walk saw, with what is known at the same path (or NULL). */
+static int event_seen(struct scan *s, const struct library_known *known, struct scan_event *event,
+                      struct err *err)
+{
+    const struct walk_entry *found = &s->found;
+    *event                         = (struct scan_event){.path     = found->path,
+                                                         .size     = found->size,
+                                                         .mtime_ns = found->mtime_ns,
+                                                         .reason   = found->reason,
+                                                         .known    = known != NULL};
+    if (known) {
+        event->known_id   = known->id;
+        event->embedded   = known->embedded;
+        event->same_bytes = known->size == found->size && known->mtime_ns == found->mtime_ns;
+    }
+    bool same_error = known && !known->id && event->same_bytes;
+    if (found->kind == WALK_FILE) {
+        bool same   = event->same_bytes && event->known_id && event->embedded;
+        event->kind = same ? SCAN_SAME : same_error ? SCAN_SAME_ERROR : SCAN_FILE;
+        return 0;
+    }
+    event->kind = same_error ? SCAN_SAME_ERROR : SCAN_ERROR;
+    return found->kind == WALK_UNREADABLE ? keep_below(s, found->path, err) : 0;
+}
+
+int scan_next(struct scan *s, struct scan_event *event, struct err *err)
+{
+    for (;;) {
+        const struct library_known *known = NULL;
+        int                         rc    = known_peek(s, &known, err);
+        if (!rc && !s->has_found)
+            rc = walk_next(s->walk, &s->found, err);
+        if (rc)
+            return rc;
+        s->has_found = true;
+        bool end     = s->found.kind == WALK_END;
+        int  order   = !known ? 1 : end ? -1 : strcmp(known->path, s->found.path);
+        if (end && !known) {
+            *event = (struct scan_event){.kind = SCAN_END, .path = ""};
+            return 0;
+        }
+        if (order < 0) {
+            s->page_next++;
+            event_unseen(s, known, event);
+            return 0;
+        }
+        /* Folders of which there is nothing to tell but what becomes of their entries. */
+        if (s->found.kind == WALK_VANISHED || s->found.kind == WALK_EMPTY) {
+            bool keep = s->found.kind == WALK_VANISHED;
+            if (!keep)
+                rc = known_many(s, s->found.path, &keep, err);
+            if (!rc && keep)
+                rc = keep_below(s, s->found.path, err);
+            if (rc)
+                return rc;
+            s->has_found = false;
+            if (!keep || s->found.kind == WALK_VANISHED)
+                continue;
+            *event = (struct scan_event){.kind = SCAN_EMPTIED, .path = s->found.path};
+            return 0;
+        }
+        s->has_found = false;
+        if (order == 0)
+            s->page_next++;
+        return event_seen(s, order == 0 ? known : NULL, event, err);
+    }
+}

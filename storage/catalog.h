@@ -1,0 +1,134 @@
+/* The catalogue: everything a library knows, in one SQLite database.
+ *
+ * SQLite is included by the catalog_*.c files alone. Nothing here knows of the
+ * vector index, except that each change of an active embedding leaves a row in
+ * `changes` that the index catches up from. Calls that write belong inside
+ * catalog_begin_write ... catalog_commit; reads that must agree with one another
+ * inside catalog_begin_read ... catalog_commit.
+ *
+ * Embeddings pass through as half precision (base/half.h), (dim) of a model.
+ */
+#ifndef OSPREY_STORAGE_CATALOG_H
+#define OSPREY_STORAGE_CATALOG_H
+
+#include "base/err.h"
+#include "storage/library.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct catalog;
+
+/* file: catalog.db. Without create a missing one is ERR_NOTFOUND. */
+int  catalog_open(const char *file, bool create, struct catalog **out, struct err *err);
+void catalog_close(struct catalog *cat); /* NULL-safe; ends a transaction left open */
+bool catalog_is_read_only(const struct catalog *cat);
+
+int  catalog_begin_read(struct catalog *cat, struct err *err);
+int  catalog_begin_write(struct catalog *cat, struct err *err); /* waits for other writers */
+int  catalog_commit(struct catalog *cat, struct err *err);
+void catalog_rollback(struct catalog *cat); /* harmless without a transaction */
+
+/* ---- Models ---- */
+
+/* state: "active" or "filling"; ERR_NOTFOUND where there is none. */
+int catalog_model_by_state(struct catalog *cat, const char *state, struct library_model *out,
+                           struct err *err);
+int catalog_model_by_id(struct catalog *cat, int64_t id, struct library_model *out, bool *active,
+                        struct err *err);
+int catalog_model_register(struct catalog *cat, struct library_model *model, struct err *err);
+int catalog_model_activate(struct catalog *cat, int64_t id, struct err *err);
+/* Deletes up to limit embeddings of retired models; *n is how many went. */
+int catalog_retired_trim(struct catalog *cat, int limit, int64_t *n, struct err *err);
+
+/* ---- Embeddings ---- */
+
+/* *vector is the catalogue's until the next call of this section;
+ * ERR_NOTFOUND when missing, ERR_DAMAGED when its length is not dim * 2. */
+int catalog_embedding_get(struct catalog *cat, int64_t model_id, int64_t image_id, int dim,
+                          const uint16_t **vector, struct err *err);
+int catalog_embedding_put(struct catalog *cat, int64_t model_id, int64_t image_id,
+                          const uint16_t *vector, int dim, struct err *err);
+/* Copies the embeddings of all models; *active says whether one of the active
+ * model was among them, *wanted whether one of model_id was. */
+int catalog_embeddings_copy(struct catalog *cat, int64_t from, int64_t to, int64_t model_id,
+                            bool *active, bool *wanted, struct err *err);
+int catalog_embeddings_drop(struct catalog *cat, int64_t image_id, struct err *err);
+
+/* Walks one model's embeddings in order of image id, beginning after `after`.
+ * catalog_walk_next returns 1 with an entry, 0 at the end. A vector of the wrong
+ * length comes with *bytes telling so. One walk at a time. */
+int catalog_walk_begin(struct catalog *cat, int64_t model_id, int64_t after, struct err *err);
+int catalog_walk_next(struct catalog *cat, int64_t *image_id, const uint16_t **vector,
+                      size_t *bytes, struct err *err);
+
+/* ---- Changes: what the vector index catches up from ---- */
+
+int catalog_change_note(struct catalog *cat, int64_t image_id, struct err *err);
+/* The last change; 0 and 0 before the first one. */
+int catalog_change_last(struct catalog *cat, int64_t *seq, int64_t *stamp, struct err *err);
+/* *belongs: a state that reached to (seq, stamp) can go on from here, nothing
+ * in between was trimmed. */
+int catalog_change_belongs(struct catalog *cat, int64_t seq, int64_t stamp, bool *belongs,
+                           struct err *err);
+/* Image ids of the changes after seq, oldest first; freed with free(). */
+int catalog_changes_after(struct catalog *cat, int64_t seq, int64_t **ids, size_t *n,
+                          struct err *err);
+int catalog_changes_trim(struct catalog *cat, int64_t before_seq, struct err *err);
+
+/* ---- Folders ---- */
+
+int catalog_folder_add(struct catalog *cat, const char *path, int64_t *id, char **below,
+                       struct err *err);
+int catalog_folders(struct catalog *cat, struct library_folder **out, size_t *n, struct err *err);
+int catalog_folder_scanned(struct catalog *cat, int64_t id, bool online, struct err *err);
+/* Notes a change for each image that goes. */
+int catalog_forget(struct catalog *cat, const char *path, int64_t *removed, struct err *err);
+int catalog_relocate(struct catalog *cat, const char *old_path, const char *new_path, int64_t *n,
+                     struct err *err);
+
+/* ---- Images and errors ---- */
+
+int catalog_image_get(struct catalog *cat, int64_t id, struct library_image *out, struct err *err);
+int catalog_image_at(struct catalog *cat, const char *abs_path, struct library_image *out,
+                     struct err *err);
+int catalog_known_after(struct catalog *cat, int64_t folder_id, int64_t model_id, const char *below,
+                        const char *after, size_t limit, struct library_known **out, size_t *n,
+                        struct err *err);
+int catalog_find_content(struct catalog *cat, int64_t model_id, const uint8_t *hash, int64_t size,
+                         int64_t *id, struct err *err);
+/* Puts or replaces the row of an image and takes away an error at its path;
+ * sets item->id. *same_content: it was there before with this very hash. */
+int catalog_image_put(struct catalog *cat, struct library_item *item, bool *same_content,
+                      struct err *err);
+/* Puts or replaces an error; an image at its path goes, and a change is noted. */
+int catalog_error_put(struct catalog *cat, const struct library_item *item, struct err *err);
+/* Removes the image or error at a path; a change is noted for an image. */
+int catalog_path_remove(struct catalog *cat, int64_t folder_id, const char *path, struct err *err);
+int catalog_image_move(struct catalog *cat, int64_t from, int64_t to, struct err *err);
+int catalog_errors(struct catalog *cat, struct library_error **out, size_t *n, struct err *err);
+int catalog_stats(struct catalog *cat, struct library_stats *out, struct err *err);
+
+/* Ids of up to limit images that filter allows (its folder and path), with an
+ * embedding or not, in no order; freed with free(). */
+int catalog_filter_ids(struct catalog *cat, const struct library_filter *filter, size_t limit,
+                       int64_t **ids, size_t *n, struct err *err);
+int catalog_filter_match(struct catalog *cat, const struct library_filter *filter, int64_t id,
+                         bool *matches, struct err *err);
+
+/* ---- Checks and copies ---- */
+
+typedef void (*catalog_report)(void *ctx, const char *finding);
+
+/* SQLite's own integrity and foreign key checks, counters and orphans. *fatal:
+ * the file itself is damaged, what else is said may be wrong. With repair, what
+ * is derived is put right, and images without an embedding go (the next index
+ * run takes them up again). *found and *left count findings and what remains of
+ * them. model may be NULL where none is active. */
+int catalog_check(struct catalog *cat, const struct library_model *model, bool repair,
+                  catalog_report report, void *ctx, int64_t *found, int64_t *left, bool *fatal,
+                  struct err *err);
+int catalog_backup(struct catalog *cat, const char *file, struct err *err);
+
+#endif

@@ -1,0 +1,86 @@
+/* The schema's versions: steps forward, one after the other, each in the same
+ * transaction as the version number that it leads to. There are no steps back;
+ * a catalogue of a newer program is refused, never guessed at.
+ */
+#include "storage/catalog_db.h"
+
+#include "schema_sql.inc"
+
+static const struct catalog_step steps_known[] = {
+    {1, schema_sql},
+};
+
+static int read_version(struct catalog *cat, int64_t *version, int64_t *application,
+                        int64_t *tables, struct err *err)
+{
+    int rc = catalog_int(cat, version, err, "PRAGMA user_version", "");
+    if (rc == 0)
+        rc = catalog_int(cat, application, err, "PRAGMA application_id", "");
+    if (rc == 0)
+        rc = catalog_int(cat, tables, err, "SELECT count(*) FROM sqlite_schema", "");
+    return rc;
+}
+
+static int check_ours(struct catalog *cat, int64_t version, int64_t application, int64_t tables,
+                      int newest, struct err *err)
+{
+    if (tables > 0 && application != CATALOG_APPLICATION_ID)
+        return err_set(err, ERR_FORMAT,
+                       "%s is not an Osprey catalogue: a database of another "
+                       "program",
+                       cat->file);
+    if (version > newest)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "catalogue %s has version %lld, this program knows up to %d: use a newer "
+                       "Osprey",
+                       cat->file, (long long)version, newest);
+    return 0;
+}
+
+static int apply(struct catalog *cat, const struct catalog_step *step, struct err *err)
+{
+    char pragma[64];
+    int  rc = catalog_exec(cat, step->sql, err);
+    if (rc)
+        return err_prefix(err, "cannot bring the catalogue to version %d", step->version);
+    snprintf(pragma, sizeof(pragma), "PRAGMA user_version = %d; PRAGMA application_id = %d",
+             step->version, CATALOG_APPLICATION_ID);
+    return catalog_exec(cat, pragma, err);
+}
+
+int catalog_migrate(struct catalog *cat, const struct catalog_step *steps, size_t n,
+                    struct err *err)
+{
+    int64_t version = 0, application = 0, tables = 0;
+    int     newest = steps[n - 1].version;
+    int     rc     = read_version(cat, &version, &application, &tables, err);
+    if (rc == 0)
+        rc = check_ours(cat, version, application, tables, newest, err);
+    if (rc || version == newest)
+        return rc;
+    if (cat->read_only)
+        return err_set(err, ERR_IO,
+                       "catalogue %s has version %lld and must be brought to %d, but "
+                       "it is read-only",
+                       cat->file, (long long)version, newest);
+
+    rc = catalog_exec(cat, "BEGIN IMMEDIATE", err);
+    if (rc)
+        return rc;
+    /* Another process may have been faster. */
+    rc = read_version(cat, &version, &application, &tables, err);
+    if (rc == 0)
+        rc = check_ours(cat, version, application, tables, newest, err);
+    for (size_t i = 0; i < n && rc == 0; i++)
+        if (steps[i].version > version)
+            rc = apply(cat, &steps[i], err);
+    if (rc == 0)
+        return catalog_commit(cat, err);
+    catalog_rollback(cat);
+    return rc;
+}
+
+int catalog_migrate_to_current(struct catalog *cat, struct err *err)
+{
+    return catalog_migrate(cat, steps_known, sizeof(steps_known) / sizeof(steps_known[0]), err);
+}

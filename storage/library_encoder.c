@@ -1,0 +1,101 @@
+/* The model that answers for a library: see library_encoder.h. */
+#include "storage/library_encoder.h"
+
+#include "model/models.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int encoder_open_named(const char *name, struct encoder **out, struct err *err)
+{
+    char *dir = NULL;
+    int   rc  = models_find(name, &dir, err);
+    if (!rc)
+        rc = encoder_open(dir, out, err);
+    free(dir);
+    return rc;
+}
+
+static int open_asked_for(const struct library *lib, const struct library_model *m,
+                          const char *model, struct encoder **out, struct err *err)
+{
+    struct encoder *enc = NULL;
+    int             rc  = encoder_open_named(model, &enc, err);
+    if (rc)
+        return rc;
+    const struct encoder_info *other = encoder_info(enc);
+    if (strcmp(other->hash, m->hash) == 0) {
+        *out = enc;
+        return 0;
+    }
+    rc = err_set(err, ERR_FAILED,
+                 "the library in %s was filled by the model %s (%.12s), and %s (%.12s) is another: "
+                 "go on without --model, or run `osprey index --model %s` to embed the pictures "
+                 "again",
+                 library_dir(lib), m->name, m->hash, other->name, other->hash, other->dir);
+    encoder_close(enc);
+    return rc;
+}
+
+/* Opens dir if its weights are those of m; *out stays NULL otherwise. err holds
+ * why it could not be opened at all. */
+static void try_folder(const char *dir, const struct library_model *m, struct encoder **out,
+                       struct err *err)
+{
+    struct encoder *enc = NULL;
+    if (!encoder_open(dir, &enc, err) && strcmp(encoder_info(enc)->hash, m->hash) == 0) {
+        *out = enc;
+        return;
+    }
+    encoder_close(enc);
+}
+
+static int open_recorded(const struct library *lib, const struct library_model *m,
+                         struct encoder **out, struct err *err)
+{
+    struct encoder *enc    = NULL;
+    char           *named  = NULL;
+    struct err      reason = ERR_INIT;
+    int             rc     = 0;
+    if (!models_find(m->name, &named, NULL))
+        try_folder(named, m, &enc, &reason);
+    if (!enc && m->dir[0] && (!named || strcmp(named, m->dir) != 0))
+        try_folder(m->dir, m, &enc, &reason);
+    if (enc)
+        *out = enc;
+    else if (reason.code)
+        rc = err_set(err, ERR_FAILED, "cannot open the model %s that filled the library in %s: %s",
+                     m->name, library_dir(lib), reason.msg);
+    else
+        rc = err_set(err, ERR_FAILED,
+                     "the library in %s was filled by the model %s with other weights (%.12s) than "
+                     "those now in %s: put the old ones back, or run `osprey index --model %s` to "
+                     "embed the pictures again",
+                     library_dir(lib), m->name, m->hash, named ? named : m->dir,
+                     named ? named : m->dir);
+    free(named);
+    return rc;
+}
+
+int library_open_encoder(struct library *lib, const char *model, struct encoder **out,
+                         struct err *err)
+{
+    struct library_model m;
+    struct encoder      *enc = NULL;
+    int                  rc  = library_model_active(lib, &m, err);
+    if (rc == ERR_NOTFOUND)
+        return err_set(err, ERR_NOTFOUND,
+                       "the library in %s has no pictures to search yet: run `osprey index DIR`",
+                       library_dir(lib));
+    if (!rc)
+        rc = model ? open_asked_for(lib, &m, model, &enc, err) : open_recorded(lib, &m, &enc, err);
+    if (!rc && encoder_info(enc)->dim != m.dim) {
+        rc = err_set(err, ERR_DAMAGED,
+                     "the library in %s records %d numbers for the model %s, which yields %d",
+                     library_dir(lib), m.dim, m.name, encoder_info(enc)->dim);
+        encoder_close(enc);
+    }
+    if (!rc)
+        *out = enc;
+    return rc;
+}

@@ -1,0 +1,19 @@
+/* The model that answers for a library: the one that filled it. */
+#ifndef OSPREY_STORAGE_LIBRARY_ENCODER_H
+#define OSPREY_STORAGE_LIBRARY_ENCODER_H
+
+#include "base/err.h"
+#include "model/encoder.h"
+#include "storage/library.h"
+
+/* Opens a model by name or folder (models_find). */
+int encoder_open_named(const char *name, struct encoder **out, struct err *err);
+
+/* Opens the model whose weights filled the library: named by the caller, or,
+ * with model NULL, found by its recorded name, else in the folder it was loaded
+ * from. Other weights are an error that names both; a library without pictures
+ * is ERR_NOTFOUND. */
+int library_open_encoder(struct library *lib, const char *model, struct encoder **out,
+                         struct err *err);
+
+#endif

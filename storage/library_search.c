@@ -1,0 +1,462 @@
+/* Search: the vector index, caught up, and answers re-scored exactly.
+ *
+ * Everything happens inside one read transaction of the catalogue: the changes
+ * read, the candidates re-scored, the filter. So a batch is seen whole or not at
+ * all. Where the index cannot answer (k near the size of the library, a filter
+ * that few pass), the stored embeddings are read through instead: slower, exact,
+ * and with no ceiling on k.
+ */
+#include "storage/library_impl.h"
+
+#include "base/mem.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TRIES            4
+#define FILTER_EXACT_MAX 20000 /* images that pass a filter: read one by one up to here */
+#define FETCH_MAX        20000 /* candidates; beyond, reading everything is as fast */
+#define EXACT_MARGIN     2e-5f /* between scores summed in different orders */
+#define APPROX_MARGIN    1e-3f /* and between halves of residuals (IVF) and ours */
+
+/* ---- The index in step with the catalogue ---- */
+
+void library_unload(struct library *lib)
+{
+    vindex_free(lib->base);
+    lib->base = NULL;
+    delta_release(&lib->delta);
+    lib->loaded = false;
+    lib->seq = lib->stamp = 0;
+}
+
+/* Takes in the changes after lib->seq. */
+static int catch_up(struct library *lib, struct err *err)
+{
+    int64_t *ids = NULL, seq, stamp;
+    size_t   n   = 0;
+    int      rc  = catalog_change_last(lib->cat, &seq, &stamp, err);
+    if (rc || seq == lib->seq)
+        return rc;
+    rc = catalog_changes_after(lib->cat, lib->seq, &ids, &n, err);
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        const uint16_t *vector = NULL;
+        if (ids[i] <= 0) /* a change of models */
+            continue;
+        rc = catalog_embedding_get(lib->cat, lib->model.id, ids[i], lib->model.dim, &vector, err);
+        if (rc == 0)
+            rc = delta_put(&lib->delta, ids[i], vector, err);
+        else if (rc == ERR_NOTFOUND || rc == ERR_DAMAGED) /* of the latter verify tells */
+            rc = delta_put(&lib->delta, ids[i], NULL, err);
+    }
+    free(ids);
+    if (rc)
+        return rc;
+    lib->seq   = seq;
+    lib->stamp = stamp;
+    return 0;
+}
+
+/* Without a base: every embedding goes into the delta. */
+static int load_everything(struct library *lib, struct err *err)
+{
+    const uint16_t *vector;
+    int64_t         id;
+    size_t          bytes;
+    int             rc = catalog_change_last(lib->cat, &lib->seq, &lib->stamp, err);
+    if (rc == 0)
+        rc = catalog_walk_begin(lib->cat, lib->model.id, 0, err);
+    while (rc >= 0 && (rc = catalog_walk_next(lib->cat, &id, &vector, &bytes, err)) > 0)
+        if (bytes == (size_t)lib->model.dim * 2)
+            rc = delta_put(&lib->delta, id, vector, err);
+    return rc;
+}
+
+/* *belongs: the file is an index of this model and of this catalogue's past. */
+static int load_base(struct library *lib, bool last_try, bool *belongs, bool *again,
+                     struct err *err)
+{
+    int64_t last, stamp;
+    *belongs   = false;
+    lib->tried = vindex_file_at(lib->vectors_path);
+    int rc     = vindex_open(lib->vectors_path, false, &lib->base, err);
+    if (rc) /* what is derived may be missing or broken: then it is not used */
+        return rc == ERR_NOMEM ? rc : 0;
+    const struct vindex_info *info = vindex_info(lib->base);
+    if (info->dim != lib->model.dim || strcmp(info->model_hash, lib->model.hash) != 0)
+        return 0;
+    rc = catalog_change_last(lib->cat, &last, &stamp, err);
+    if (rc == 0 && info->seq > last && !last_try)
+        *again = true;
+    if (rc == 0)
+        rc = catalog_change_belongs(lib->cat, info->seq, info->stamp, belongs, err);
+    return rc;
+}
+
+static int load(struct library *lib, bool last_try, bool *again, struct err *err)
+{
+    struct err ignored = ERR_INIT;
+    bool       belongs = false;
+    delta_init(&lib->delta, lib->model.dim);
+    int rc = load_base(lib, last_try, &belongs, again, &ignored);
+    if (rc)
+        return err_set(err, ignored.code, "%s", ignored.msg);
+    if (*again)
+        return 0;
+    if (belongs) {
+        lib->seq   = vindex_info(lib->base)->seq;
+        lib->stamp = vindex_info(lib->base)->stamp;
+        rc         = catch_up(lib, err);
+    } else {
+        vindex_free(lib->base);
+        lib->base = NULL;
+        rc        = load_everything(lib, err);
+    }
+    lib->loaded = rc == 0;
+    return rc;
+}
+
+/* A long-lived reader keeps pace change by change; once much has come, another
+ * process will have put it into a new base, which is better than its delta. */
+static bool newer_base_waits(const struct library *lib)
+{
+    struct vindex_file now;
+    if (!library_delta_is_large(lib))
+        return false;
+    now = vindex_file_at(lib->vectors_path);
+    return now.inode != 0 && !vindex_file_equal(&now, &lib->tried);
+}
+
+int library_refresh(struct library *lib, bool last_try, bool *again, struct err *err)
+{
+    struct library_model model;
+    bool                 belongs = false;
+    *again                       = false;
+    int rc                       = library_model_active(lib, &model, err);
+    if (rc) {
+        library_unload(lib);
+        return rc;
+    }
+    if (lib->loaded && lib->model.id == model.id && !newer_base_waits(lib))
+        rc = catalog_change_belongs(lib->cat, lib->seq, lib->stamp, &belongs, err);
+    if (rc == 0 && belongs) {
+        rc = catch_up(lib, err);
+        if (rc)
+            library_unload(lib);
+        return rc;
+    }
+    library_unload(lib);
+    lib->model = model;
+    if (rc == 0)
+        rc = load(lib, last_try, again, err);
+    if (rc || *again)
+        library_unload(lib);
+    return rc;
+}
+
+int library_begin_search(struct library *lib, bool *model, struct err *err)
+{
+    *model = true;
+    for (int try = 1; try <= TRIES; try++) {
+        struct err e     = ERR_INIT;
+        bool       again = false;
+        int        rc    = catalog_begin_read(lib->cat, err);
+        if (rc)
+            return rc;
+        rc = library_refresh(lib, try == TRIES, &again, &e);
+        if (rc == 0 && !again)
+            return 0;
+        if (rc == ERR_NOTFOUND) {
+            *model = false;
+            return 0;
+        }
+        catalog_rollback(lib->cat);
+        if (rc)
+            return err_set(err, e.code, "%s", e.msg);
+    }
+    return err_set(err, ERR_FAILED, "library %s: the vector index cannot be caught up", lib->dir);
+}
+
+/* ---- The k best so far: a heap with the worst on top ---- */
+
+struct top {
+    struct library_hit *heap; /* (k) */
+    size_t              k, n;
+};
+
+/* Better: a higher score, then a lower id. */
+static bool better(const struct library_hit *a, const struct library_hit *b)
+{
+    return a->score > b->score || (a->score == b->score && a->id < b->id);
+}
+
+static void top_push(struct top *top, int64_t id, float score)
+{
+    struct library_hit *h = top->heap, hit = {id, score};
+    size_t              at;
+    if (!(score >= -INFINITY)) /* a damaged embedding's NaN orders nowhere */
+        return;
+    if (top->n < top->k) {
+        for (at = top->n++; at > 0 && better(&h[(at - 1) / 2], &hit); at = (at - 1) / 2)
+            h[at] = h[(at - 1) / 2];
+        h[at] = hit;
+        return;
+    }
+    if (!better(&hit, &h[0]))
+        return;
+    at = 0;
+    for (size_t child; (child = 2 * at + 1) < top->n; at = child) {
+        if (child + 1 < top->n && better(&h[child], &h[child + 1]))
+            child++;
+        if (!better(&hit, &h[child]))
+            break;
+        h[at] = h[child];
+    }
+    h[at] = hit;
+}
+
+static int by_rank(const void *a, const void *b)
+{
+    return better(a, b) ? -1 : better(b, a);
+}
+
+/* ---- The ways to find them ---- */
+
+struct search {
+    struct library              *lib;
+    const float                 *query;
+    const struct library_filter *filter; /* NULL unless it restricts folder or path */
+    struct top                   top;
+};
+
+static int score_one(struct search *s, int64_t id, struct err *err)
+{
+    const uint16_t *vector;
+    struct library *lib = s->lib;
+    int rc = catalog_embedding_get(lib->cat, lib->model.id, id, lib->model.dim, &vector, err);
+    if (rc == 0)
+        top_push(&s->top, id, lib->half.dot(s->query, vector, (size_t)lib->model.dim));
+    /* Not embedded (yet), or damaged, of which verify tells: no hit. */
+    return rc == ERR_NOTFOUND || rc == ERR_DAMAGED ? 0 : rc;
+}
+
+static int search_ids(struct search *s, const int64_t *ids, size_t n, struct err *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = score_one(s, ids[i], err);
+    return rc;
+}
+
+static int search_everything(struct search *s, struct err *err)
+{
+    struct library *lib = s->lib;
+    const uint16_t *vector;
+    int64_t         id, *ids = NULL;
+    size_t          bytes, n = 0;
+    s->top.n = 0;
+    if (s->filter) {
+        int rc = catalog_filter_ids(lib->cat, s->filter, SIZE_MAX / 2, &ids, &n, err);
+        if (rc == 0)
+            rc = search_ids(s, ids, n, err);
+        free(ids);
+        return rc;
+    }
+    int rc = catalog_walk_begin(lib->cat, lib->model.id, 0, err);
+    while (rc >= 0 && (rc = catalog_walk_next(lib->cat, &id, &vector, &bytes, err)) > 0)
+        if (bytes == (size_t)lib->model.dim * 2)
+            top_push(&s->top, id, lib->half.dot(s->query, vector, (size_t)lib->model.dim));
+    return rc;
+}
+
+static int passes(struct search *s, int64_t id, bool *yes, struct err *err)
+{
+    *yes = true;
+    return s->filter ? catalog_filter_match(s->lib->cat, s->filter, id, yes, err) : 0;
+}
+
+static int search_delta(struct search *s, struct err *err)
+{
+    const struct delta *delta = &s->lib->delta;
+    size_t              dim   = (size_t)delta->dim;
+    int                 rc    = 0;
+    for (size_t i = 0; i < delta->live && rc == 0; i++) {
+        struct library_hit hit = {delta->ids[i],
+                                  s->lib->half.dot(s->query, delta->vectors + i * dim, dim)};
+        bool               yes = true;
+        if (s->top.n == s->top.k && !better(&hit, &s->top.heap[0]))
+            continue;
+        rc = passes(s, hit.id, &yes, err);
+        if (rc == 0 && yes)
+            top_push(&s->top, hit.id, hit.score);
+    }
+    return rc;
+}
+
+/* Drops what the delta hides and the filter refuses; the order stays. */
+static int keep_live(struct search *s, int64_t *ids, float *scores, size_t *n, struct err *err)
+{
+    size_t kept = 0;
+    int    rc   = 0;
+    for (size_t i = 0; i < *n && rc == 0; i++) {
+        bool yes = !delta_has(&s->lib->delta, ids[i]);
+        if (yes)
+            rc = passes(s, ids[i], &yes, err);
+        if (rc || !yes)
+            continue;
+        ids[kept]    = ids[i];
+        scores[kept] = scores[i];
+        kept++;
+    }
+    *n = kept;
+    return rc;
+}
+
+/* Re-scores those that could be among the k best. */
+static int rescore(struct search *s, const int64_t *ids, const float *scores, size_t n,
+                   float margin, struct err *err)
+{
+    size_t k     = s->top.k;
+    float  least = n > k ? scores[k - 1] - margin : -INFINITY;
+    size_t use   = n;
+    while (use > k && scores[use - 1] < least)
+        use--;
+    return search_ids(s, ids, use, err);
+}
+
+/* Searches the base for the k best live entries. *enough: found, or it has no
+ * more; otherwise everything must be read through. */
+static int search_base(struct search *s, bool *enough, struct err *err)
+{
+    struct vindex *base = s->lib->base;
+    size_t         k = s->top.k, count = (size_t)vindex_info(base)->count;
+    bool           exact  = vindex_info(base)->kind == VINDEX_FLAT;
+    float          margin = exact ? EXACT_MARGIN : APPROX_MARGIN;
+    size_t         fetch  = exact ? k + 32 : k * 4 > 200 ? k * 4 : 200;
+    int            rc     = 0;
+    *enough               = false;
+    if (s->filter) /* at least FILTER_EXACT_MAX pass, perhaps a small part of all */
+        fetch *= 8;
+    for (int effort = 1; fetch <= FETCH_MAX && rc == 0 && !*enough; effort *= 2, fetch *= 4) {
+        size_t   ask = fetch < count ? fetch : count, n = 0;
+        int64_t *ids    = mem_array(ask + 1, sizeof(*ids));
+        float   *scores = mem_array(ask + 1, sizeof(*scores));
+        if (!ids || !scores)
+            rc = err_set(err, ERR_NOMEM, "cannot search: out of memory");
+        if (rc == 0)
+            rc = vindex_search(base, s->query, ask, effort, ids, scores, &n, err);
+        float last = n > 0 ? scores[n - 1] : -INFINITY;
+        if (rc == 0)
+            rc = keep_live(s, ids, scores, &n, err);
+        /* Exact means exact: equals beyond what was fetched count, too. */
+        bool whole = n >= k && (!exact || ask == count || last < scores[k - 1] - margin);
+        if (rc == 0 && (whole || (exact && ask == count))) {
+            *enough = true;
+            rc      = rescore(s, ids, scores, n, margin, err);
+        }
+        bool all = ask == count;
+        free(ids);
+        free(scores);
+        if (all)
+            break;
+    }
+    return rc;
+}
+
+static int search_run(struct search *s, struct err *err)
+{
+    struct library *lib    = s->lib;
+    bool            enough = false;
+    int             rc     = 0;
+    if (s->filter) {
+        int64_t *ids = NULL;
+        size_t   n   = 0;
+        rc           = catalog_filter_ids(lib->cat, s->filter, FILTER_EXACT_MAX + 1, &ids, &n, err);
+        if (rc == 0 && n <= FILTER_EXACT_MAX)
+            rc = search_ids(s, ids, n, err);
+        free(ids);
+        if (rc || n <= FILTER_EXACT_MAX)
+            return rc;
+    }
+    if (!lib->base)
+        return search_delta(s, err);
+    if (s->top.k <= (size_t)vindex_info(lib->base)->count / 4)
+        rc = search_base(s, &enough, err);
+    if (rc)
+        return rc;
+    return enough ? search_delta(s, err) : search_everything(s, err);
+}
+
+static bool restricts(const struct library_filter *filter)
+{
+    return filter && (filter->folder_id != 0 || (filter->below && *filter->below));
+}
+
+static int check_query(const float *query, int dim, struct err *err)
+{
+    for (int i = 0; i < dim; i++)
+        if (!isfinite(query[i]))
+            return err_set(err, ERR_USAGE, "cannot search: the query's component %d is not finite",
+                           i);
+    return 0;
+}
+
+int library_search(struct library *lib, const float *query, size_t k,
+                   const struct library_filter *filter, struct library_hit **hits, size_t *n,
+                   struct err *err)
+{
+    struct search        s = {.lib = lib, .query = query};
+    struct library_stats stats;
+    bool                 model = false;
+    *hits                      = NULL;
+    *n                         = 0;
+    if (restricts(filter))
+        s.filter = filter;
+    int rc = library_begin_search(lib, &model, err);
+    if (rc)
+        return rc;
+    rc = catalog_stats(lib->cat, &stats, err);
+    if (rc == 0 && model)
+        rc = check_query(query, lib->model.dim, err);
+    if (rc == 0) {
+        s.top.k    = k < (size_t)stats.images ? k : (size_t)stats.images;
+        s.top.heap = mem_array(s.top.k + 1, sizeof(*s.top.heap));
+        if (!s.top.heap)
+            rc = err_set(err, ERR_NOMEM, "cannot search for %zu images: out of memory", k);
+    }
+    if (rc == 0 && model && s.top.k > 0)
+        rc = search_run(&s, err);
+    catalog_rollback(lib->cat); /* nothing was written */
+    if (rc) {
+        free(s.top.heap);
+        return rc;
+    }
+    qsort(s.top.heap, s.top.n, sizeof(*s.top.heap), by_rank);
+    while (filter && filter->has_min_score && s.top.n > 0 &&
+           s.top.heap[s.top.n - 1].score < filter->min_score)
+        s.top.n--;
+    *hits = s.top.heap;
+    *n    = s.top.n;
+    return 0;
+}
+
+int library_stats(struct library *lib, struct library_stats *out, struct err *err)
+{
+    bool model = false;
+    memset(out, 0, sizeof(*out));
+    int rc = library_begin_search(lib, &model, err);
+    if (rc)
+        return rc;
+    rc = catalog_stats(lib->cat, out, err);
+    catalog_rollback(lib->cat);
+    enum vindex_kind kind = VINDEX_FLAT; /* the delta is exact, too */
+    if (model && lib->base) {
+        const struct vindex_info *info = vindex_info(lib->base);
+        kind                           = info->kind;
+        out->index_base                = info->count - info->gone;
+    }
+    out->index_delta = model ? (int64_t)lib->delta.count : 0;
+    snprintf(out->index_kind, sizeof(out->index_kind), "%s", vindex_kind_name(kind));
+    return rc;
+}

@@ -1,0 +1,477 @@
+/* The base of the vector index, over FAISS's C API.
+ *
+ * All kinds keep vectors as halves (SQfp16), exactly what the catalogue stores,
+ * so that their scores differ from exact ones by rounding alone; HNSW and IVF
+ * may miss neighbours, never misjudge them.
+ *
+ * Mapping: FAISS maps flat and HNSW data with its flag 1 << 9 and inverted lists
+ * with 0x646f0000 | 8 (index_io.h; the C API's own constant is out of date).
+ * Mapped inverted lists start 32 threads a query to read ahead, so IVF is
+ * searched in its two halves, which leaves that out.
+ */
+#include "storage/vindex.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+
+#include <faiss/c_api/AutoTune_c.h>
+#include <faiss/c_api/IndexIVF_c.h>
+#include <faiss/c_api/MetaIndexes_c.h>
+#include <faiss/c_api/error_c.h>
+#include <faiss/c_api/index_factory_c.h>
+#include <faiss/c_api/index_io_c.h>
+
+#include <omp.h>
+#include <xxhash.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define READ_MAPPED_CODES (1 << 9)
+#define READ_MAPPED_LISTS (0x646f0000 | 8)
+#define EF_CONSTRUCTION   80
+#define EF_SEARCH         128
+#define TRAINING_PER_LIST 48
+#define CHECK_ON_OPEN     ((size_t)64 << 20) /* bytes; hashing these takes milliseconds */
+
+static const char trailer_magic[8] = {'O', 's', 'p', 'r', 'V', 'e', 'c', '1'};
+
+/* The last bytes of the file, in this machine's byte order, as FAISS's own. */
+struct trailer {
+    char     magic[8];
+    uint32_t kind, dim;
+    int64_t  seq, stamp;
+    int64_t  count, gone, trained;
+    uint64_t body_bytes, body_hash; /* XXH3-64 of what precedes the trailer */
+    char     model_hash[64];
+    uint64_t hash; /* XXH3-64 of the trailer up to here */
+};
+
+struct vindex {
+    FaissIndex        *map;   /* the IDMap; owns the rest */
+    FaissIndex        *inner; /* what it wraps */
+    FaissIndexIVF     *ivf;   /* inner, or NULL */
+    bool               has_positions;
+    struct vindex_info info;
+    struct vindex_file file;
+};
+
+const char *vindex_kind_name(enum vindex_kind kind)
+{
+    static const char *const names[] = {"flat", "hnsw", "ivf"};
+    return names[kind];
+}
+
+static int faiss_fail(const char *doing, const char *what, struct err *err)
+{
+    const char *why = faiss_get_last_error();
+    return err_set(err, ERR_FAILED, "vector index: cannot %s%s%s: %s", doing, *what ? " " : "",
+                   what, why ? why : "FAISS gives no reason");
+}
+
+static int set_parameter(struct vindex *ix, const char *name, double value, struct err *err)
+{
+    FaissParameterSpace *space = NULL;
+    int                  rc    = faiss_ParameterSpace_new(&space);
+    if (rc == 0)
+        rc = faiss_ParameterSpace_set_index_parameter(space, ix->map, name, value);
+    if (space)
+        faiss_ParameterSpace_free(space);
+    return rc ? faiss_fail("set", name, err) : 0;
+}
+
+static int take_apart(struct vindex *ix, struct err *err)
+{
+    FaissIndexIDMap *map = faiss_IndexIDMap_cast(ix->map);
+    if (!map)
+        return err_set(err, ERR_DAMAGED, "vector index: not an index with ids");
+    ix->inner = faiss_IndexIDMap_sub_index(map);
+    ix->ivf   = faiss_IndexIVF_cast(ix->inner);
+    return 0;
+}
+
+/* ---- The file ---- */
+
+static uint64_t trailer_hash(const struct trailer *t)
+{
+    return XXH3_64bits(t, offsetof(struct trailer, hash));
+}
+
+static int damaged(const char *path, const char *why, struct err *err)
+{
+    return err_set(err, ERR_DAMAGED, "vector index %s is damaged: %s", path, why);
+}
+
+static int read_trailer(int fd, const char *path, struct trailer *t, struct stat *st,
+                        struct err *err)
+{
+    if (fstat(fd, st) != 0)
+        return err_set(err, ERR_IO, "cannot read vector index %s: %s", path, strerror(errno));
+    off_t at = st->st_size - (off_t)sizeof(*t);
+    if (at < 0 || pread(fd, t, sizeof(*t), at) != (ssize_t)sizeof(*t))
+        return damaged(path, "too short", err);
+    if (memcmp(t->magic, trailer_magic, sizeof(t->magic)) != 0)
+        return damaged(path, "its end is missing", err);
+    if (t->hash != trailer_hash(t) || t->body_bytes != (uint64_t)at || t->kind > VINDEX_IVF ||
+        t->dim == 0 || t->dim > 65536 || t->count < 0)
+        return damaged(path, "its end contradicts itself", err);
+    return 0;
+}
+
+static struct vindex_file file_of_stat(const struct stat *st)
+{
+    return (struct vindex_file){(uint64_t)st->st_dev, (uint64_t)st->st_ino,
+                                (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec};
+}
+
+static int hash_body(int fd, const char *path, const struct trailer *t, struct err *err)
+{
+    int    rc   = 0;
+    size_t len  = t->body_bytes;
+    void  *data = len ? mmap(NULL, len, PROT_READ, MAP_PRIVATE, fd, 0) : NULL;
+    if (data == MAP_FAILED)
+        return err_set(err, ERR_IO, "cannot map vector index %s: %s", path, strerror(errno));
+    if (XXH3_64bits(data, len) != t->body_hash)
+        rc = damaged(path, "its checksum differs", err);
+    if (data)
+        munmap(data, len);
+    return rc;
+}
+
+static int open_file(const char *path, int *fd, struct trailer *t, struct stat *st, struct err *err)
+{
+    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (*fd < 0)
+        return errno == ENOENT
+                   ? err_set(err, ERR_NOTFOUND, "there is no vector index %s", path)
+                   : err_set(err, ERR_IO, "cannot open vector index %s: %s", path, strerror(errno));
+    int rc = read_trailer(*fd, path, t, st, err);
+    if (rc) {
+        close(*fd);
+        *fd = -1;
+    }
+    return rc;
+}
+
+int vindex_check(const char *path, struct err *err)
+{
+    struct trailer t;
+    struct stat    st;
+    int            fd = -1, rc = open_file(path, &fd, &t, &st, err);
+    if (rc)
+        return rc;
+    rc = hash_body(fd, path, &t, err);
+    close(fd);
+    return rc;
+}
+
+static void info_from_trailer(struct vindex_info *info, const struct trailer *t)
+{
+    *info = (struct vindex_info){.kind    = (enum vindex_kind)t->kind,
+                                 .dim     = (int)t->dim,
+                                 .seq     = t->seq,
+                                 .stamp   = t->stamp,
+                                 .count   = t->count,
+                                 .gone    = t->gone,
+                                 .trained = t->trained};
+    memcpy(info->model_hash, t->model_hash, 64);
+}
+
+/* Has FAISS read the file that fd is, even when path names a newer one by now. */
+static int read_index(struct vindex *ix, int fd, const char *path, int flags, struct err *err)
+{
+    char name[64];
+    snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+    if (faiss_read_index_fname(name, flags, &ix->map) == 0)
+        return take_apart(ix, err);
+    const char *why = faiss_get_last_error();
+    return damaged(path, why ? why : "unreadable", err);
+}
+
+int vindex_open(const char *path, bool to_grow, struct vindex **out, struct err *err)
+{
+    struct trailer t;
+    struct stat    st;
+    struct vindex *ix = NULL;
+    int            fd = -1, rc = open_file(path, &fd, &t, &st, err);
+    if (rc)
+        return rc;
+    if (t.body_bytes <= CHECK_ON_OPEN || to_grow)
+        rc = hash_body(fd, path, &t, err);
+    if (rc == 0 && !(ix = mem_zeroed(1, sizeof(*ix))))
+        rc = err_set(err, ERR_NOMEM, "cannot open vector index %s: out of memory", path);
+    if (rc == 0) {
+        info_from_trailer(&ix->info, &t);
+        ix->file  = file_of_stat(&st);
+        int flags = to_grow ? 0 : t.kind == VINDEX_IVF ? READ_MAPPED_LISTS : READ_MAPPED_CODES;
+        rc        = read_index(ix, fd, path, flags, err);
+    }
+    close(fd);
+    if (rc == 0 &&
+        (faiss_Index_ntotal(ix->map) != t.count || faiss_Index_d(ix->map) != (int)t.dim ||
+         (t.kind == VINDEX_IVF) != (ix->ivf != NULL)))
+        rc = damaged(path, "it is not what its end says", err);
+    if (rc) {
+        vindex_free(ix);
+        return rc;
+    }
+    *out = ix;
+    return 0;
+}
+
+void vindex_free(struct vindex *ix)
+{
+    if (!ix)
+        return;
+    if (ix->map)
+        faiss_Index_free(ix->map);
+    free(ix);
+}
+
+const struct vindex_info *vindex_info(const struct vindex *ix)
+{
+    return &ix->info;
+}
+
+struct vindex_file vindex_file_of(const struct vindex *ix)
+{
+    return ix->file;
+}
+
+struct vindex_file vindex_file_at(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 ? file_of_stat(&st) : (struct vindex_file){0};
+}
+
+bool vindex_file_equal(const struct vindex_file *a, const struct vindex_file *b)
+{
+    return a->device == b->device && a->inode == b->inode && a->changed == b->changed;
+}
+
+static int write_trailer(struct vindex *ix, FILE *f, const char *path, struct err *err)
+{
+    struct trailer  t = {.kind    = (uint32_t)ix->info.kind,
+                         .dim     = (uint32_t)ix->info.dim,
+                         .seq     = ix->info.seq,
+                         .stamp   = ix->info.stamp,
+                         .count   = ix->info.count,
+                         .gone    = ix->info.gone,
+                         .trained = ix->info.trained};
+    struct file_map body;
+    int             rc = file_map(&body, path, err);
+    if (rc)
+        return rc;
+    memcpy(t.magic, trailer_magic, sizeof(t.magic));
+    memcpy(t.model_hash, ix->info.model_hash, sizeof(t.model_hash));
+    t.body_bytes = body.len;
+    t.body_hash  = XXH3_64bits(body.data, body.len);
+    t.hash       = trailer_hash(&t);
+    file_unmap(&body);
+    if (fwrite(&t, sizeof(t), 1, f) != 1 || fflush(f) != 0 || fsync(fileno(f)) != 0)
+        return err_set(err, ERR_IO, "cannot write %s: %s", path, strerror(errno));
+    return 0;
+}
+
+int vindex_write(struct vindex *ix, const char *path, int64_t seq, int64_t stamp,
+                 const char *model_hash, struct err *err)
+{
+    size_t n     = strlen(path) + 8;
+    char  *aside = mem_array(n, 1);
+    FILE  *f     = NULL;
+    if (!aside)
+        return err_set(err, ERR_NOMEM, "cannot write %s: out of memory", path);
+    snprintf(aside, n, "%s.aside", path);
+    ix->info.seq   = seq;
+    ix->info.stamp = stamp;
+    snprintf(ix->info.model_hash, sizeof(ix->info.model_hash), "%s", model_hash);
+    int rc = 0;
+    if (!(f = fopen(aside, "wbe")))
+        rc = err_set(err, ERR_IO, "cannot create %s: %s", aside, strerror(errno));
+    if (rc == 0 && faiss_write_index(ix->map, f) != 0)
+        rc = faiss_fail("write", aside, err);
+    if (rc == 0 && fflush(f) != 0)
+        rc = err_set(err, ERR_IO, "cannot write %s: %s", aside, strerror(errno));
+    if (rc == 0)
+        rc = write_trailer(ix, f, aside, err);
+    if (f && fclose(f) != 0 && rc == 0)
+        rc = err_set(err, ERR_IO, "cannot write %s: %s", aside, strerror(errno));
+    if (rc == 0 && rename(aside, path) != 0)
+        rc = err_set(err, ERR_IO, "cannot rename %s to %s: %s", aside, path, strerror(errno));
+    if (rc == 0)
+        rc = file_sync_parent(path, err);
+    else
+        unlink(aside);
+    free(aside);
+    return rc;
+}
+
+/* ---- Building ---- */
+
+/* Lists for n entries: 2 sqrt(n), so that a search looks at two percent; but not
+ * more than k-means can place with n points (FAISS asks for 39 each). */
+static int64_t list_count(int64_t n)
+{
+    int64_t lists = 1;
+    while (lists < (int64_t)(2 * sqrt((double)n)) && lists < 65536 && lists * 2 * 39 <= n)
+        lists *= 2;
+    return lists;
+}
+
+int vindex_new(enum vindex_kind kind, int dim, int64_t expected, struct vindex **out,
+               struct err *err)
+{
+    char           what[64];
+    struct vindex *ix = mem_zeroed(1, sizeof(*ix));
+    if (!ix)
+        return err_set(err, ERR_NOMEM, "cannot make a vector index: out of memory");
+    ix->info.kind = kind;
+    ix->info.dim  = dim;
+    if (kind == VINDEX_IVF) {
+        ix->info.trained = expected > 0 ? expected : 1;
+        snprintf(what, sizeof(what), "IDMap,IVF%lld,SQfp16",
+                 (long long)list_count(ix->info.trained));
+    } else {
+        snprintf(what, sizeof(what), "IDMap,%s", kind == VINDEX_HNSW ? "HNSW32_SQfp16" : "SQfp16");
+    }
+    int rc = 0;
+    if (faiss_index_factory(&ix->map, dim, what, METRIC_INNER_PRODUCT) != 0)
+        rc = faiss_fail("make", what, err);
+    if (rc == 0)
+        rc = take_apart(ix, err);
+    if (rc == 0 && kind == VINDEX_HNSW)
+        rc = set_parameter(ix, "efConstruction", EF_CONSTRUCTION, err);
+    if (rc) {
+        vindex_free(ix);
+        return rc;
+    }
+    *out = ix;
+    return 0;
+}
+
+size_t vindex_training_size(const struct vindex *ix)
+{
+    return ix->ivf ? faiss_IndexIVF_nlist(ix->ivf) * TRAINING_PER_LIST : 0;
+}
+
+int vindex_train(struct vindex *ix, size_t n, const float *x, struct err *err)
+{
+    if (faiss_Index_train(ix->map, (idx_t)n, x) != 0)
+        return faiss_fail("train", "", err);
+    return 0;
+}
+
+int vindex_add(struct vindex *ix, size_t n, const int64_t *ids, const float *x, struct err *err)
+{
+    if (!faiss_Index_is_trained(ix->map)) /* halves need none, but FAISS wants the call */
+        if (faiss_Index_train(ix->map, (idx_t)n, x) != 0)
+            return faiss_fail("train", "", err);
+    if (faiss_Index_add_with_ids(ix->map, (idx_t)n, x, ids) != 0)
+        return faiss_fail("add vectors", "", err);
+    ix->info.count = faiss_Index_ntotal(ix->map);
+    return 0;
+}
+
+static int64_t *id_map(const struct vindex *ix)
+{
+    idx_t *ids = NULL;
+    size_t n   = 0;
+    faiss_IndexIDMap_id_map(ix->map, &ids, &n);
+    return ids;
+}
+
+void vindex_remove(struct vindex *ix, bool (*gone)(void *ctx, int64_t id), void *ctx)
+{
+    int64_t *ids = id_map(ix);
+    for (int64_t i = 0; i < ix->info.count; i++) {
+        if (ids[i] >= 0 && gone(ctx, ids[i])) {
+            ids[i] = -1;
+            ix->info.gone++;
+        }
+    }
+}
+
+/* ---- Searching ---- */
+
+static int search_lists(struct vindex *ix, const float *query, size_t fetch, int effort,
+                        int64_t *ids, float *scores, struct err *err)
+{
+    size_t lists  = faiss_IndexIVF_nlist(ix->ivf);
+    size_t probe  = lists / 64 * (size_t)effort;
+    probe         = probe < 8 ? 8 : probe;
+    probe         = probe > lists ? lists : probe;
+    idx_t *assign = mem_array(probe, sizeof(*assign));
+    float *near   = mem_array(probe, sizeof(*near));
+    int    rc     = 0;
+    if (!assign || !near)
+        rc = err_set(err, ERR_NOMEM, "cannot search the vector index: out of memory");
+    faiss_IndexIVF_set_nprobe(ix->ivf, probe);
+    if (rc == 0 && (faiss_Index_search(faiss_IndexIVF_quantizer(ix->ivf), 1, query, (idx_t)probe,
+                                       near, assign) != 0 ||
+                    faiss_IndexIVF_search_preassigned(ix->ivf, 1, query, (idx_t)fetch, assign, near,
+                                                      scores, ids, 0) != 0))
+        rc = faiss_fail("search", "", err);
+    free(assign);
+    free(near);
+    return rc;
+}
+
+int vindex_search(struct vindex *ix, const float *query, size_t fetch, int effort, int64_t *ids,
+                  float *scores, size_t *n, struct err *err)
+{
+    *n      = 0;
+    int rc  = 0;
+    fetch   = fetch > (size_t)ix->info.count ? (size_t)ix->info.count : fetch;
+    int was = omp_get_max_threads();
+    if (fetch == 0)
+        return 0;
+    omp_set_num_threads(1);
+    if (ix->info.kind == VINDEX_IVF) {
+        rc = search_lists(ix, query, fetch, effort, ids, scores, err);
+    } else {
+        if (ix->info.kind == VINDEX_HNSW) {
+            size_t ef = fetch > EF_SEARCH ? fetch : EF_SEARCH;
+            rc        = set_parameter(ix, "efSearch", (double)ef * effort, err);
+        }
+        if (rc == 0 && faiss_Index_search(ix->inner, 1, query, (idx_t)fetch, scores, ids) != 0)
+            rc = faiss_fail("search", "", err);
+    }
+    omp_set_num_threads(was);
+    if (rc)
+        return rc;
+    const int64_t *map = id_map(ix);
+    for (size_t i = 0; i < fetch; i++) {
+        if (ids[i] < 0 || ids[i] >= ix->info.count || map[ids[i]] < 0)
+            continue;
+        ids[*n]    = map[ids[i]];
+        scores[*n] = scores[i];
+        ++*n;
+    }
+    return 0;
+}
+
+const int64_t *vindex_ids(const struct vindex *ix)
+{
+    return id_map(ix);
+}
+
+int vindex_vectors(struct vindex *ix, int64_t from, int64_t n, float *out, struct err *err)
+{
+    if (!ix->ivf)
+        return faiss_Index_reconstruct_n(ix->inner, from, n, out)
+                   ? faiss_fail("read vectors back", "", err)
+                   : 0;
+    /* Inverted lists know no positions until asked to; reading a range would walk
+     * all of them each time. */
+    int rc            = ix->has_positions ? 0 : faiss_IndexIVF_make_direct_map(ix->ivf, 1);
+    ix->has_positions = rc == 0;
+    for (int64_t i = 0; i < n && rc == 0; i++)
+        rc = faiss_Index_reconstruct(ix->inner, from + i, out + i * ix->info.dim);
+    return rc ? faiss_fail("read vectors back", "", err) : 0;
+}

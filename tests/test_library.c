@@ -1,0 +1,595 @@
+/* Tests of storage/library: search against brute force through every kind of
+ * base, a second handle and a second process that must see the same, and
+ * processes killed at any moment. */
+#include "library_fixture.h"
+
+#include "base/file.h"
+#include "base/half.h"
+#include "storage/library_impl.h"
+
+#include <math.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <time.h>
+
+/* ---- A model of what the library should hold ---- */
+
+#define MAX_PICTURES 4000
+
+struct truth {
+    int64_t  id[MAX_PICTURES];
+    uint64_t seed[MAX_PICTURES];
+    char     path[MAX_PICTURES][32];
+    size_t   n;
+};
+
+static float truth_score(const float *query, uint64_t seed)
+{
+    float    v[DIM];
+    uint16_t h[DIM];
+    unit_vector(v, DIM, seed);
+    half_from_float(h, v, DIM);
+    half_to_float(v, h, DIM);
+    double sum = 0;
+    for (int i = 0; i < DIM; i++)
+        sum += (double)query[i] * (double)v[i];
+    return (float)sum;
+}
+
+struct ranked {
+    int64_t id;
+    float   score;
+};
+
+static int by_score(const void *a, const void *b)
+{
+    const struct ranked *x = a, *y = b;
+    if (x->score != y->score)
+        return x->score < y->score ? 1 : -1;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+/* exact: the very ranking, up to scores that rounding cannot tell apart; else
+ * the share of the true best that was found. */
+static double compare_search(struct library *lib, const struct truth *truth, size_t k,
+                             const struct library_filter *filter, uint64_t query_seed, bool exact)
+{
+    static struct ranked want[MAX_PICTURES];
+    struct err           err = ERR_INIT;
+    struct library_hit  *hits;
+    size_t               n, m = 0, found = 0;
+    float                query[DIM];
+    unit_vector(query, DIM, query_seed);
+    for (size_t i = 0; i < truth->n; i++) {
+        if (filter && filter->below &&
+            strncmp(truth->path[i], filter->below, strlen(filter->below)) != 0)
+            continue;
+        want[m++] = (struct ranked){truth->id[i], truth_score(query, truth->seed[i])};
+    }
+    qsort(want, m, sizeof(want[0]), by_score);
+    size_t expect = k < m ? k : m;
+    while (filter && filter->has_min_score && expect > 0 &&
+           want[expect - 1].score < filter->min_score)
+        expect--;
+    assert_ok(library_search(lib, query, k, filter, &hits, &n, &err), &err);
+    if (exact || !filter || !filter->has_min_score)
+        assert_int_equal(n, expect);
+    assert_true(n <= expect);
+    for (size_t i = 0; i < n; i++) {
+        size_t at = 0;
+        while (at < m && want[at].id != hits[i].id)
+            at++;
+        assert_true(at < m); /* it is in the library */
+        assert_float_equal(hits[i].score, want[at].score, 1e-5);
+        if (i > 0)
+            assert_true(hits[i].score < hits[i - 1].score ||
+                        (hits[i].score == hits[i - 1].score && hits[i].id > hits[i - 1].id));
+        if (exact)
+            assert_float_equal(hits[i].score, want[i].score, 1e-5);
+        found += hits[i].score >= want[expect - 1].score - 1e-5f;
+    }
+    free(hits);
+    return expect ? (double)found / (double)expect : 1;
+}
+
+static void truth_put(struct truth *truth, int64_t id, uint64_t seed, const char *path)
+{
+    size_t at = 0;
+    while (at < truth->n && strcmp(truth->path[at], path) != 0)
+        at++;
+    assert_true(at < MAX_PICTURES);
+    truth->n += at == truth->n;
+    truth->id[at]   = id;
+    truth->seed[at] = seed;
+    snprintf(truth->path[at], sizeof(truth->path[at]), "%s", path);
+}
+
+static void truth_drop(struct truth *truth, size_t at)
+{
+    size_t last     = --truth->n;
+    truth->id[at]   = truth->id[last];
+    truth->seed[at] = truth->seed[last];
+    memmove(truth->path[at], truth->path[last], sizeof(truth->path[at]));
+}
+
+struct plan {
+    struct library_tuning tuning;
+    const char           *kind;
+    double                recall; /* at least; 1: exact */
+    size_t                start;  /* pictures before the random steps */
+    int                   steps;
+};
+
+static void add_batch(struct library *lib, int64_t model, int64_t folder, struct truth *truth,
+                      size_t n, uint64_t *s)
+{
+    static float        embeddings[64][DIM];
+    static char         paths[64][32];
+    struct library_item items[64];
+    struct err          err = ERR_INIT;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t r = rng_next(s);
+        snprintf(paths[i], sizeof(paths[i]), "%c/%06u.jpg", r & 1 ? 'x' : 'y',
+                 (unsigned)(r >> 8) % 100000);
+        items[i] = picture(folder, paths[i], r >> 40, embeddings[i]);
+    }
+    assert_ok(library_add(lib, model, items, n, &err), &err);
+    for (size_t i = 0; i < n; i++)
+        truth_put(truth, items[i].id, items[i].size - 1000, items[i].path);
+}
+
+static void random_step(struct library *lib, int64_t model, int64_t folder, struct truth *truth,
+                        uint64_t *s)
+{
+    struct err  err  = ERR_INIT;
+    size_t      at   = truth->n ? rng_next(s) % truth->n : 0;
+    const char *path = truth->path[at];
+    float       embedding[DIM];
+    switch (truth->n ? rng_next(s) % 7 : 0) {
+    case 0:
+    case 1:
+        add_batch(lib, model, folder, truth, 1 + rng_next(s) % 60, s);
+        break;
+    case 2: { /* replaced at its path */
+        struct library_item item = picture(folder, path, rng_next(s) >> 40, embedding);
+        assert_ok(library_add(lib, model, &item, 1, &err), &err);
+        assert_int_equal(item.id, truth->id[at]);
+        truth->seed[at] = (uint64_t)item.size - 1000;
+        break;
+    }
+    case 3: /* removed */
+        assert_ok(library_remove(lib, folder, &path, 1, &err), &err);
+        truth_drop(truth, at);
+        break;
+    case 4: { /* copied, then moved onto the copy */
+        char to[32];
+        snprintf(to, sizeof(to), "x/moved%06u.jpg", (unsigned)rng_next(s) % 1000000);
+        struct library_item item = picture(folder, to, truth->seed[at], embedding);
+        item.embedding           = NULL;
+        item.copy_of             = truth->id[at];
+        assert_ok(library_add(lib, model, &item, 1, &err), &err);
+        assert_ok(library_move(lib, truth->id[at], item.id, &err), &err);
+        snprintf(truth->path[at], sizeof(truth->path[at]), "%s", to);
+        break;
+    }
+    case 5: { /* broken now */
+        struct library_item item = {.folder_id = folder, .path = path, .error = "cut short"};
+        assert_ok(library_add(lib, model, &item, 1, &err), &err);
+        truth_drop(truth, at);
+        break;
+    }
+    case 6:
+        assert_ok(library_index_maintain(lib, rng_next(s) % 3 == 0, &err), &err);
+        break;
+    }
+}
+
+/* Any sequence of changes, seen by the handle that made them and by another. */
+static void search_equals_brute_force(void **state)
+{
+    const struct plan   *plan = *state;
+    struct err           err  = ERR_INIT;
+    static struct truth  truth;
+    struct library_stats stats;
+    struct library      *lib, *other;
+    uint64_t             s        = 12345;
+    char                *dir      = temporary_dir();
+    double               recall   = 0;
+    int                  searches = 0;
+    truth.n                       = 0;
+    assert_ok(library_open(dir, LIBRARY_CREATE, &lib, &err), &err);
+    assert_ok(library_open(dir, LIBRARY_EXISTING, &other, &err), &err);
+    lib->tuning = other->tuning = plan->tuning;
+    int64_t model = fill_model(lib, "hash-a", true), folder = add_folder(lib, "/pics");
+    compare_search(other, &truth, 10, NULL, 1, true);
+    while (truth.n < plan->start)
+        add_batch(lib, model, folder, &truth, 60, &s);
+    assert_ok(library_index_maintain(lib, true, &err), &err);
+
+    for (int step = 0; step < plan->steps; step++) {
+        random_step(lib, model, folder, &truth, &s);
+        struct library_filter none = {0}, half = {.folder_id = folder, .below = "x"},
+                              high       = {.has_min_score = true, .min_score = 0.3f};
+        struct library_filter *filters[] = {NULL, &none, &half, &high};
+        struct library_filter *filter    = filters[rng_next(&s) % 4];
+        size_t                 ks[]      = {1, 10, 10, 50, truth.n / 3, truth.n, SIZE_MAX};
+        size_t                 k         = ks[rng_next(&s) % 7];
+        uint64_t               query     = rng_next(&s);
+        recall += compare_search(lib, &truth, k, filter, query, plan->recall >= 1);
+        recall += compare_search(other, &truth, k, filter, query, plan->recall >= 1);
+        searches += 2;
+    }
+    assert_true(recall / searches >= plan->recall);
+    assert_ok(library_stats(other, &stats, &err), &err);
+    assert_int_equal(stats.images, truth.n);
+    assert_string_equal(stats.index_kind, plan->kind);
+    assert_sound(lib);
+    assert_sound(other);
+    library_close(lib);
+    library_close(other);
+
+    assert_ok(library_open(dir, LIBRARY_EXISTING, &lib, &err), &err); /* from the files alone */
+    compare_search(lib, &truth, 20, NULL, 4, plan->recall >= 1);
+    assert_sound(lib);
+    library_close(lib);
+    remove_dir(dir);
+}
+
+/* ---- What may go wrong with the index file ---- */
+
+struct room {
+    char           *dir, *vectors;
+    struct library *lib;
+    int64_t         model, folder;
+};
+
+static struct room room_with(struct truth *truth, size_t n)
+{
+    struct err  err = ERR_INIT;
+    struct room r   = {.dir = temporary_dir()};
+    uint64_t    s   = 5;
+    truth->n        = 0;
+    r.vectors       = path_join(r.dir, "vectors.faiss");
+    assert_ok(library_open(r.dir, LIBRARY_CREATE, &r.lib, &err), &err);
+    r.lib->tuning.delta_min = 10;
+    r.model                 = fill_model(r.lib, "hash-a", true);
+    r.folder                = add_folder(r.lib, "/pics");
+    while (truth->n < n)
+        add_batch(r.lib, r.model, r.folder, truth, 50, &s);
+    return r;
+}
+
+static void room_reopen(struct room *r)
+{
+    struct err err = ERR_INIT;
+    library_close(r->lib);
+    assert_ok(library_open(r->dir, LIBRARY_EXISTING, &r->lib, &err), &err);
+    r->lib->tuning.delta_min = 10;
+}
+
+static void room_close(struct room *r)
+{
+    library_close(r->lib);
+    free(r->vectors);
+    remove_dir(r->dir);
+}
+
+static void the_index_file_may_be_lost_or_broken(void **state)
+{
+    (void)state;
+    static struct truth truth;
+    struct err          err    = ERR_INIT;
+    struct room         r      = room_with(&truth, 300);
+    int64_t             damage = -1;
+    assert_ok(library_index_maintain(r.lib, false, &err), &err);
+    assert_true(file_exists(r.vectors));
+
+    assert_int_equal(unlink(r.vectors), 0);
+    room_reopen(&r);
+    compare_search(r.lib, &truth, 10, NULL, 1, true);
+    assert_sound(r.lib); /* derived, and nothing contradicts */
+
+    assert_ok(library_index_maintain(r.lib, true, &err), &err);
+    assert_ok(file_replace(r.vectors, "garbage", 7, &err), &err);
+    room_reopen(&r);
+    compare_search(r.lib, &truth, 10, NULL, 2, true); /* searched without it */
+    assert_ok(library_verify(r.lib, false, NULL, NULL, &damage, &err), &err);
+    assert_int_equal(damage, 1);
+    assert_ok(library_verify(r.lib, true, NULL, NULL, &damage, &err), &err);
+    assert_int_equal(damage, 0);
+    assert_ok(vindex_check(r.vectors, &err), &err);
+    compare_search(r.lib, &truth, 10, NULL, 3, true);
+    room_close(&r);
+}
+
+/* An index of a catalogue's other future must not be believed. */
+static void a_restored_catalogue_drops_the_index(void **state)
+{
+    (void)state;
+    static struct truth truth, old;
+    struct err          err  = ERR_INIT;
+    struct room         r    = room_with(&truth, 200);
+    char               *file = path_join(r.dir, "catalog.db"), *backup = path_join(r.dir, "backup");
+    char               *wal = path_join(r.dir, "catalog.db-wal");
+    uint64_t            s   = 77;
+    old                     = truth;
+    assert_ok(library_backup(r.lib, backup, &err), &err);
+    add_batch(r.lib, r.model, r.folder, &truth, 60, &s);
+    assert_ok(library_index_maintain(r.lib, true, &err), &err);
+    library_close(r.lib);
+    unlink(wal);
+    assert_int_equal(rename(backup, file), 0);
+    assert_ok(library_open(r.dir, LIBRARY_EXISTING, &r.lib, &err), &err);
+    compare_search(r.lib, &old, 10, NULL, 1, true);
+    for (int i = 0; i < 4; i++) /* past the sequence number that the index reaches to */
+        add_batch(r.lib, r.model, r.folder, &old, 60, &s);
+    room_reopen(&r);
+    compare_search(r.lib, &old, 300, NULL, 2, true);
+    assert_sound(r.lib);
+    assert_ok(library_index_maintain(r.lib, false, &err), &err);
+    compare_search(r.lib, &old, 300, NULL, 3, true);
+    assert_sound(r.lib);
+    free(file);
+    free(backup);
+    free(wal);
+    room_close(&r);
+}
+
+/* An index file that is whole but holds the wrong things. */
+static void verify_compares_index_and_catalogue(void **state)
+{
+    (void)state;
+    static struct truth truth;
+    struct err          err = ERR_INIT;
+    for (int what = 0; what < 3; what++) {
+        struct room    r = room_with(&truth, 300);
+        struct vindex *ix;
+        int64_t        damage = -1, ghost = 999999;
+        float          v[DIM];
+        assert_ok(library_index_maintain(r.lib, true, &err), &err);
+        assert_ok(vindex_open(r.vectors, true, &ix, &err), &err);
+        struct vindex_info info = *vindex_info(ix);
+        unit_vector(v, DIM, 4711);
+        if (what == 0) { /* one too many */
+            assert_ok(vindex_add(ix, 1, &ghost, v, &err), &err);
+        } else if (what == 1) { /* one twice */
+            assert_ok(vindex_add(ix, 1, &truth.id[5], v, &err), &err);
+        } else { /* one less, and one that is another's */
+            struct vindex *other;
+            assert_ok(vindex_new(VINDEX_FLAT, DIM, 300, &other, &err), &err);
+            for (int64_t i = 1; i < info.count; i++) {
+                int64_t id = vindex_ids(ix)[i];
+                assert_ok(vindex_vectors(ix, i == 7 ? 8 : i, 1, v, &err), &err);
+                assert_ok(vindex_add(other, 1, &id, v, &err), &err);
+            }
+            vindex_free(ix);
+            ix = other;
+        }
+        assert_ok(vindex_write(ix, r.vectors, info.seq, info.stamp, info.model_hash, &err), &err);
+        vindex_free(ix);
+        room_reopen(&r);
+        assert_ok(library_verify(r.lib, false, NULL, NULL, &damage, &err), &err);
+        assert_int_equal(damage, what == 2 ? 2 : 1);
+        assert_ok(library_verify(r.lib, true, NULL, NULL, &damage, &err), &err);
+        assert_int_equal(damage, 0);
+        assert_sound(r.lib);
+        compare_search(r.lib, &truth, 10, NULL, 1, true);
+        room_close(&r);
+    }
+}
+
+static void equal_scores_come_in_order_of_ids(void **state)
+{
+    (void)state;
+    struct err          err = ERR_INIT;
+    static struct truth truth;
+    struct room         r = room_with(&truth, 0);
+    struct library_hit *hits;
+    size_t              n;
+    float               query[DIM];
+    char                path[32];
+    for (int i = 0; i < 400; i++) { /* the same picture, 400 times */
+        snprintf(path, sizeof(path), "%d.jpg", i);
+        add_one(r.lib, r.model, r.folder, path, 9);
+        if (i == 250)
+            assert_ok(library_index_maintain(r.lib, true, &err), &err);
+    }
+    unit_vector(query, DIM, 9);
+    assert_ok(library_search(r.lib, query, 60, NULL, &hits, &n, &err), &err);
+    assert_int_equal(n, 60);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(hits[i].id, i + 1);
+    free(hits);
+    query[0] = NAN;
+    assert_int_equal(library_search(r.lib, query, 5, NULL, &hits, &n, &err), ERR_USAGE);
+    room_close(&r);
+}
+
+static void a_new_model_switches_the_index(void **state)
+{
+    (void)state;
+    struct err          err = ERR_INIT;
+    static struct truth truth, fresh;
+    struct room         r = room_with(&truth, 120);
+    float               embedding[DIM];
+    assert_ok(library_index_maintain(r.lib, true, &err), &err);
+    int64_t next = fill_model(r.lib, "hash-b", false);
+    fresh        = truth;
+    for (size_t i = 0; i < truth.n; i++) {
+        struct library_item item = picture(r.folder, truth.path[i], truth.seed[i], embedding);
+        fresh.seed[i]            = truth.seed[i] + 1000000;
+        unit_vector(embedding, DIM, fresh.seed[i]);
+        assert_ok(library_add(r.lib, next, &item, 1, &err), &err);
+        if (i == truth.n / 2) /* the old one answers until the new one is complete */
+            compare_search(r.lib, &truth, 20, NULL, 1, true);
+    }
+    compare_search(r.lib, &truth, 20, NULL, 1, true);
+    assert_sound(r.lib);
+    assert_ok(library_model_activate(r.lib, next, &err), &err);
+    compare_search(r.lib, &fresh, 20, NULL, 1, true);
+    assert_ok(library_index_maintain(r.lib, false, &err), &err);
+    room_reopen(&r);
+    compare_search(r.lib, &fresh, 20, NULL, 1, true);
+    assert_sound(r.lib);
+    room_close(&r);
+}
+
+/* ---- Processes ---- */
+
+#define BATCH 16
+
+/* Runs in a process of its own (--writer), not merely a forked one: OpenMP's
+ * threads do not come along in a fork. */
+static void writer(const char *dir, int64_t model, int64_t folder, uint64_t s, int batches)
+{
+    struct err          err = ERR_INIT;
+    struct library     *lib;
+    float               embeddings[BATCH][DIM];
+    char                paths[BATCH][32];
+    struct library_item items[BATCH];
+    if (library_open(dir, LIBRARY_EXISTING, &lib, &err))
+        _exit(1);
+    lib->tuning = (struct library_tuning){400, 800, 40}; /* through all three kinds */
+    for (int b = 0; b != batches; b++) {
+        uint64_t group = rng_next(&s) >> 32;
+        for (int i = 0; i < BATCH; i++) { /* a batch is the same picture in one folder */
+            snprintf(paths[i], sizeof(paths[i]), "%08x/%d.jpg", (unsigned)group, i);
+            items[i] = picture(folder, paths[i], group, embeddings[i]);
+        }
+        if (library_add(lib, model, items, BATCH, &err) ||
+            library_index_maintain(lib, false, &err)) {
+            fprintf(stderr, "writer: %s\n", err.msg);
+            _exit(2);
+        }
+        if (b % 5 == 4) { /* and one goes again, whole */
+            const char *list[BATCH];
+            for (int i = 0; i < BATCH; i++)
+                list[i] = paths[i];
+            if (library_remove(lib, folder, list, BATCH, &err))
+                _exit(3);
+        }
+    }
+    library_close(lib);
+    _exit(0);
+}
+
+static pid_t writer_start(const struct room *r, uint64_t seed, int batches)
+{
+    char text[4][24];
+    snprintf(text[0], sizeof(text[0]), "%lld", (long long)r->model);
+    snprintf(text[1], sizeof(text[1]), "%lld", (long long)r->folder);
+    snprintf(text[2], sizeof(text[2]), "%llu", (unsigned long long)seed);
+    snprintf(text[3], sizeof(text[3]), "%d", batches);
+    pid_t child = fork();
+    if (child == 0) {
+        execl("/proc/self/exe", "writer", "--writer", r->dir, text[0], text[1], text[2], text[3],
+              (char *)NULL);
+        _exit(9);
+    }
+    assert_true(child > 0);
+    return child;
+}
+
+static void no_half_batch_is_ever_seen(void **state)
+{
+    (void)state;
+    struct err           err = ERR_INIT;
+    static struct truth  truth;
+    struct room          r = room_with(&truth, 0);
+    struct library_stats stats;
+    int                  status = 0, searches = 0;
+    size_t               most = 0;
+    library_close(r.lib);
+    pid_t children[2];
+    for (int i = 0; i < 2; i++)
+        children[i] = writer_start(&r, 31 + (uint64_t)i, 60);
+    assert_ok(library_open(r.dir, LIBRARY_EXISTING, &r.lib, &err), &err);
+    r.lib->tuning.delta_min = 40;
+    for (int left = 2; left > 0; searches++) {
+        struct library_hit *hits;
+        size_t              n;
+        float               query[DIM];
+        unit_vector(query, DIM, (uint64_t)searches);
+        assert_ok(library_search(r.lib, query, SIZE_MAX, NULL, &hits, &n, &err), &err);
+        assert_int_equal(n % BATCH, 0);
+        for (size_t i = 0; i < n; i++) /* groups, each all of it */
+            assert_true(hits[i].score == hits[i - i % BATCH].score);
+        most = n > most ? n : most;
+        free(hits);
+        assert_ok(library_search(r.lib, query, BATCH, NULL, &hits, &n, &err), &err);
+        assert_true(n == BATCH || n == 0); /* 0 only before the first batch */
+        assert_true(n == BATCH || most == 0);
+        free(hits);
+        for (int i = 0; i < 2; i++) {
+            if (children[i] > 0 && waitpid(children[i], &status, WNOHANG) == children[i]) {
+                assert_int_equal(status, 0);
+                children[i] = 0;
+                left--;
+            }
+        }
+    }
+    assert_true(searches > 10);
+    assert_ok(library_stats(r.lib, &stats, &err), &err);
+    assert_int_equal(stats.images, 2 * (60 - 12) * BATCH);
+    assert_string_equal(stats.index_kind, "ivf");
+    assert_true(most > 0);
+    assert_sound(r.lib);
+    room_close(&r);
+}
+
+static void killed_at_any_moment_nothing_is_damaged(void **state)
+{
+    (void)state;
+    struct err           err = ERR_INIT;
+    static struct truth  truth;
+    struct room          r = room_with(&truth, 0);
+    struct library_stats stats;
+    uint64_t             s      = 99;
+    int64_t              before = 0;
+    library_close(r.lib);
+    r.lib = NULL;
+    for (int round = 0; round < 20; round++) {
+        pid_t           child = writer_start(&r, 1000 + (uint64_t)round, -1);
+        int             status;
+        struct timespec wait = {0, (long)(rng_next(&s) % 300000000) + 1000000};
+        nanosleep(&wait, NULL);
+        assert_int_equal(kill(child, SIGKILL), 0);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFSIGNALED(status));
+        assert_ok(library_open(r.dir, LIBRARY_EXISTING, &r.lib, &err), &err);
+        assert_ok(library_stats(r.lib, &stats, &err), &err);
+        assert_int_equal(stats.images % BATCH, 0);
+        assert_true(stats.generation >= before);
+        before = stats.generation;
+        assert_sound(r.lib);
+        library_close(r.lib);
+    }
+    assert_true(before > 20); /* on a busy machine, too, something was written */
+    assert_ok(library_open(r.dir, LIBRARY_EXISTING, &r.lib, &err), &err);
+    room_close(&r);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 7 && strcmp(argv[1], "--writer") == 0)
+        writer(argv[2], atoll(argv[3]), atoll(argv[4]), strtoull(argv[5], NULL, 10), atoi(argv[6]));
+    /* small libraries without a base; exact; a graph; inverted lists */
+    static struct plan none         = {{50000, 1000000, 1000000}, "flat", 1, 0, 60},
+                       flat         = {{50000, 1000000, 20}, "flat", 1, 600, 120},
+                       hnsw         = {{100, 1000000, 20}, "hnsw", 0.98, 1500, 120},
+                       ivf          = {{50, 100, 20}, "ivf", 0.85, 1500, 120};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_prestate(search_equals_brute_force, &none),
+        cmocka_unit_test_prestate(search_equals_brute_force, &flat),
+        cmocka_unit_test_prestate(search_equals_brute_force, &hnsw),
+        cmocka_unit_test_prestate(search_equals_brute_force, &ivf),
+        cmocka_unit_test(the_index_file_may_be_lost_or_broken),
+        cmocka_unit_test(a_restored_catalogue_drops_the_index),
+        cmocka_unit_test(verify_compares_index_and_catalogue),
+        cmocka_unit_test(equal_scores_come_in_order_of_ids),
+        cmocka_unit_test(a_new_model_switches_the_index),
+        cmocka_unit_test(no_half_batch_is_ever_seen),
+        cmocka_unit_test(killed_at_any_moment_nothing_is_damaged),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
