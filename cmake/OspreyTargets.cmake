@@ -12,6 +12,9 @@ function(osprey_flags target)
       -fno-sanitize-recover=all)
     target_link_options(${target} PUBLIC -fsanitize=${OSPREY_SANITIZE})
   endif()
+  if(OSPREY_FUZZ)
+    target_compile_options(${target} PRIVATE -fsanitize=fuzzer-no-link)
+  endif()
 endfunction()
 
 # One static library from the .c files of a folder and its subfolders.
