@@ -17,10 +17,14 @@ function(osprey_flags target)
   endif()
 endfunction()
 
-# One static library from the .c files of a folder and its subfolders.
+# One static library from the .c files of a folder and its subfolders, without the
+# kernels of another kind of processor.
 function(osprey_library name)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.c)
   list(FILTER sources EXCLUDE REGEX "/main\\.c$")
+  if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|amd64")
+    list(FILTER sources EXCLUDE REGEX "_avx[^/]*\\.c$")
+  endif()
   add_library(osprey_${name} STATIC ${sources})
   osprey_flags(osprey_${name})
 endfunction()
