@@ -19,8 +19,7 @@ static struct cpu cpu_of_hardware(void)
 {
     struct cpu cpu = {.level = CPU_PORTABLE};
     __builtin_cpu_init(); /* also asks XGETBV whether the system saves the registers */
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") ||
-        !has_f16c())
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !has_f16c())
         return cpu;
     cpu.level    = CPU_AVX2;
     cpu.avx_vnni = false; /* no kernel uses it yet, and old compilers cannot ask */

@@ -169,27 +169,31 @@ static int read_weight(struct loader *l, const struct source *s, const struct te
 static int load_linear(struct loader *l, const char *as, const struct source *s,
                        struct clip_linear *out)
 {
-    char          name[NAME];
-    float        *weight = NULL, *bias = NULL;
-    int           n       = s->rows * s->n;
-    size_t        each    = (size_t)s->rows * (size_t)s->cols;
+    char                 name[NAME];
+    const struct tensor *w[3], *b[3] = {NULL};
+    float               *weight = NULL, *bias = NULL;
+    int                  n    = s->rows * s->n;
+    size_t               each = (size_t)s->rows * (size_t)s->cols;
     const int64_t dims[2] = {s->transposed ? s->cols : s->rows, s->transposed ? s->rows : s->cols};
     const int64_t length  = s->rows;
-    int           rc      = prepared_floats(l->prepared, name_in(name, "%s.packed", as),
-                                            gemm_packed_size(n, s->cols), &weight, l->err);
+    int           rc      = 0;
+    /* all of them, before memory of the size that they should have is asked for */
+    for (int i = 0; i < s->n && !rc; i++) {
+        rc = find(l, s->weight[i], 2, dims, &w[i]);
+        if (!rc && s->biased)
+            rc = find(l, s->bias[i], 1, &length, &b[i]);
+    }
+    if (!rc)
+        rc = prepared_floats(l->prepared, name_in(name, "%s.packed", as),
+                             gemm_packed_size(n, s->cols), &weight, l->err);
     if (!rc && s->biased)
         rc = prepared_floats(l->prepared, name_in(name, "%s.bias", as), (size_t)n, &bias, l->err);
     if (!rc && building(l))
         rc = scratch_for(l, each * (size_t)(s->n + s->transposed));
-    for (int i = 0; i < s->n && !rc; i++) {
-        const struct tensor *w, *b = NULL;
-        rc = find(l, s->weight[i], 2, dims, &w);
+    for (int i = 0; i < s->n && !rc && building(l); i++) {
+        rc = read_weight(l, s, w[i], each * (size_t)i);
         if (!rc && s->biased)
-            rc = find(l, s->bias[i], 1, &length, &b);
-        if (!rc && building(l))
-            rc = read_weight(l, s, w, each * (size_t)i);
-        if (!rc && b && building(l))
-            rc = checkpoint_floats(l->checkpoint, b, bias + (size_t)s->rows * (size_t)i, l->err);
+            rc = checkpoint_floats(l->checkpoint, b[i], bias + (size_t)s->rows * (size_t)i, l->err);
     }
     if (rc)
         return rc;

@@ -29,13 +29,13 @@ void fuzz_check_err(int rc, const struct err *err);
 /* The path of name in this process's folder, which is made below $TMPDIR and
  * removed at exit; name may begin with folders, which are made. Freed by the
  * caller. */
-char *fuzz_path(const char *name);
+char    *fuzz_path(const char *name);
 /* Writes a file there, without waiting for the disk. */
-void  fuzz_write(const char *name, const void *data, size_t n);
+void     fuzz_write(const char *name, const void *data, size_t n);
 /* Copies a file of tests/data there. */
-void  fuzz_copy(const char *from, const char *name);
+void     fuzz_copy(const char *from, const char *name);
 /* Removes the regular files of a folder there. */
-void  fuzz_empty(const char *name);
+void     fuzz_empty(const char *name);
 /* Reads a file of tests/data; freed by the caller. */
 uint8_t *fuzz_read(const char *from, size_t *n);
 

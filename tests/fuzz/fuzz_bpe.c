@@ -22,7 +22,8 @@ static void encode(const struct bpe *bpe)
         "a photo of a cat",
         "IT'S 3 d\xC3\xB6gs'LL \xE2\x80\x9C!?\xE2\x80\x9D <|endoftext|> <|startoftext|>x",
         "\xFF\xC3 \xF0\x9F\x98\x80\xCC\x81\xE1\x84\x80\xE1\x85\xA1 ab abab aabb",
-        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab",
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+        "aab",
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         int32_t   *ids = mem_array(MAX_IDS, sizeof *ids);

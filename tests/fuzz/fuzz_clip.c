@@ -3,8 +3,9 @@
  *
  * Input: a byte for the part that is replaced, one for the fixture and the
  * kernels, then the part. A header of a safetensors file is replaced with its
- * length made right, so that what it says is reached; "weights" are changed in
- * places (fuzz_edit).
+ * length made right, so that what it says is reached; the weights are changed in
+ * places (fuzz_edit). An index that a fixture does not have is read only where
+ * its weights are not in one file.
  */
 #include "tests/fuzz/fuzz.h"
 
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char PREPROCESSOR[] =
     "{\"crop_size\":%d,\"do_center_crop\":true,\"do_normalize\":true,\"do_resize\":true,"
@@ -23,7 +25,7 @@ static const char TOKENIZER[] =
     "\"vocab\":{\"a\":0,\"b\":1,\"ab\":2,\"a</w>\":3,\"b</w>\":4,\"ab</w>\":5,"
     "\"<|startoftext|>\":126,\"<|endoftext|>\":127},\"merges\":[\"a b\",\"a b</w>\"]}}";
 
-enum part { CONFIG, PREPROCESS, TOKENS, INDEX, HEADER, WEIGHTS, N_PARTS };
+enum part { CONFIG, PREPROCESS, TOKENS, INDEX, HEADER, WEIGHTS, CONFIG_AND_HEADER, N_PARTS };
 
 static const struct fixture {
     const char *name, *config, *weights;
@@ -57,14 +59,26 @@ static void put_preprocessor(const struct fixture *f)
     put(f, "preprocessor_config.json", text, (size_t)n);
 }
 
+/* The index of a fixture in shards, none of others. */
+static void put_index(const struct fixture *f)
+{
+    char name[128];
+    (void)snprintf(name, sizeof name, "clip/%s/model.safetensors.index.json", f->name);
+    char *path = fuzz_path(name);
+    (void)unlink(path);
+    free(path);
+    if (strstr(f->weights, "-of-"))
+        copy(f, "model.safetensors.index.json");
+}
+
 static void make_folders(void)
 {
     for (size_t i = 0; i < N_FIXTURES; i++) {
         const struct fixture *f = &FIXTURES[i];
         copy(f, f->config);
         copy(f, f->weights);
+        put_index(f);
         if (strstr(f->weights, "-of-")) {
-            copy(f, "model.safetensors.index.json");
             copy(f, "model-00002-of-00004.safetensors");
             copy(f, "model-00003-of-00004.safetensors");
             copy(f, "model-00004-of-00004.safetensors");
@@ -80,8 +94,8 @@ static void make_folders(void)
 /* The weights' file with another header, or with changed bytes. */
 static void put_weights(const struct fixture *f, enum part part, const uint8_t *data, size_t size)
 {
-    char     from[128];
-    size_t   n, header = 0;
+    char   from[128];
+    size_t n, header = 0;
     (void)snprintf(from, sizeof from, "clip/%s/%s", f->name, f->weights);
     uint8_t *file = fuzz_read(from, &n);
     if (part == WEIGHTS) {
@@ -104,6 +118,16 @@ static void put_weights(const struct fixture *f, enum part part, const uint8_t *
     free(file);
 }
 
+/* A configuration, a NUL, and the header of weights that may suit it. */
+static void put_both(const struct fixture *f, const uint8_t *data, size_t size)
+{
+    const uint8_t *cut = size ? memchr(data, 0, size) : NULL;
+    size_t         len = cut ? (size_t)(cut - data) : size;
+    put(f, f->config, data, len);
+    if (cut)
+        put_weights(f, HEADER, cut + 1, size - len - 1);
+}
+
 static void replace(const struct fixture *f, enum part part, const uint8_t *data, size_t size)
 {
     switch (part) {
@@ -119,6 +143,9 @@ static void replace(const struct fixture *f, enum part part, const uint8_t *data
     case INDEX:
         put(f, "model.safetensors.index.json", data, size);
         break;
+    case CONFIG_AND_HEADER:
+        put_both(f, data, size);
+        break;
     case HEADER:
     case WEIGHTS:
     case N_PARTS:
@@ -129,15 +156,15 @@ static void replace(const struct fixture *f, enum part part, const uint8_t *data
 
 static void restore(const struct fixture *f, enum part part)
 {
-    if (part == CONFIG)
+    if (part == CONFIG || part == CONFIG_AND_HEADER)
         copy(f, f->config);
-    else if (part == PREPROCESS)
+    if (part == PREPROCESS)
         put_preprocessor(f);
     else if (part == TOKENS)
         put(f, "tokenizer.json", TOKENIZER, sizeof TOKENIZER - 1);
-    else if (part == INDEX && strstr(f->weights, "-of-"))
-        copy(f, "model.safetensors.index.json");
-    else if (part == HEADER || part == WEIGHTS)
+    else if (part == INDEX)
+        put_index(f);
+    else if (part == HEADER || part == WEIGHTS || part == CONFIG_AND_HEADER)
         copy(f, f->weights);
 }
 
@@ -183,12 +210,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     encoder_close(enc);
     free(dir);
     fuzz_empty("cache/osprey/prepared");
-    (void)snprintf(name, sizeof name, "clip/%s/model.safetensors.index.json", f->name);
-    char *index = fuzz_path(name);
-    (void)remove(index);
-    free(index);
     restore(f, part);
-    if (strstr(f->weights, "-of-"))
-        copy(f, "model.safetensors.index.json");
     return 0;
 }
