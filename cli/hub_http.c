@@ -250,7 +250,7 @@ static int failed(struct transfer *t, CURLcode code, const char *url)
         t->reply->retry = true;
         break;
     case CURLE_UNSUPPORTED_PROTOCOL:
-        return err_set(t->err, ERR_FORMAT, "the server leads to %.200s, which is not followed",
+        return err_set(t->err, ERR_FAILED, "the server leads to %.200s, which is not followed",
                        url);
     default:
         break;
@@ -318,7 +318,7 @@ int http_get(struct http *h, const char *url, int64_t from, const struct http_si
         free(at);
         at = next;
         if (i == MAX_REDIRECTS)
-            rc = err_set(err, ERR_FORMAT, "the server redirects more than %d times", MAX_REDIRECTS);
+            rc = err_set(err, ERR_FAILED, "the server redirects more than %d times", MAX_REDIRECTS);
     }
     free(at);
     return rc;
