@@ -76,6 +76,20 @@ static void get_release(struct get *g)
     free(g->dir);
 }
 
+/* A model was put there, and no link in it has lost its end since. */
+static bool is_whole(const char *dir)
+{
+    bool whole = models_is_model(dir);
+    DIR *d     = whole ? opendir(dir) : NULL;
+    for (struct dirent *e; d && whole && (e = readdir(d));) {
+        struct stat st;
+        whole = !fstatat(dirfd(d), e->d_name, &st, 0);
+    }
+    if (d)
+        closedir(d);
+    return whole;
+}
+
 static int find_places(struct get *g, struct err *err)
 {
     char  folder[MODEL_ID_MAX];
@@ -251,16 +265,19 @@ static bool planned(const struct get *g, const char *name)
     return strcmp(name, ORIGIN) == 0;
 }
 
-/* Parts and files of other commits. Links all belong to what was found. */
+/* Drops parts, and files of other commits. Links all belong to what was found. */
 static void drop_rest(const struct get *g)
 {
     DIR *d = opendir(g->stage);
-    for (struct dirent *e; d && !g->snapshot && (e = readdir(d));) {
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && !planned(g, e->d_name))
+    for (struct dirent *e; d && (e = readdir(d));) {
+        struct stat st;
+        bool        keep = planned(g, e->d_name) || strcmp(e->d_name, ".") == 0 ||
+                    strcmp(e->d_name, "..") == 0 ||
+                    (g->snapshot && !fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) &&
+                     S_ISLNK(st.st_mode));
+        if (!keep)
             (void)unlinkat(dirfd(d), e->d_name, 0);
     }
-    if (d && g->snapshot)
-        (void)unlinkat(dirfd(d), LOCK, 0);
     if (d)
         closedir(d);
 }
@@ -354,7 +371,7 @@ int model_get(const struct common *common, const char *name, struct err *err)
                    g.id.revision);
     progress_init(&g.progress, common);
     rc           = find_places(&g, err);
-    bool already = !rc && models_is_model(g.dir);
+    bool already = !rc && is_whole(g.dir);
     if (!rc && !already) {
         signals_catch();
         rc = hub_open(&g.progress, &interrupted, &g.hub, err);
