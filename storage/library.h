@@ -124,8 +124,10 @@ struct library_known {
 };
 
 /* Up to limit files of a folder whose path sorts (bytewise) after `after` and
- * starts with `below` ("" for all), in bytewise order: the scan merges them
- * with what it finds on the disk. */
+ * lies below `below` ("" for all; "a/b" means a file "a/b" and everything in
+ * "a/b/", never "a/bc"), in bytewise order: the scan merges them with what it
+ * finds on the disk. A file whose embedding verify dropped has an mtime that no
+ * file has, so that it looks changed. */
 int library_known_after(struct library *lib, int64_t folder_id, int64_t model_id, const char *below,
                         const char *after, size_t limit, struct library_known **out, size_t *n,
                         struct err *err);
@@ -176,7 +178,7 @@ void library_unlock(struct library *lib);
 /* What a hit must be; zero means any. */
 struct library_filter {
     int64_t     folder_id;
-    const char *below;     /* path prefix inside the folder, or NULL */
+    const char *below;     /* a path inside the folder, as in known_after, or NULL */
     float       min_score; /* with has_min_score */
     bool        has_min_score;
 };

@@ -38,6 +38,7 @@
 #define EF_CONSTRUCTION   80
 #define EF_SEARCH         128
 #define TRAINING_PER_LIST 48
+#define SMALL_BUILD       5000               /* vectors */
 #define CHECK_ON_OPEN     ((size_t)64 << 20) /* bytes; hashing these takes milliseconds */
 
 static const char trailer_magic[8] = {'O', 's', 'p', 'r', 'V', 'e', 'c', '1'};
@@ -360,19 +361,39 @@ size_t vindex_training_size(const struct vindex *ix)
     return ix->ivf ? faiss_IndexIVF_nlist(ix->ivf) * TRAINING_PER_LIST : 0;
 }
 
+/* For little work a team of threads costs more than it saves, on a busy machine
+ * many times over. Returns what to give to threads_restore. */
+static int threads_for(size_t vectors)
+{
+    int was = omp_get_max_threads();
+    if (vectors < SMALL_BUILD)
+        omp_set_num_threads(1);
+    return was;
+}
+
+static void threads_restore(int was)
+{
+    omp_set_num_threads(was);
+}
+
 int vindex_train(struct vindex *ix, size_t n, const float *x, struct err *err)
 {
-    if (faiss_Index_train(ix->map, (idx_t)n, x) != 0)
-        return faiss_fail("train", "", err);
-    return 0;
+    int was = threads_for(n);
+    int rc  = faiss_Index_train(ix->map, (idx_t)n, x);
+    threads_restore(was);
+    return rc ? faiss_fail("train", "", err) : 0;
 }
 
 int vindex_add(struct vindex *ix, size_t n, const int64_t *ids, const float *x, struct err *err)
 {
+    int was = threads_for((size_t)ix->info.count + n);
+    int rc  = 0;
     if (!faiss_Index_is_trained(ix->map)) /* halves need none, but FAISS wants the call */
-        if (faiss_Index_train(ix->map, (idx_t)n, x) != 0)
-            return faiss_fail("train", "", err);
-    if (faiss_Index_add_with_ids(ix->map, (idx_t)n, x, ids) != 0)
+        rc = faiss_Index_train(ix->map, (idx_t)n, x);
+    if (rc == 0)
+        rc = faiss_Index_add_with_ids(ix->map, (idx_t)n, x, ids);
+    threads_restore(was);
+    if (rc)
         return faiss_fail("add vectors", "", err);
     ix->info.count = faiss_Index_ntotal(ix->map);
     return 0;
@@ -425,13 +446,12 @@ static int search_lists(struct vindex *ix, const float *query, size_t fetch, int
 int vindex_search(struct vindex *ix, const float *query, size_t fetch, int effort, int64_t *ids,
                   float *scores, size_t *n, struct err *err)
 {
-    *n      = 0;
-    int rc  = 0;
-    fetch   = fetch > (size_t)ix->info.count ? (size_t)ix->info.count : fetch;
-    int was = omp_get_max_threads();
+    *n     = 0;
+    int rc = 0;
+    fetch  = fetch > (size_t)ix->info.count ? (size_t)ix->info.count : fetch;
     if (fetch == 0)
         return 0;
-    omp_set_num_threads(1);
+    int was = threads_for(1);
     if (ix->info.kind == VINDEX_IVF) {
         rc = search_lists(ix, query, fetch, effort, ids, scores, err);
     } else {
@@ -442,7 +462,7 @@ int vindex_search(struct vindex *ix, const float *query, size_t fetch, int effor
         if (rc == 0 && faiss_Index_search(ix->inner, 1, query, (idx_t)fetch, scores, ids) != 0)
             rc = faiss_fail("search", "", err);
     }
-    omp_set_num_threads(was);
+    threads_restore(was);
     if (rc)
         return rc;
     const int64_t *map = id_map(ix);

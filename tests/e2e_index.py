@@ -4,6 +4,7 @@ copied, removed or kept, and how a run ends when it is interrupted or locked out
 
 import json
 import os
+import resource
 import shutil
 import signal
 import sqlite3
@@ -39,7 +40,7 @@ class Index(unittest.TestCase):
 
     def run_indexer(self, *args, **options):
         return subprocess.run([INDEXER, "--library", self.library, *args], capture_output=True,
-                              timeout=120, check=False, **options)
+                              timeout=600, check=False, **options)
 
     def index(self, *args, status=0, **options):
         """The summary, after checking that all of standard output is JSON."""
@@ -311,6 +312,21 @@ class Index(unittest.TestCase):
         self.assertIn(str(first.pid).encode(), second.stderr)
         self.assertEqual(first.wait(timeout=60), 0)
         self.counts(self.index(), unchanged=150)
+
+    def test_a_full_disk_fails_and_leaves_nothing_half(self):
+        pictures.fill(self.folder, 150)
+
+        def small_files():  # what a full disk looks like to the one who writes
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (150000, 150000))
+
+        done = self.run_indexer(self.folder, preexec_fn=small_files)
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertRegex(done.stderr, rb"catalog.db|disk|full|I/O")
+        self.sound()
+        some = len(self.rows())
+        self.assertLess(some, 150)
+        self.counts(self.index(), added=150 - some, unchanged=some)
 
     def other_model(self):
         """The default model with one bit of a weight flipped: another model."""

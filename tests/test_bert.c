@@ -219,7 +219,7 @@ static float worst_difference(const struct bert *bert, int batch, int every)
     int32_t *ids     = mem_array((size_t)batch * MAX_TOKENS, sizeof *ids);
     int     *starts  = mem_zeroed((size_t)batch + 1, sizeof *starts);
     float   *pooled  = mem_array((size_t)batch * HIDDEN, sizeof *pooled);
-    void    *scratch = mem_aligned(bert_scratch_size(bert, batch * MAX_TOKENS, 2), 1);
+    void    *scratch = mem_aligned(bert_scratch_size(bert, batch * MAX_TOKENS, 1), 1);
     int      row     = 0;
     for (size_t at = 0; at < len;) {
         int n = 0;
@@ -235,7 +235,7 @@ static float worst_difference(const struct bert *bert, int batch, int every)
             row += n;
             continue;
         }
-        bert_forward(bert, ids, starts, n, 2, scratch, pooled, NULL, NULL);
+        bert_forward(bert, ids, starts, n, 1, scratch, pooled, NULL, NULL);
         for (int i = 0; i < n; i++, row++) {
             ops_l2_normalize(pooled + i * HIDDEN, HIDDEN);
             for (int c = 0; c < HIDDEN / 16; c++) {

@@ -9,6 +9,7 @@
 
 #include <math.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -436,10 +437,74 @@ static void a_new_model_switches_the_index(void **state)
 
 /* ---- Processes ---- */
 
+/* Processes are started anew (--writer, --reader), not merely forked: OpenMP's
+ * threads do not come along in a fork. */
+static pid_t process_start(const char *what, const struct room *r, uint64_t seed, int batches)
+{
+    char text[4][24];
+    snprintf(text[0], sizeof(text[0]), "%lld", (long long)r->model);
+    snprintf(text[1], sizeof(text[1]), "%lld", (long long)r->folder);
+    snprintf(text[2], sizeof(text[2]), "%llu", (unsigned long long)seed);
+    snprintf(text[3], sizeof(text[3]), "%d", batches);
+    pid_t child = fork();
+    if (child == 0) {
+        execl("/proc/self/exe", "test_library", what, r->dir, text[0], text[1], text[2], text[3],
+              (char *)NULL);
+        _exit(9);
+    }
+    assert_true(child > 0);
+    return child;
+}
+
+/* Searches and checks a library that it may not write, and is told so. */
+static void reader(const char *dir, int64_t folder)
+{
+    struct err          err = ERR_INIT;
+    struct library     *lib;
+    struct library_hit *hits;
+    size_t              n;
+    int64_t             damage = -1;
+    float               query[DIM];
+    const char         *path = "x/000000.jpg";
+    if (geteuid() == 0 && setuid(65534) != 0)
+        _exit(1);
+    unit_vector(query, DIM, 5);
+    if (library_open(dir, LIBRARY_EXISTING, &lib, &err) ||
+        library_search(lib, query, 10, NULL, &hits, &n, &err) ||
+        library_verify(lib, false, NULL, NULL, &damage, &err) || damage != 0) {
+        fprintf(stderr, "reader: %s\n", err.msg);
+        _exit(2);
+    }
+    free(hits);
+    bool refused = library_remove(lib, folder, &path, 1, &err) == ERR_IO;
+    library_close(lib);
+    _exit(n == 10 && refused && strstr(err.msg, "read-only") ? 0 : 3);
+}
+
+/* As on a read-only medium: nothing in the folder may be written, by a user who
+ * is not root. */
+static void a_read_only_library_is_searched(void **state)
+{
+    (void)state;
+    static struct truth truth;
+    struct err          err = ERR_INIT;
+    struct room         r   = room_with(&truth, 200);
+    char                command[4200];
+    int                 status;
+    assert_ok(library_index_maintain(r.lib, true, &err), &err);
+    library_close(r.lib);
+    r.lib = NULL;
+    snprintf(command, sizeof(command), "chmod a=r '%s'/* && chmod a=rx '%s'", r.dir, r.dir);
+    assert_int_equal(system(command), 0);
+    pid_t child = process_start("--reader", &r, 0, 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    chmod(r.dir, 0700);
+    room_close(&r);
+}
+
 #define BATCH 16
 
-/* Runs in a process of its own (--writer), not merely a forked one: OpenMP's
- * threads do not come along in a fork. */
 static void writer(const char *dir, int64_t model, int64_t folder, uint64_t s, int batches)
 {
     struct err          err = ERR_INIT;
@@ -473,23 +538,6 @@ static void writer(const char *dir, int64_t model, int64_t folder, uint64_t s, i
     _exit(0);
 }
 
-static pid_t writer_start(const struct room *r, uint64_t seed, int batches)
-{
-    char text[4][24];
-    snprintf(text[0], sizeof(text[0]), "%lld", (long long)r->model);
-    snprintf(text[1], sizeof(text[1]), "%lld", (long long)r->folder);
-    snprintf(text[2], sizeof(text[2]), "%llu", (unsigned long long)seed);
-    snprintf(text[3], sizeof(text[3]), "%d", batches);
-    pid_t child = fork();
-    if (child == 0) {
-        execl("/proc/self/exe", "writer", "--writer", r->dir, text[0], text[1], text[2], text[3],
-              (char *)NULL);
-        _exit(9);
-    }
-    assert_true(child > 0);
-    return child;
-}
-
 static void no_half_batch_is_ever_seen(void **state)
 {
     (void)state;
@@ -502,7 +550,7 @@ static void no_half_batch_is_ever_seen(void **state)
     library_close(r.lib);
     pid_t children[2];
     for (int i = 0; i < 2; i++)
-        children[i] = writer_start(&r, 31 + (uint64_t)i, 60);
+        children[i] = process_start("--writer", &r, 31 + (uint64_t)i, 60);
     assert_ok(library_open(r.dir, LIBRARY_EXISTING, &r.lib, &err), &err);
     r.lib->tuning.delta_min = 40;
     for (int left = 2; left > 0; searches++) {
@@ -549,7 +597,7 @@ static void killed_at_any_moment_nothing_is_damaged(void **state)
     library_close(r.lib);
     r.lib = NULL;
     for (int round = 0; round < 20; round++) {
-        pid_t           child = writer_start(&r, 1000 + (uint64_t)round, -1);
+        pid_t           child = process_start("--writer", &r, 1000 + (uint64_t)round, -1);
         int             status;
         struct timespec wait = {0, (long)(rng_next(&s) % 300000000) + 1000000};
         nanosleep(&wait, NULL);
@@ -571,6 +619,8 @@ static void killed_at_any_moment_nothing_is_damaged(void **state)
 
 int main(int argc, char **argv)
 {
+    if (argc == 7 && strcmp(argv[1], "--reader") == 0)
+        reader(argv[2], atoll(argv[4]));
     if (argc == 7 && strcmp(argv[1], "--writer") == 0)
         writer(argv[2], atoll(argv[3]), atoll(argv[4]), strtoull(argv[5], NULL, 10), atoi(argv[6]));
     /* small libraries without a base; exact; a graph; inverted lists */
@@ -588,8 +638,11 @@ int main(int argc, char **argv)
         cmocka_unit_test(verify_compares_index_and_catalogue),
         cmocka_unit_test(equal_scores_come_in_order_of_ids),
         cmocka_unit_test(a_new_model_switches_the_index),
+        cmocka_unit_test(a_read_only_library_is_searched),
         cmocka_unit_test(no_half_batch_is_ever_seen),
         cmocka_unit_test(killed_at_any_moment_nothing_is_damaged),
     };
+    if (getenv("TEST_ONLY"))
+        cmocka_set_test_filter(getenv("TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

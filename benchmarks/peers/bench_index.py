@@ -18,9 +18,10 @@ import tempfile
 import time
 
 import numpy as np
+import onnxruntime
 from PIL import Image
 
-from efficientnet_onnx import export_onnx, session
+from bench_onnx import export, pads_into_convolutions
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 OSPREY = pathlib.Path(os.environ.get("OSPREY_BUILD", ROOT / "build")) / "osprey"
@@ -60,6 +61,14 @@ def preprocess(path):
     return ((pixels - MEAN) / STD).transpose(2, 0, 1)
 
 
+def open_peer(path, threads):
+    export(str(ROOT / "models/osprey-small/model.safetensors"), str(path))
+    pads_into_convolutions(str(path))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
 def embed_with_peer(net, paths, threads):
     out = []
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
@@ -84,7 +93,7 @@ def main():
         pictures.mkdir()
         make_pictures(pictures, args.count, stamps)
         paths = sorted(pictures.iterdir())
-        net = session(export_onnx(tmp / "tower.onnx"), args.threads)
+        net = open_peer(tmp / "tower.onnx", args.threads)
         for r in range(args.rounds):
             start = time.perf_counter()
             subprocess.run([OSPREY, "index", "--quiet", "--library", tmp / f"library{r}", pictures],

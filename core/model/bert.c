@@ -21,6 +21,7 @@
 #define MAX_LAYERS    256
 #define MAX_SIZE      65536   /* hidden or intermediate */
 #define MAX_POSITIONS 1048576 /* and rows of the vocabulary, 16 times that */
+#define FEW_TOKENS    32      /* one text a query: threads cost more to wake than they save */
 #define MIN_WORK      200000  /* multiply-adds of attention for which threads pay */
 
 struct norm {
@@ -468,8 +469,12 @@ void bert_forward(const struct bert *b, const int32_t *ids, const int *starts, i
 {
     if (n < 1)
         return;
-    int         tokens = starts[n];
-    struct work w      = lay_out(b, tokens, threads, scratch);
+    int tokens = starts[n];
+    /* A team meets dozens of times in one pass; beside a busy indexer each
+     * meeting may wait for a time slice. */
+    if (tokens < FEW_TOKENS)
+        threads = 1;
+    struct work w = lay_out(b, tokens, threads, scratch);
     embed(b, ids, starts, n, w.x);
     see(tap, "embeddings", -1, w.x, tokens, b->hidden);
     for (int i = 0; i < b->layers; i++) {

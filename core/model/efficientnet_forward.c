@@ -17,10 +17,10 @@
 #include <omp.h>
 #include <string.h>
 
-#define LINE       16          /* floats of a cache line */
-#define STRIP      (96 * 1024) /* floats of a strip between depthwise and projection */
-#define SMALL_SIDE 14          /* pixels: pictures up to this are shared by channels */
-#define LEAST_ROWS 14          /* of a share: fewer expand too many rows twice */
+#define LINE       16           /* floats of a cache line */
+#define STRIP      (144 * 1024) /* floats of a strip between depthwise and projection */
+#define SMALL_SIDE 14           /* pixels: pictures up to this are shared by channels */
+#define LEAST_ROWS 14           /* of a share: fewer expand too many rows twice */
 #define HEAD_CHUNK (4 * GEMM_PANEL)
 #define PIXEL_ROWS 3 /* of the stem's window, normalised */
 

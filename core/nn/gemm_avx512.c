@@ -2,36 +2,32 @@
  *
  * Register tiles of 14 rows by 2 panels, 28 rows by 1, or 7 rows by 4: 28 sums
  * in each case, which hide the multiply-adds' latency and leave loads below
- * half of the ports. The loops around them follow Goto and van de Geijn,
- * "Anatomy of High-Performance Matrix Multiplication" (2008), with two
- * departures: W is already packed, and A is packed only for products in which
- * that pays (long rows that many panels read again).
+ * half of the ports. Blocked as in Goto and van de Geijn, "Anatomy of
+ * High-Performance Matrix Multiplication" (2008), with one departure: A is
+ * neither packed nor split over k. Measured on all the towers' shapes, packing
+ * it cost more than it gained; W, packed once and for all, is fetched ahead.
  */
 #include "nn/act_inl.h"
 #include "nn/kernels.h"
 
 #include <immintrin.h>
-#include <stdalign.h>
-#include <stdbool.h>
 
 #define AHEAD 96 /* k steps that W is fetched ahead: it comes from far, and panels end */
 
 #define INLINE static inline __attribute__((always_inline))
 
-#define KC      384   /* depth of a block of packed A */
-#define MC      112   /* rows of a block of packed A */
-#define A_BLOCK 65536 /* floats of unpacked A that stay in the second-level cache */
+#define A_BLOCK 65536 /* floats of A that stay in the second-level cache */
 #define W_SMALL 8192  /* floats of W that stay in the first-level cache */
 
 /* One register tile's operands. */
 struct tile {
-    const float *a; /* (rows, k), or packed (k, rows) */
+    const float *a; /* (rows, k) */
     ptrdiff_t    lda;
-    const float *w;     /* first panel, at this block's first k */
+    const float *w;     /* first panel */
     ptrdiff_t    panel; /* floats from one panel to the next */
     int          k;
     const float *bias; /* at the first column, or NULL */
-    const float *add;  /* residual, or the sums so far; or NULL */
+    const float *add;  /* residual, or NULL */
     ptrdiff_t    ldadd;
     float       *c;
     ptrdiff_t    ldc;
@@ -46,7 +42,7 @@ typedef void (*tile_fn)(const struct tile *t);
 #define GROUP      5
 #define GROUPS(mr) (((mr) + GROUP - 1) / GROUP)
 
-INLINE void tile_run(const struct tile *t, const int mr, const int np, const bool packed)
+INLINE void tile_run(const struct tile *t, const int mr, const int np)
 {
     __m512       sum[28];
     const float *w     = t->w;
@@ -77,20 +73,16 @@ INLINE void tile_run(const struct tile *t, const int mr, const int np, const boo
         }
 #pragma GCC unroll 28
         for (int i = 0; i < mr; i++) {
-            __m512 x = _mm512_set1_ps(packed ? a[0][i] : a[i / GROUP][(i % GROUP) * ld]);
+            __m512 x = _mm512_set1_ps(a[i / GROUP][(i % GROUP) * ld]);
 #pragma GCC unroll 4
             for (int j = 0; j < np; j++)
                 sum[i * np + j] = _mm512_fmadd_ps(x, b[j], sum[i * np + j]);
         }
         w += GEMM_PANEL;
-        if (packed) {
-            a[0] += mr;
-        } else {
 #pragma GCC unroll 6
-            for (int i = 0; i < GROUPS(mr); i++) {
-                a[i]++;
-                __asm__("" : "+r"(a[i])); /* keeps the compiler from making a pointer of each row */
-            }
+        for (int i = 0; i < GROUPS(mr); i++) {
+            a[i]++;
+            __asm__("" : "+r"(a[i])); /* keeps the compiler from making a pointer of each row */
         }
     }
     __m512 low = _mm512_set1_ps(t->low), high = _mm512_set1_ps(t->high);
@@ -116,12 +108,7 @@ INLINE void tile_run(const struct tile *t, const int mr, const int np, const boo
 #define TILE(mr, np)                                                                               \
     static void tile_##mr##_##np(const struct tile *t)                                             \
     {                                                                                              \
-        tile_run(t, mr, np, false);                                                                \
-    }
-#define PACKED_TILE(mr, np)                                                                        \
-    static void packed_##mr##_##np(const struct tile *t)                                           \
-    {                                                                                              \
-        tile_run(t, mr, np, true);                                                                 \
+        tile_run(t, mr, np);                                                                       \
     }
 #define TO_7(X, np)  X(1, np) X(2, np) X(3, np) X(4, np) X(5, np) X(6, np) X(7, np)
 #define TO_14(X, np) TO_7(X, np) X(8, np) X(9, np) X(10, np) X(11, np) X(12, np) X(13, np) X(14, np)
@@ -138,43 +125,17 @@ TO_28(TILE, 1)
 TO_14(TILE, 2)
 TO_7(TILE, 3)
 TO_7(TILE, 4)
-TO_14(PACKED_TILE, 1)
-TO_14(PACKED_TILE, 2)
 
-#define NAME(mr, np)        tile_##mr##_##np,
-#define PACKED_NAME(mr, np) packed_##mr##_##np,
-static const tile_fn tiles_1[28]  = {TO_28(NAME, 1)};
-static const tile_fn tiles_2[14]  = {TO_14(NAME, 2)};
-static const tile_fn tiles_3[7]   = {TO_7(NAME, 3)};
-static const tile_fn tiles_4[7]   = {TO_7(NAME, 4)};
-static const tile_fn packed_1[14] = {TO_14(PACKED_NAME, 1)};
-static const tile_fn packed_2[14] = {TO_14(PACKED_NAME, 2)};
+#define NAME(mr, np) tile_##mr##_##np,
+static const tile_fn tiles_1[28] = {TO_28(NAME, 1)};
+static const tile_fn tiles_2[14] = {TO_14(NAME, 2)};
+static const tile_fn tiles_3[7]  = {TO_7(NAME, 3)};
+static const tile_fn tiles_4[7]  = {TO_7(NAME, 4)};
 
 /* Part i of n nearly equal parts of total. */
 static int part(int total, int i, int n)
 {
     return total / n + (i < total % n);
-}
-
-/* The epilogue's operands for rows from row on, columns from col on, of a block
- * of k that is the first, the last, or both. */
-static void tile_target(struct tile *t, const struct gemm *g, int row, int col, bool first,
-                        bool last)
-{
-    t->c     = g->c + (ptrdiff_t)row * g->ldc + col;
-    t->ldc   = g->ldc;
-    t->bias  = first && g->bias ? g->bias + col : NULL;
-    t->add   = NULL;
-    t->ldadd = 0;
-    if (!first) {
-        t->add   = t->c;
-        t->ldadd = g->ldc;
-    } else if (g->residual) {
-        t->add   = g->residual + (ptrdiff_t)row * g->ldr + col;
-        t->ldadd = g->ldr;
-    }
-    t->low  = last ? act_low(g->act) : -INFINITY;
-    t->high = last ? act_high(g->act) : INFINITY;
 }
 
 static void activate(const struct gemm *g, int row, int rows, int col, int cols)
@@ -200,11 +161,17 @@ static void strip(const struct gemm *g, int row, int rows, int col, int np)
                            .w     = g->w + (ptrdiff_t)col * g->k,
                            .panel = (ptrdiff_t)g->k * GEMM_PANEL,
                            .k     = g->k,
-                           .last  = last_mask(cols)};
+                           .bias  = g->bias ? g->bias + col : NULL,
+                           .ldadd = g->ldr,
+                           .ldc   = g->ldc,
+                           .last  = last_mask(cols),
+                           .low   = act_low(g->act),
+                           .high  = act_high(g->act)};
     for (int i = 0; i < n; i++) {
         int mr = part(rows, i, n);
         t.a    = g->a + (ptrdiff_t)row * g->lda;
-        tile_target(&t, g, row, col, true, true);
+        t.c    = g->c + (ptrdiff_t)row * g->ldc + col;
+        t.add  = g->residual ? g->residual + (ptrdiff_t)row * g->ldr + col : NULL;
         fns[mr - 1](&t);
         if (!act_is_clamp(g->act))
             activate(g, row, mr, col, cols);
@@ -219,7 +186,7 @@ static void columns(const struct gemm *g, int row, int rows)
         strip(g, row, rows, p * GEMM_PANEL, panels - p < wide ? panels - p : wide);
 }
 
-static void gemm_unpacked(const struct gemm *g)
+void gemm_avx512(const struct gemm *g)
 {
     int block = g->m;
     if ((int64_t)g->n * g->k <= W_SMALL)
@@ -228,70 +195,4 @@ static void gemm_unpacked(const struct gemm *g)
         block = A_BLOCK / g->k > 28 ? A_BLOCK / g->k / 28 * 28 : 28;
     for (int row = 0; row < g->m; row += block)
         columns(g, row, g->m - row < block ? g->m - row : block);
-}
-
-/* Rows of A, k values of each, to (k, rows). */
-static void pack_rows(const float *a, ptrdiff_t lda, int rows, int k, float *out)
-{
-    __m512i offsets =
-        _mm512_mullo_epi32(_mm512_set1_epi32((int)lda),
-                           _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
-    __mmask16 mask = (__mmask16)((1u << rows) - 1);
-    for (int kk = 0; kk < k; kk++, out += rows) {
-        __m512 v = _mm512_mask_i32gather_ps(_mm512_setzero_ps(), mask, offsets, a + kk, 4);
-        _mm512_mask_storeu_ps(out, mask, v);
-    }
-}
-
-static void packed_block(const struct gemm *g, const float *block, int row, int rows, int k0, int k)
-{
-    bool first = k0 == 0, last = k0 + k == g->k;
-    int  panels = (g->n + GEMM_PANEL - 1) / GEMM_PANEL, n = (rows + 13) / 14;
-    for (int p = 0; p < panels; p += 2) {
-        int            np = panels - p < 2 ? 1 : 2, col = p * GEMM_PANEL, done = 0;
-        const tile_fn *fns  = np == 2 ? packed_2 : packed_1;
-        int            cols = g->n - col < np * GEMM_PANEL ? g->n - col : np * GEMM_PANEL;
-        struct tile    t    = {.w     = g->w + (ptrdiff_t)col * g->k + (ptrdiff_t)k0 * GEMM_PANEL,
-                               .panel = (ptrdiff_t)g->k * GEMM_PANEL,
-                               .k     = k,
-                               .last  = last_mask(cols)};
-        for (int i = 0; i < n; i++) {
-            int mr = part(rows, i, n);
-            t.a    = block + (ptrdiff_t)done * k;
-            tile_target(&t, g, row + done, col, first, last);
-            fns[mr - 1](&t);
-            if (last && !act_is_clamp(g->act))
-                activate(g, row + done, mr, col, cols);
-            done += mr;
-        }
-    }
-}
-
-static void gemm_packed(const struct gemm *g)
-{
-    alignas(64) float block[MC * KC];
-    int               depths = (g->k + KC - 1) / KC, blocks = (g->m + MC - 1) / MC;
-    for (int d = 0, k0 = 0; d < depths; d++) {
-        int k = part(g->k, d, depths);
-        for (int b = 0, row = 0; b < blocks; b++) {
-            int rows = part(g->m, b, blocks), tiles = (rows + 13) / 14, done = 0;
-            for (int i = 0; i < tiles; i++) {
-                int mr = part(rows, i, tiles);
-                pack_rows(g->a + (ptrdiff_t)(row + done) * g->lda + k0, g->lda, mr, k,
-                          block + (ptrdiff_t)done * k);
-                done += mr;
-            }
-            packed_block(g, block, row, rows, k0, k);
-            row += rows;
-        }
-        k0 += k;
-    }
-}
-
-void gemm_avx512(const struct gemm *g)
-{
-    if (g->m > 14 && g->n >= 256 && g->k >= 256)
-        gemm_packed(g);
-    else
-        gemm_unpacked(g);
 }

@@ -35,14 +35,14 @@ show()
     [ $status -eq 0 ] || die "osprey $1 ended with status $status"
 } 2>&1
 
-for query in "a cat" "a guitar" "a steam locomotive" "a seashell" "a mountain with snow"; do
+for query in "a musical instrument" "fruit" "an insect" "a mountain landscape" "a bus"; do
     # shellcheck disable=SC2086 # words, as they would be typed
-    show search -k 5 $query
+    show search -k 3 $query
 done
 example=$(find "$STAMPS/animals" -name '*.jpg' -o -name '*.png' 2>/dev/null | LC_ALL=C sort |
-    sed -n '/dog\|cat\|bird/{p;q}')
+    sed -n '/birds/{p;q}')
 [ -n "$example" ] || example=$(find "${folders[0]}" -name '*.png' | LC_ALL=C sort | sed -n 1p)
-show similar -k 5 "$example"
+show similar -k 4 "$example"
 
 cat <<END
 

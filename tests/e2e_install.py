@@ -1,0 +1,44 @@
+#!/usr/bin/env python3
+"""What `make install` leaves: a tree that can be moved, whose programs find the model."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+BUILD = pathlib.Path(os.environ["OSPREY_BUILD"])
+ROOT = pathlib.Path(os.environ["OSPREY_SOURCE"])
+
+
+class Install(unittest.TestCase):
+    @unittest.skipUnless((ROOT / "models/osprey-small/model.safetensors").exists(),
+                         "the default model is not assembled")
+    def test_a_tree_that_was_moved(self):
+        with tempfile.TemporaryDirectory(prefix="osprey-install-") as tmp:
+            first, tree = pathlib.Path(tmp) / "first", pathlib.Path(tmp) / "then"
+            run = subprocess.run(["cmake", "--install", BUILD, "--prefix", first],
+                                 capture_output=True, text=True)
+            self.assertEqual(run.returncode, 0, run.stderr)
+            first.rename(tree)
+            for name in ("bin/osprey-indexer", "bin/osprey-searchd", "share/man/man1/osprey.1",
+                         "share/bash-completion/completions/osprey",
+                         "share/zsh/site-functions/_osprey", "share/doc/osprey/LICENSE",
+                         "share/doc/osprey/NOTICE"):
+                self.assertTrue((tree / name).is_file(), name)
+            for path in (ROOT / "models/osprey-small").iterdir():
+                installed = tree / "share/osprey/models/osprey-small" / path.name
+                self.assertEqual(installed.stat().st_size, path.stat().st_size, path.name)
+            env = {k: v for k, v in os.environ.items() if not k.startswith("OSPREY_")}
+            run = subprocess.run([tree / "bin/osprey", "embed", "--json", "a bird"], cwd="/",
+                                 env=dict(env, HOME=tmp, OMP_NUM_THREADS="1"),
+                                 capture_output=True, text=True)
+            self.assertEqual(run.returncode, 0, run.stderr)
+            norm = sum(x * x for x in json.loads(run.stdout)["embedding"])
+            self.assertAlmostEqual(norm, 1, places=4)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=2)
