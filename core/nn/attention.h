@@ -1,5 +1,6 @@
 /* Scaled dot-product attention of one sequence, head by head (Vaswani et al.
- * 2017, section 3.2.1), without a mask: every token sees every token.
+ * 2017, section 3.2.1). Every token sees every token, or, where causal, itself
+ * and those before it. A caller that wants few tokens' answers asks for a range.
  *
  * The reference (attention.c) is plain C and is what the others are tested
  * against. Scores exist for four queries at a time, never as a whole matrix.
@@ -9,14 +10,17 @@
 
 #include "base/cpu.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct attention {
     int          tokens, heads, head_dim;
     const float *qkv; /* (tokens, 3, heads, head_dim), rows ld apart */
     int          ld;
-    float       *out; /* (tokens, heads, head_dim), rows ldo apart */
+    float       *out; /* (queries, heads, head_dim), rows ldo apart */
     int          ldo;
+    bool         causal;
+    int          first, queries; /* the tokens that ask; queries 0: all of them */
 };
 
 /* Floats of scratch for one head, 64-byte aligned memory from the caller. */

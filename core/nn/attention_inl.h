@@ -27,11 +27,12 @@ static inline void transpose_keys(const struct attention *a, const float *k, int
     }
 }
 
-/* s: (ROWS, padded). q: the queries' first elements; absent ones repeat one. */
+/* s: (ROWS, padded), of which the first seen columns are filled. q: the queries'
+ * first elements; absent ones repeat one. */
 static inline void scores_of(const float *const q[ROWS], const float *kt, int head_dim, int padded,
-                             float *s)
+                             int seen, float *s)
 {
-    for (int j = 0; j < padded; j += LANES) {
+    for (int j = 0; j < seen; j += LANES) {
         vec sum[ROWS] = {{0}};
         for (int d = 0; d < head_dim; d++) {
             vec k = *(const vec *)(kt + (ptrdiff_t)d * padded + j);
@@ -73,14 +74,14 @@ static inline float soften(float *s, int n, int padded, float scale)
     return sum;
 }
 
-/* out[r] = weighted mean of the values, for the first rows queries. */
+/* out[r] = weighted mean of the first seen values, for the first rows queries. */
 static inline void mix_values(const struct attention *a, const float *v, const float *s, int padded,
-                              const float *inverse, int rows, float *out)
+                              int seen, const float *inverse, int rows, float *out)
 {
     int d = 0;
     for (; d + LANES <= a->head_dim; d += LANES) {
         vec sum[ROWS] = {{0}};
-        for (int j = 0; j < a->tokens; j++) {
+        for (int j = 0; j < seen; j++) {
             vec x = *(const vec *)(v + (ptrdiff_t)j * a->ld + d);
             for (int r = 0; r < ROWS; r++)
                 sum[r] += s[(ptrdiff_t)r * padded + j] * x;
@@ -91,7 +92,7 @@ static inline void mix_values(const struct attention *a, const float *v, const f
     for (; d < a->head_dim; d++) {
         for (int r = 0; r < rows; r++) {
             float sum = 0;
-            for (int j = 0; j < a->tokens; j++)
+            for (int j = 0; j < seen; j++)
                 sum += s[(ptrdiff_t)r * padded + j] * v[(ptrdiff_t)j * a->ld + d];
             out[(ptrdiff_t)r * a->ldo + d] = sum * inverse[r];
         }
@@ -106,18 +107,24 @@ static inline void attention_inl(const struct attention *a, int head, float *scr
     const float  scale  = 1.0f / sqrtf((float)a->head_dim);
     float       *kt     = scratch;
     float       *s      = scratch + (ptrdiff_t)padded * a->head_dim; /* (ROWS, padded) */
+    const int    first  = a->queries ? a->first : 0;
+    const int    last   = a->queries ? a->first + a->queries : a->tokens;
     transpose_keys(a, base + dim, padded, kt);
-    for (int i = 0; i < a->tokens; i += ROWS) {
-        int          rows = a->tokens - i < ROWS ? a->tokens - i : ROWS;
+    for (int i = first; i < last; i += ROWS) {
+        int          rows = last - i < ROWS ? last - i : ROWS;
+        int          most = a->causal ? i + rows : a->tokens; /* keys that any of them sees */
+        int          seen = (most + LANES - 1) / LANES * LANES;
         const float *q[ROWS];
         float        inverse[ROWS];
         for (int r = 0; r < ROWS; r++)
             q[r] = base + (ptrdiff_t)(i + (r < rows ? r : 0)) * a->ld;
-        scores_of(q, kt, a->head_dim, padded, s);
-        for (int r = 0; r < ROWS; r++)
-            inverse[r] = 1.0f / soften(s + (ptrdiff_t)r * padded, a->tokens, padded, scale);
-        mix_values(a, base + 2 * dim, s, padded, inverse, rows,
-                   a->out + (ptrdiff_t)i * a->ldo + (ptrdiff_t)head * a->head_dim);
+        scores_of(q, kt, a->head_dim, padded, seen, s);
+        for (int r = 0; r < ROWS; r++) {
+            int n      = a->causal && r < rows ? i + r + 1 : most;
+            inverse[r] = 1.0f / soften(s + (ptrdiff_t)r * padded, n, seen, scale);
+        }
+        mix_values(a, base + 2 * dim, s, padded, most, inverse, rows,
+                   a->out + (ptrdiff_t)(i - first) * a->ldo + (ptrdiff_t)head * a->head_dim);
     }
 }
 

@@ -27,6 +27,7 @@ enum act {
     ACT_RELU6,
     ACT_GELU /* erf */,
     ACT_QUICK_GELU /* x sigmoid(1.702 x) */,
+    ACT_GELU_TANH /* gelu_new: GELU's tanh approximation */,
     ACT_TANH
 };
 
