@@ -155,6 +155,27 @@ int encoder_texts(const struct encoder *enc, struct encoder_scratch *scratch,
     return enc->family->texts(enc->model, scratch, texts, n, out, err);
 }
 
+int encoder_tokens(const struct encoder *enc, struct encoder_scratch *scratch, const int32_t *ids,
+                   const int32_t *starts, int n, float *out, struct err *err)
+{
+    const struct encoder_info *info = &enc->info;
+    if (n > 0 && starts[0] != 0)
+        return err_set(err, ERR_FORMAT, "the first text begins at id %d, not 0", (int)starts[0]);
+    for (int i = 0; i < n; i++) {
+        /* they begin at 0 and rise, so that the difference cannot overflow */
+        if (starts[i + 1] <= starts[i] || starts[i + 1] - starts[i] > info->max_tokens)
+            return err_set(err, ERR_FORMAT, "text %d does not have between 1 and %d tokens", i,
+                           info->max_tokens);
+        for (int32_t k = starts[i]; k < starts[i + 1]; k++) {
+            if (ids[k] < 0 || ids[k] >= info->vocabulary)
+                return err_set(err, ERR_FORMAT,
+                               "text %d has the token %d, and the model knows those below %d", i,
+                               (int)ids[k], info->vocabulary);
+        }
+    }
+    return n > 0 ? enc->family->tokens(enc->model, scratch, ids, starts, n, out, err) : 0;
+}
+
 int encoder_image_bytes(const struct encoder *enc, struct encoder_scratch *scratch,
                         const uint8_t *bytes, size_t len, float *out, struct err *err)
 {
