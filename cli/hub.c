@@ -290,3 +290,36 @@ int hub_list(struct hub *hub, const struct model_id *id, struct hub_repo *repo, 
     buf_release(&text);
     return rc;
 }
+
+/* ---- Proposed conversions ---- */
+
+int64_t hub_find_conversion(struct hub *hub, const struct model_id *id)
+{
+    struct buf       url, text;
+    struct http_sink sink   = {listing_begin, listing_bytes, &text};
+    struct jnode    *root   = NULL;
+    int64_t          number = 0;
+    buf_init(&url, 4096);
+    buf_init(&text, MAX_LISTING);
+    if (buf_appendf(&url, NULL, "%s/api/models/%s/discussions", hub->endpoint, id->name) ||
+        hub_get(hub, id, buf_str(&url), NULL, &sink, NULL) ||
+        jnode_parse(buf_str(&text), text.len, "discussions", &root, NULL))
+        goto out;
+    const struct jnode *all = jnode_get(root, "discussions");
+    for (size_t i = 0; i < jnode_len(all) && jnode_is_array(all) && !number; i++) {
+        const struct jnode *d     = jnode_at(all, i);
+        const char         *title = "", *status = "";
+        bool                pull = false;
+        int64_t             n    = 0;
+        if (jnode_to_str(jnode_get(d, "title"), &title) && strcasestr(title, "safetensors") &&
+            jnode_to_str(jnode_get(d, "status"), &status) && strcmp(status, "open") == 0 &&
+            jnode_to_bool(jnode_get(d, "isPullRequest"), &pull) && pull &&
+            jnode_to_int(jnode_get(d, "num"), &n) && n > 0)
+            number = n;
+    }
+out:
+    jnode_free(root);
+    buf_release(&url);
+    buf_release(&text);
+    return number;
+}

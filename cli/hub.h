@@ -59,6 +59,10 @@ void hub_close(struct hub *hub);
 /* Lists a repository. */
 int hub_list(struct hub *hub, const struct model_id *id, struct hub_repo *repo, struct err *err);
 
+/* The number of an open pull request that, by its title, adds safetensors to the
+ * repository; 0 where none is known. Whether it is what it says, nobody checked. */
+int64_t hub_find_conversion(struct hub *hub, const struct model_id *id);
+
 /* Brings a file of the repository into a folder, whole and checked: what an
  * earlier run left is gone on with, what is already there is only checked. */
 int hub_fetch(struct hub *hub, const struct model_id *id, const struct hub_repo *repo,

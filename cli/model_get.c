@@ -216,11 +216,28 @@ static int check_weights(const struct get *g, size_t from, struct err *err)
     return rc;
 }
 
+/* Where only other formats are published, someone may have proposed the right one. */
+static int no_weights(struct get *g, struct err *err)
+{
+    int64_t number = g->id.revision[0] || !hub_repo_find(&g->repo, "config.json")
+                         ? 0
+                         : hub_find_conversion(&g->hub, &g->id);
+    if (number == 0)
+        return ERR_UNSUPPORTED;
+    return err_set(err, ERR_UNSUPPORTED,
+                   "%s has no weights as safetensors, the one format that osprey reads. Pull "
+                   "request %" PRId64 " on the model's page proposes to add them: look at who "
+                   "made it, then `osprey model get %s@refs/pr/%" PRId64 "`",
+                   g->name, number, g->name, number);
+}
+
 static int from_hub(struct get *g, struct err *err)
 {
     int rc = hub_list(&g->hub, &g->id, &g->repo, err);
     if (!rc)
         rc = hub_plan_small(&g->repo, g->name, &g->plan, err);
+    if (rc == ERR_UNSUPPORTED)
+        rc = no_weights(g, err);
     size_t small = g->plan.n;
     if (!rc)
         rc = fetch_planned(g, 0, err);

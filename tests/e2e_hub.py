@@ -147,7 +147,7 @@ class Hub:
 
     def __init__(self):
         self.repos, self.blobs, self.edit = {}, {}, None
-        self.token, self.gated = None, set()
+        self.token, self.gated, self.discussions = None, set(), []
         self.hub, self.cdn = Server(self.on_hub), Server(self.on_cdn)
 
     def close(self):
@@ -172,6 +172,8 @@ class Hub:
         parts = [urllib.parse.unquote(p) for p in path.strip("/").split("/")]
         if parts[:2] == ["api", "models"] and parts[4:5] == ["revision"]:
             return self.listing(request, "/".join(parts[2:4]), parts[5])
+        if parts[:2] == ["api", "models"] and parts[4:] == ["discussions"]:
+            return request.answer(200, json.dumps({"discussions": self.discussions}).encode())
         if parts[0] == "kept":
             return request.send_bytes(self.blobs[parts[1]])
         if parts[2:3] == ["resolve"]:
@@ -543,6 +545,13 @@ class Get(unittest.TestCase):
         self.assertIn("pytorch_model.bin", err)
         self.assertIn("some-lab/old@refs/pr/N", err)
         self.assertEqual([p for p, _ in self.hub.seen if "/resolve/" in p], [])
+        adding = {"num": 3, "title": "Adding `safetensors` variant of this model", "status": "open",
+                  "isPullRequest": True}
+        self.world.discussions = [{"num": 1, "title": "Where are the safetensors?", "status": "open",
+                                   "isPullRequest": False}, dict(adding, num=2, status="merged"), 7,
+                                  dict(adding, num="4"), adding]
+        _, err = self.get("some-lab/old", status=3)
+        self.assertIn("osprey model get some-lab/old@refs/pr/3`", err)
 
     def test_another_kind_of_model_is_refused_before_its_weights_travel(self):
         self.world.add("some-lab/bert", dict(self.files, **{"config.json": b'{"model_type": "bert"}'}))
