@@ -261,7 +261,7 @@ class Cli(unittest.TestCase):
                 (["relocate", "/a"], "old and the new folder"),
                 (["forget"], "one folder"),
                 (["backup"], "file to write"),
-                (["model"], "list, info or bench"),
+                (["model"], "list, get, use, info, check or bench"),
                 (["model", "get"], "there are list, info and bench"),
                 (["model", "list", "x"], "no argument")):
             out, err = self.run_osprey(*args, status=2)
