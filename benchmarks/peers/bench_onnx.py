@@ -1,8 +1,7 @@
 """The image tower against ONNX Runtime: same weights, same threads, runs taken
 in turn, so that both see the same machine.
 
-    python benchmarks/peers/bench_onnx.py --weights models/osprey-small/model.safetensors \
-        --bench build/benchmarks/bench_encode [--threads 2] [--runs 60]
+    python benchmarks/peers/bench_onnx.py [--weights FILE] [--bench PROGRAM] [--threads 2] [--runs 60]
 
 Exports the network with torch (opset 17); ONNX Runtime's default optimisations
 fold batch norms, clamps and padding into its convolutions. The normalisation of
@@ -20,6 +19,8 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../../tools/goldens"))
+SOURCE = os.path.join(HERE, "../..")
+BUILD = os.environ.get("OSPREY_BUILD", os.path.join(SOURCE, "build"))
 
 
 def export(weights, path):
@@ -88,8 +89,8 @@ class Ours:
 
 def main():
     ap = argparse.ArgumentParser()
-    ap.add_argument("--weights", required=True)
-    ap.add_argument("--bench", required=True)
+    ap.add_argument("--weights", default=os.path.join(SOURCE, "models/osprey-small/model.safetensors"))
+    ap.add_argument("--bench", default=os.path.join(BUILD, "benchmarks/bench_encode"))
     ap.add_argument("--threads", type=int, default=2)
     ap.add_argument("--runs", type=int, default=60)
     ap.add_argument("--batch", type=int, action="append")

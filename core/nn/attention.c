@@ -5,8 +5,8 @@
 
 size_t attention_scratch(int tokens, int head_dim)
 {
-    size_t padded = ((size_t)tokens + 15) / 16 * 16;
-    return padded * ((size_t)head_dim + 4);
+    size_t padded = ((size_t)tokens + GEMM_PANEL - 1) / GEMM_PANEL * GEMM_PANEL;
+    return padded * ((size_t)head_dim + ATTENTION_ROWS) + gemm_packed_size(head_dim, tokens);
 }
 
 void attention_ref(const struct attention *a, int head, float *scratch)

@@ -3,15 +3,20 @@
  * and those before it. A caller that wants few tokens' answers asks for a range.
  *
  * The reference (attention.c) is plain C and is what the others are tested
- * against. Scores exist for four queries at a time, never as a whole matrix.
+ * against. Scores exist for a few queries at a time, never as a whole matrix.
  */
 #ifndef OSPREY_NN_ATTENTION_H
 #define OSPREY_NN_ATTENTION_H
 
 #include "base/cpu.h"
+#include "nn/gemm.h"
 
 #include <stdbool.h>
 #include <stddef.h>
+
+#define ATTENTION_ROWS 28 /* queries at a time */
+
+#define ATTENTION_ROWS 28 /* queries at a time */
 
 struct attention {
     int          tokens, heads, head_dim;

@@ -24,6 +24,9 @@ if [ "$(cat "$VENV/fingerprint" 2>/dev/null)" != "$fingerprint" ]; then
     printf '%s\n' "$fingerprint" >"$VENV/fingerprint"
 fi
 
+step "Building the benchmarks"
+run_logged bench-build "compiling" ninja -C "$BUILD" -j "$JOBS" benchmarks ||
+    die "the benchmarks do not compile" "Log: $LOGS/bench-build.log"
 failed=0
 for script in "$ROOT"/benchmarks/peers/*.py; do
     step "$(basename "$script" .py)"
