@@ -10,6 +10,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
+#define AHEAD   96 /* k steps that W is fetched ahead: see gemm_avx512.c */
 #define MR      6
 #define A_BLOCK 65536 /* floats of A that stay in the second-level cache */
 #define W_SMALL 4096  /* floats of W that stay in the first-level cache */
@@ -50,6 +51,9 @@ INLINE void tile_run(const struct tile *t, const int mr, const int np)
 #pragma GCC unroll 8
         for (int j = 0; j < np * 2; j++)
             b[j] = _mm256_loadu_ps(w + (j / 2) * panel + (j % 2) * 8);
+#pragma GCC unroll 4
+        for (int j = 0; j < np; j++)
+            _mm_prefetch((const char *)(w + j * panel + AHEAD * GEMM_PANEL), _MM_HINT_T0);
 #pragma GCC unroll 6
         for (int i = 0; i < mr; i++) {
             __m256 x = _mm256_broadcast_ss(i < 3 ? a0 + i * ld : a3 + (i - 3) * ld);
@@ -92,9 +96,11 @@ INLINE void tile_run(const struct tile *t, const int mr, const int np)
         tile_run(t, mr, np);                                                                       \
     }
 
-TILE(1, 1)
-TILE(2, 1)
-TILE(3, 1) TILE(4, 1) TILE(5, 1) TILE(6, 1) TILE(1, 2) TILE(2, 2) TILE(3, 2) TILE(1, 4)
+/* clang-format off */
+TILE(1, 1) TILE(2, 1) TILE(3, 1) TILE(4, 1) TILE(5, 1) TILE(6, 1)
+TILE(1, 2) TILE(2, 2) TILE(3, 2)
+TILE(1, 4)
+    /* clang-format on */
 
     static const tile_fn tiles_1[6] = {tile_1_1, tile_2_1, tile_3_1, tile_4_1, tile_5_1, tile_6_1};
 static const tile_fn tiles_2[3]     = {tile_1_2, tile_2_2, tile_3_2};

@@ -110,16 +110,14 @@ INLINE void tile_run(const struct tile *t, const int mr, const int np)
     {                                                                                              \
         tile_run(t, mr, np);                                                                       \
     }
+/* clang-format off */
 #define TO_7(X, np)  X(1, np) X(2, np) X(3, np) X(4, np) X(5, np) X(6, np) X(7, np)
-#define TO_14(X, np) TO_7(X, np) X(8, np) X(9, np) X(10, np) X(11, np) X(12, np) X(13, np) X(14, np)
-#define TO_28(X, np)                                                                               \
-    TO_14(X, np)                                                                                   \
-    X(15, np)                                                                                      \
-    X(16, np)                                                                                      \
-    X(17, np)                                                                                      \
-    X(18, np)                                                                                      \
-    X(19, np)                                                                                      \
-    X(20, np) X(21, np) X(22, np) X(23, np) X(24, np) X(25, np) X(26, np) X(27, np) X(28, np)
+#define TO_14(X, np) TO_7(X, np)                                                                   \
+    X(8, np) X(9, np) X(10, np) X(11, np) X(12, np) X(13, np) X(14, np)
+#define TO_28(X, np) TO_14(X, np)                                                                  \
+    X(15, np) X(16, np) X(17, np) X(18, np) X(19, np) X(20, np) X(21, np)                          \
+    X(22, np) X(23, np) X(24, np) X(25, np) X(26, np) X(27, np) X(28, np)
+/* clang-format on */
 
 TO_28(TILE, 1)
 TO_14(TILE, 2)
