@@ -67,14 +67,16 @@ static void rate_update(struct progress *p, double t)
 
 static void text_show(struct progress *p, int64_t done, double left)
 {
-    char numbers[256], eta[40] = "", here[32], total[32], rate[32];
+    char numbers[256], speed[40] = "", eta[40] = "", here[32], total[32], rate[32];
     long s = left > 359999 ? 359999 : lround(left < 0 ? 0 : left);
     if (left >= 0 && s >= 3600)
         (void)snprintf(eta, sizeof eta, ", %ld:%02ld:%02ld left", s / 3600, s / 60 % 60, s % 60);
     else if (left >= 0)
         (void)snprintf(eta, sizeof eta, ", %ld:%02ld left", s / 60, s % 60);
-    int n = snprintf(numbers, sizeof numbers, "%s of %s, %s/s%s  %.60s", bytes_text(done, here),
-                     bytes_text(p->total, total), bytes_text((int64_t)p->rate, rate), eta, p->file);
+    if (p->rate > 0)
+        (void)snprintf(speed, sizeof speed, ", %s/s", bytes_text((int64_t)p->rate, rate));
+    int n = snprintf(numbers, sizeof numbers, "%s of %s%s%s  %.60s", bytes_text(done, here),
+                     bytes_text(p->total, total), speed, eta, p->file);
     if (!p->terminal) {
         fprintf(stderr, "fetching: %s\n", numbers);
         return;

@@ -13,7 +13,7 @@ import os
 import resource
 import shutil
 import signal
-import struct
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -305,6 +305,7 @@ class Get(unittest.TestCase):
         # It works, by its name on the hub and by its folder.
         (info,) = map(json.loads, self.osprey("model", "info", self.MODEL, "--json")[0].splitlines())
         self.assertEqual((info["family"], info["dimension"], info["dir"]), ("clip", 24, self.folder()))
+        self.assertEqual(info["name"], self.MODEL)
         vector = json.loads(self.osprey("embed", "--json", "--model", self.MODEL, "ab a")[0])["embedding"]
         self.assertEqual(len(vector), 24)
         self.osprey("model", "info", self.folder())
@@ -375,7 +376,7 @@ class Get(unittest.TestCase):
         self.assert_nothing()
         self.get(env={"HF_TOKEN": "hf_secret"})
         self.assert_whole()
-        self.assertTrue(self.hub.seen[-1][1]["Authorization"], "Bearer hf_secret")
+        self.assertTrue(all(h["Authorization"] == "Bearer hf_secret" for _, h in self.hub.seen[-5:]))
         self.assertTrue(self.blob_requests())
         for headers in self.blob_requests():
             self.assertNotIn("Authorization", headers)
@@ -620,6 +621,28 @@ class Get(unittest.TestCase):
         self.assertIn("cannot reach", err)
         _, err = self.get(status=2, env={"HF_ENDPOINT": "ftp://x"})
         self.assertIn("HF_ENDPOINT", err)
+
+    @unittest.skipUnless(shutil.which("openssl"), "openssl makes the certificate")
+    def test_https(self):
+        key, certificate = os.path.join(self.tmp, "key"), os.path.join(self.tmp, "certificate")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out",
+                        certificate, "-days", "2", "-subj", "/CN=hub", "-addext",
+                        "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        self.hub.socket = context.wrap_socket(self.hub.socket, server_side=True)
+        url = self.hub.url.replace("http:", "https:")
+        _, err = self.get(status=3, env={"HF_ENDPOINT": url})
+        self.assertIn("certificate", err)
+        self.assertNotIn("trying again", err)
+        trusting = {"HF_ENDPOINT": url, "SSL_CERT_FILE": certificate}
+        _, err = self.get(status=3, env=trusting)  # the content network has no https
+        self.assertIn("not followed", err)
+        self.assertEqual(self.cdn.seen, [])
+        self.cdn.socket = context.wrap_socket(self.cdn.socket, server_side=True)
+        self.cdn.url = self.cdn.url.replace("http:", "https:")
+        self.get(env=trusting)
+        self.assert_whole()
 
     def test_a_folder_in_the_way_is_kept(self):
         os.makedirs(os.path.join(self.folder(), "mine"))

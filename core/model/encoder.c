@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "model/encoder_family.h"
+#include "model/model_id.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@ struct encoder {
     void                        *model;
     struct encoder_info          info;
     char                        *dir;
+    char                         id[MODEL_ID_MAX]; /* info.name, for one from a hub */
 };
 
 static const struct encoder_family *const FAMILIES[] = {&dual_encoder_family, &clip_family};
@@ -84,7 +86,9 @@ int encoder_open(const char *dir, struct encoder **out, struct err *err)
         goto out;
     enc->info.dir  = enc->dir;
     enc->info.name = path_base(enc->dir);
-    rc             = enc->family->open(enc->dir, config, &enc->info, &enc->model, err);
+    if (model_id_of_folder(enc->info.name, enc->id))
+        enc->info.name = enc->id;
+    rc = enc->family->open(enc->dir, config, &enc->info, &enc->model, err);
 out:
     jnode_free(config);
     if (rc) {

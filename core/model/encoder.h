@@ -18,7 +18,7 @@ struct encoder;
 struct encoder_scratch;
 
 struct encoder_info {
-    const char       *name;       /* "osprey-small": the folder's name */
+    const char       *name;       /* "osprey-small": the folder's name, as models_find takes it */
     const char       *dir;        /* absolute */
     const char       *family;     /* config.json's model_type */
     const char       *hash;       /* 32 hex digits over the weights: what a library remembers */
