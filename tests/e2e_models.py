@@ -176,6 +176,20 @@ class Models(unittest.TestCase):
         self.osprey("model", "use", "some-lab/clip@v1.0")
         self.assertEqual(self.defaults(), ["some-lab/clip@v1.0"])
         self.assertEqual(self.lines("model", "info")[0]["dir"], folder)
+        pictures = os.path.join(self.tmp, "pictures")
+        os.mkdir(pictures)
+        for i in range(3):
+            png(os.path.join(pictures, "%d.png" % i), 3 + i)
+        library = ["--library", os.path.join(self.tmp, "library")]
+        self.osprey("index", "--model", "some-lab/clip@v1.0", pictures, *library)
+        self.assertEqual(self.lines("status", *library)[0]["model"], "some-lab/clip@v1.0")
+        self.assertEqual(len(self.lines("search", "a", *library)), 3)
+        self.assertEqual(len(self.lines("search", "--model", "some-lab/clip@v1.0", "a", *library)), 3)
+        _, err = self.osprey("search", "--model", "osprey-small", "a", *library, status=3)
+        self.assertIn("some-lab/clip@v1.0", err)
+        self.assertIn("osprey-small", err)
+        _, err = self.osprey("index", "--model", "some-lab/other", pictures, *library, status=3)
+        self.assertIn("osprey model get some-lab/other", err)
         # A folder of that name comes first.
         other = self.make_clip("clip@v1.0", os.path.join(self.tmp, "some-lab"))
         self.assertEqual(self.lines("model", "info", "some-lab/clip@v1.0")[0]["dir"], other)
