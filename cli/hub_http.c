@@ -258,9 +258,12 @@ static int failed(struct transfer *t, CURLcode code, const char *url)
     default:
         break;
     }
-    return err_set(t->err, ERR_IO, "%s %s: %s", t->reply->status ? "lost" : "cannot reach",
+    return err_set(t->err, ERR_IO, "%s %s: %s%s", t->reply->status ? "lost" : "cannot reach",
                    host[0] ? host : "the server",
-                   t->http->why[0] ? t->http->why : curl_easy_strerror(code));
+                   t->http->why[0] ? t->http->why : curl_easy_strerror(code),
+                   t->http->met ? ""
+                                : " (a model's folder can also be carried here from another "
+                                  "machine: see `man osprey-model`)");
 }
 
 static int request(struct transfer *t, const char *url, char **location)

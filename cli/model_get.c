@@ -121,6 +121,17 @@ static int take_stage(struct get *g, struct err *err)
     return rc;
 }
 
+/* A run that brought nothing leaves nothing. */
+static void leave_stage(const struct get *g)
+{
+    char *path = g->lock >= 0 ? path_join(g->stage, LOCK) : NULL;
+    if (path) {
+        (void)unlink(path);
+        (void)rmdir(g->stage); /* stays where there is something to go on with */
+    }
+    free(path);
+}
+
 /* Removes a folder that holds files and links only. */
 static int remove_flat(const char *dir, struct err *err)
 {
@@ -394,6 +405,8 @@ int model_get(const struct common *common, const char *name, struct err *err)
         rc = hub_open(&g.progress, &interrupted, &g.hub, err);
         if (!rc)
             rc = bring(&g, err);
+        if (rc && rc != ERR_BUSY)
+            leave_stage(&g);
         progress_finish(&g.progress);
     }
     if (rc == ERR_CANCELLED) {

@@ -619,6 +619,8 @@ class Get(unittest.TestCase):
         self.hub.server_close()
         _, err = self.get(status=3)
         self.assertIn("cannot reach", err)
+        self.assertIn("carried", err)
+        self.assertFalse(os.path.exists(self.stage()))
         _, err = self.get(status=2, env={"HF_ENDPOINT": "ftp://x"})
         self.assertIn("HF_ENDPOINT", err)
 
