@@ -207,6 +207,7 @@ static void set_options(struct transfer *t, const char *url, struct curl_slist *
                      strncmp(t->http->endpoint, "https:", 6) == 0 ? "https" : "http,https");
     curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(c, CURLOPT_BUFFERSIZE, 262144L);
     curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, t->http->timeout_s);
     curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, t->http->timeout_s);
