@@ -10,6 +10,7 @@
 #include "model/clip_model.h"
 #include "nn/ops.h"
 
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -92,35 +93,92 @@ static void gather_patches(const struct clip *c, const uint8_t *picture, int row
     }
 }
 
-/* One picture's tokens: class token and patches, with positions, normalised. */
-static void place_tokens(const struct clip *c, const float *patches, float *x)
+/* Some tokens of all pictures: class token or patch, with its position, normalised. */
+static void place_tokens(const struct clip *c, const float *patches, int from, int to, float *x)
 {
     int width = c->vision.config.width, tokens = image_tokens(c);
-    memcpy(x, c->placement, (size_t)width * sizeof *x);
-    for (ptrdiff_t i = width; i < (ptrdiff_t)tokens * width; i++)
-        x[i] = patches[i - width] + c->placement[i];
-    ops_layernorm(x, tokens, width, c->before_blocks.weight, c->before_blocks.bias,
-                  c->vision.config.eps, x);
+    for (int row = from; row < to; row++) {
+        int          picture = row / tokens, t = row % tokens;
+        const float *at    = c->placement + (ptrdiff_t)t * width;
+        /* each picture's patches lie one row further back than its tokens */
+        const float *patch = patches + (ptrdiff_t)(row - picture - 1) * width;
+        float       *token = x + (ptrdiff_t)row * width;
+        if (t == 0) {
+            memcpy(token, at, (size_t)width * sizeof *token);
+            continue;
+        }
+        for (int i = 0; i < width; i++)
+            token[i] = patch[i] + at[i];
+    }
+    ops_layernorm(x + (ptrdiff_t)from * width, to - from, width, c->before_blocks.weight,
+                  c->before_blocks.bias, c->vision.config.eps, x + (ptrdiff_t)from * width);
+}
+
+/* A part of a call: what its threads share. */
+struct part {
+    const struct clip *c;
+    struct clip_work   w;
+    const uint8_t     *pixels; /* (n, image_size, image_size, 3) */
+    const int         *starts;
+    int                n;
+    float             *out;
+};
+
+static void run_images(const struct part *p, struct team_member *m)
+{
+    const struct clip *c    = p->c;
+    int                side = c->config.image_size, rows = p->n * c->grid;
+    int                items = rows < TEAM_ITEMS ? rows : TEAM_ITEMS;
+    for (int i = team_start(m, items); i >= 0; i = team_next(m)) {
+        for (int row = team_share(rows, i, items); row < team_share(rows, i + 1, items); row++)
+            gather_patches(c, p->pixels + (ptrdiff_t)(row / c->grid) * side * side * 3,
+                           row % c->grid, p->w.wide + (ptrdiff_t)row * c->grid * c->patches.k);
+    }
+    clip_linear_run(c->vision.gemm, &c->patches, rows * c->grid, p->w.wide, NULL, p->w.y, ACT_NONE,
+                    m);
+    rows  = p->starts[p->n];
+    items = rows / 8 + 1 < TEAM_ITEMS ? rows / 8 + 1 : TEAM_ITEMS;
+    for (int i = team_start(m, items); i >= 0; i = team_next(m))
+        place_tokens(c, p->w.y, team_share(rows, i, items), team_share(rows, i + 1, items), p->w.x);
+    clip_tower_run(&c->vision, &p->w, p->starts, p->n, m, p->out);
+}
+
+static void run_texts(const struct part *p, struct team_member *m)
+{
+    clip_tower_run(&p->c->text, &p->w, p->starts, p->n, m, p->out);
+}
+
+static void run_team(void (*run)(const struct part *, struct team_member *), const struct part *p,
+                     int threads)
+{
+    struct team team;
+    if (threads <= 1) {
+        struct team_member alone = team_join(NULL, 0, 1);
+        run(p, &alone);
+        return;
+    }
+    team_init(&team);
+#pragma omp parallel num_threads(threads)
+    {
+        struct team_member m = team_join(&team, omp_get_thread_num(), omp_get_num_threads());
+        run(p, &m);
+    }
 }
 
 static void image_part(const struct clip *c, const uint8_t *pixels, int n, int threads,
                        void *scratch, float *out)
 {
-    int             *starts = scratch;
-    struct clip_work w = image_work(c, n, threads, (float *)((char *)scratch + starts_bytes(n)));
-    int              patches = c->grid * c->grid, side = c->config.image_size;
-    ptrdiff_t        width = c->vision.config.width;
+    int        *starts = scratch;
+    float      *memory = (float *)(void *)((char *)scratch + starts_bytes(n));
+    struct part p      = {.c      = c,
+                          .w      = image_work(c, n, threads, memory),
+                          .pixels = pixels,
+                          .starts = starts,
+                          .n      = n,
+                          .out    = out};
     for (int i = 0; i <= n; i++)
         starts[i] = i * image_tokens(c);
-#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
-    for (int row = 0; row < n * c->grid; row++)
-        gather_patches(c, pixels + (ptrdiff_t)(row / c->grid) * side * side * 3, row % c->grid,
-                       w.wide + (ptrdiff_t)row * c->grid * c->patches.k);
-    clip_linear_run(c->vision.gemm, &c->patches, n * patches, w.wide, NULL, w.y, ACT_NONE, threads);
-#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1 && n > 1)
-    for (int i = 0; i < n; i++)
-        place_tokens(c, w.y + i * patches * width, w.x + starts[i] * width);
-    clip_tower_run(&c->vision, &w, starts, n, threads, out);
+    run_team(run_images, &p, threads);
 }
 
 void clip_images(const struct clip *c, const uint8_t *pixels, int n, int threads, void *scratch,
@@ -187,18 +245,21 @@ static void embed(const struct clip *c, const int32_t *ids, int n, float *x)
 static void text_part(const struct clip *c, const int32_t *ids, const int *from, int n, int threads,
                       void *scratch, float *out)
 {
-    int             *starts = scratch;
-    int              tokens = from[n] - from[0];
-    struct clip_work w =
-        text_work(c, tokens, threads, (float *)((char *)scratch + starts_bytes(n)));
-    starts[0] = 0;
+    int        *starts = scratch;
+    float      *memory = (float *)(void *)((char *)scratch + starts_bytes(n));
+    struct part p      = {.c      = c,
+                          .w      = text_work(c, from[n] - from[0], threads, memory),
+                          .starts = starts,
+                          .n      = n,
+                          .out    = out};
+    starts[0]          = 0;
     for (int i = 0; i < n; i++) {
         const int32_t *text   = ids + from[i];
         int            length = useful_length(c, text, from[i + 1] - from[i]);
-        embed(c, text, length, w.x + (ptrdiff_t)starts[i] * c->text.config.width);
+        embed(c, text, length, p.w.x + (ptrdiff_t)starts[i] * c->text.config.width);
         starts[i + 1] = starts[i] + length;
     }
-    clip_tower_run(&c->text, &w, starts, n, threads, out);
+    run_team(run_texts, &p, threads);
 }
 
 void clip_texts(const struct clip *c, const int32_t *ids, const int *starts, int n, int threads,

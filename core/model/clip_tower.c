@@ -6,8 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define MIN_WORK 200000 /* multiply-adds of attention for which threads pay */
-#define MIN_NORM 20000  /* floats to normalise for which threads pay */
+#define NORM_FLOATS 8192 /* to normalise in an item of a team */
 
 static size_t whole_lines(size_t floats)
 {
@@ -34,7 +33,7 @@ struct clip_work clip_work_lay_out(const struct clip_tower *t, int tokens, int l
 }
 
 void clip_linear_run(gemm_kernel gemm, const struct clip_linear *l, int rows, const float *a,
-                     const float *residual, float *c, enum act act, int threads)
+                     const float *residual, float *c, enum act act, struct team_member *m)
 {
     struct gemm g = {.m        = rows,
                      .n        = l->n,
@@ -48,22 +47,18 @@ void clip_linear_run(gemm_kernel gemm, const struct clip_linear *l, int rows, co
                      .c        = c,
                      .ldc      = l->n,
                      .act      = act};
-    gemm_run(gemm, &g, threads);
+    gemm_shared(gemm, &g, m);
 }
 
-void clip_norm_run(const struct clip_norm *norm, const float *x, int rows, int width, float eps,
-                   float *out, int threads)
+/* Layer norm of rows; a phase of the team. */
+static void run_norm(const struct clip_norm *norm, const float *x, int rows, int width, float eps,
+                     float *out, struct team_member *m)
 {
-    int64_t most = (int64_t)rows * width / MIN_NORM;
-    threads      = most < threads ? (int)most : threads;
-    if (threads <= 1) {
-        ops_layernorm(x, rows, width, norm->weight, norm->bias, eps, out);
-        return;
-    }
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int part = 0; part < threads; part++) {
-        ptrdiff_t from = (ptrdiff_t)rows * part / threads;
-        ptrdiff_t to   = (ptrdiff_t)rows * (part + 1) / threads;
+    int items = (int)((int64_t)rows * width / NORM_FLOATS) + 1;
+    items     = items < rows ? items : rows;
+    items     = items < TEAM_ITEMS ? items : TEAM_ITEMS;
+    for (int i = team_start(m, items); i >= 0; i = team_next(m)) {
+        ptrdiff_t from = team_share(rows, i, items), to = team_share(rows, i + 1, items);
         ops_layernorm(x + from * width, (int)(to - from), width, norm->weight, norm->bias, eps,
                       out + from * width);
     }
@@ -105,57 +100,67 @@ static void attend_one(const struct attending *all, int item, float *scratch)
     t->attention(&a, item % t->config.heads, scratch);
 }
 
-static void attend(const struct attending *all, int threads)
+static void attend(const struct attending *all, struct team_member *m)
 {
-    int     items = all->n * all->t->config.heads;
-    int64_t most  = 0; /* multiply-adds */
-    for (int i = 0; i < all->n; i++) {
-        int64_t tokens = all->starts[i + 1] - all->starts[i];
-        most += 2 * tokens * (all->pooled_only ? 1 : tokens) * all->t->config.width;
-    }
-    threads = most / MIN_WORK < threads ? (int)(most / MIN_WORK) : threads;
-    if (threads <= 1) {
-        for (int item = 0; item < items; item++)
-            attend_one(all, item, all->w->threads);
-        return;
-    }
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int part = 0; part < threads; part++) {
-        float *scratch = all->w->threads + all->w->each * (size_t)part;
-        for (int item = part; item < items; item += threads)
-            attend_one(all, item, scratch);
+    int    heads   = all->n * all->t->config.heads;
+    int    items   = heads < TEAM_ITEMS ? heads : TEAM_ITEMS;
+    float *scratch = all->w->threads + all->w->each * (size_t)m->id;
+    for (int i = team_start(m, items); i >= 0; i = team_next(m)) {
+        for (int head = team_share(heads, i, items); head < team_share(heads, i + 1, items); head++)
+            attend_one(all, head, scratch);
     }
 }
 
 /* The MLP and its residual over rows of x; y and wide are overwritten. */
 static void run_mlp(const struct clip_tower *t, const struct clip_layer *l, int rows, float *x,
-                    float *y, float *wide, int threads)
+                    float *y, float *wide, struct team_member *m)
 {
-    clip_norm_run(&l->before_mlp, x, rows, t->config.width, t->config.eps, y, threads);
-    clip_linear_run(t->gemm, &l->widen, rows, y, NULL, wide, t->config.act, threads);
-    clip_linear_run(t->gemm, &l->narrow, rows, wide, x, x, ACT_NONE, threads);
+    run_norm(&l->before_mlp, x, rows, t->config.width, t->config.eps, y, m);
+    clip_linear_run(t->gemm, &l->widen, rows, y, NULL, wide, t->config.act, m);
+    clip_linear_run(t->gemm, &l->narrow, rows, wide, x, x, ACT_NONE, m);
 }
 
 static void run_block(const struct clip_tower *t, const struct clip_layer *l,
-                      const struct clip_work *w, const int *starts, int n, int threads)
+                      const struct clip_work *w, const int *starts, int n, struct team_member *m)
 {
     int              tokens = starts[n];
     struct attending all    = {.t = t, .w = w, .starts = starts, .n = n};
-    clip_norm_run(&l->before_attention, w->x, tokens, t->config.width, t->config.eps, w->y,
-                  threads);
-    clip_linear_run(t->gemm, &l->qkv, tokens, w->y, NULL, w->wide, ACT_NONE, threads);
-    attend(&all, threads);
-    clip_linear_run(t->gemm, &l->out, tokens, w->y, w->x, w->x, ACT_NONE, threads);
-    run_mlp(t, l, tokens, w->x, w->y, w->wide, threads);
+    run_norm(&l->before_attention, w->x, tokens, t->config.width, t->config.eps, w->y, m);
+    clip_linear_run(t->gemm, &l->qkv, tokens, w->y, NULL, w->wide, ACT_NONE, m);
+    attend(&all, m);
+    clip_linear_run(t->gemm, &l->out, tokens, w->y, w->x, w->x, ACT_NONE, m);
+    run_mlp(t, l, tokens, w->x, w->y, w->wide, m);
+}
+
+/* Pulls the rows of the pooled tokens together at the beginning, or spreads them
+ * out again; none is before its sequence's number. One item of a team. */
+static void gather_rows(const struct clip_tower *t, const int *starts, int n, int width, float *x,
+                        struct team_member *m)
+{
+    for (int one = team_start(m, 1); one >= 0; one = team_next(m)) {
+        for (int i = 0; i < n; i++)
+            memmove(x + (ptrdiff_t)i * width, x + (ptrdiff_t)pooled_row(t, starts, i) * width,
+                    (size_t)width * sizeof *x);
+    }
+}
+
+static void spread_rows(const struct clip_tower *t, const int *starts, int n, int stride, int width,
+                        float *x, struct team_member *m)
+{
+    for (int one = team_start(m, 1); one >= 0; one = team_next(m)) {
+        for (int i = n - 1; i >= 0; i--)
+            memmove(x + (ptrdiff_t)pooled_row(t, starts, i) * stride, x + (ptrdiff_t)i * stride,
+                    (size_t)width * sizeof *x);
+    }
 }
 
 /* Queries of the pooled tokens, keys and values of all, into w->wide. */
 static void pooled_qkv(const struct clip_tower *t, const struct clip_layer *l,
-                       const struct clip_work *w, const int *starts, int n, int threads)
+                       const struct clip_work *w, const int *starts, int n, struct team_member *m)
 {
     int width = t->config.width, tokens = starts[n];
     if (width % GEMM_PANEL != 0) { /* the panels do not part there */
-        clip_linear_run(t->gemm, &l->qkv, tokens, w->y, NULL, w->wide, ACT_NONE, threads);
+        clip_linear_run(t->gemm, &l->qkv, tokens, w->y, NULL, w->wide, ACT_NONE, m);
         return;
     }
     struct gemm g = {.m    = tokens,
@@ -167,46 +172,43 @@ static void pooled_qkv(const struct clip_tower *t, const struct clip_layer *l,
                      .bias = l->qkv.bias + width,
                      .c    = w->wide + width,
                      .ldc  = 3 * width};
-    gemm_run(t->gemm, &g, threads);
-    for (int i = 0; i < n; i++) /* a pooled token's row is never before the sequence's number */
-        memmove(w->y + (ptrdiff_t)i * width, w->y + (ptrdiff_t)pooled_row(t, starts, i) * width,
-                (size_t)width * sizeof *w->y);
+    gemm_shared(t->gemm, &g, m);
+    gather_rows(t, starts, n, width, w->y, m);
     g.m    = n;
     g.n    = width;
     g.w    = l->qkv.weight;
     g.bias = l->qkv.bias;
     g.c    = w->wide;
-    gemm_run(t->gemm, &g, threads);
-    for (int i = n - 1; i >= 0; i--)
-        memmove(w->wide + (ptrdiff_t)pooled_row(t, starts, i) * 3 * width,
-                w->wide + (ptrdiff_t)i * 3 * width, (size_t)width * sizeof *w->wide);
+    gemm_shared(t->gemm, &g, m);
+    spread_rows(t, starts, n, 3 * width, width, w->wide, m);
 }
 
 /* The last block, for the pooled tokens: leaves them in the first n rows of x. */
 static void run_last_block(const struct clip_tower *t, const struct clip_layer *l,
-                           const struct clip_work *w, const int *starts, int n, int threads)
+                           const struct clip_work *w, const int *starts, int n,
+                           struct team_member *m)
 {
     int              width = t->config.width;
     struct attending all   = {.t = t, .w = w, .starts = starts, .n = n, .pooled_only = true};
-    clip_norm_run(&l->before_attention, w->x, starts[n], width, t->config.eps, w->y, threads);
-    pooled_qkv(t, l, w, starts, n, threads);
-    attend(&all, threads);
-    for (int i = 0; i < n; i++)
-        memmove(w->x + (ptrdiff_t)i * width, w->x + (ptrdiff_t)pooled_row(t, starts, i) * width,
-                (size_t)width * sizeof *w->x);
-    clip_linear_run(t->gemm, &l->out, n, w->y, w->x, w->x, ACT_NONE, threads);
-    run_mlp(t, l, n, w->x, w->y, w->wide, threads);
+    run_norm(&l->before_attention, w->x, starts[n], width, t->config.eps, w->y, m);
+    pooled_qkv(t, l, w, starts, n, m);
+    attend(&all, m);
+    gather_rows(t, starts, n, width, w->x, m);
+    clip_linear_run(t->gemm, &l->out, n, w->y, w->x, w->x, ACT_NONE, m);
+    run_mlp(t, l, n, w->x, w->y, w->wide, m);
 }
 
 void clip_tower_run(const struct clip_tower *t, const struct clip_work *w, const int *starts, int n,
-                    int threads, float *out)
+                    struct team_member *m, float *out)
 {
     int last = t->config.layers - 1;
     for (int i = 0; i < last; i++)
-        run_block(t, &t->layer[i], w, starts, n, threads);
-    run_last_block(t, &t->layer[last], w, starts, n, threads);
-    clip_norm_run(&t->last, w->x, n, t->config.width, t->config.eps, w->y, threads);
-    clip_linear_run(t->gemm, &t->projection, n, w->y, NULL, out, ACT_NONE, threads);
-    for (int i = 0; i < n; i++)
-        ops_l2_normalize(out + (ptrdiff_t)i * t->projection.n, t->projection.n);
+        run_block(t, &t->layer[i], w, starts, n, m);
+    run_last_block(t, &t->layer[last], w, starts, n, m);
+    run_norm(&t->last, w->x, n, t->config.width, t->config.eps, w->y, m);
+    clip_linear_run(t->gemm, &t->projection, n, w->y, NULL, out, ACT_NONE, m);
+    for (int one = team_start(m, 1); one >= 0; one = team_next(m)) {
+        for (int i = 0; i < n; i++)
+            ops_l2_normalize(out + (ptrdiff_t)i * t->projection.n, t->projection.n);
+    }
 }

@@ -11,6 +11,7 @@
 #include "model/clip_config.h"
 #include "nn/attention.h"
 #include "nn/gemm.h"
+#include "nn/team.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -58,16 +59,13 @@ struct clip_work clip_work_lay_out(const struct clip_tower *t, int tokens, int l
                                    int threads, float *base);
 
 /* Sequence i is rows starts[i] to starts[i + 1] - 1 of w->x, pooled at its first
- * token (or, where causal, its last). out: (n, projection.n), L2-normalised. */
+ * token (or, where causal, its last). out: (n, projection.n), L2-normalised.
+ * Every member of the team calls this. */
 void clip_tower_run(const struct clip_tower *t, const struct clip_work *w, const int *starts, int n,
-                    int threads, float *out);
+                    struct team_member *m, float *out);
 
-/* A product over rows of k contiguous floats, on up to threads threads. */
+/* A product over rows of k contiguous floats; a phase of the team. */
 void clip_linear_run(gemm_kernel gemm, const struct clip_linear *l, int rows, const float *a,
-                     const float *residual, float *c, enum act act, int threads);
-
-/* Layer norm of rows on up to threads threads. */
-void clip_norm_run(const struct clip_norm *norm, const float *x, int rows, int width, float eps,
-                   float *out, int threads);
+                     const float *residual, float *c, enum act act, struct team_member *m);
 
 #endif
