@@ -262,7 +262,7 @@ class Cli(unittest.TestCase):
                 (["forget"], "one folder"),
                 (["backup"], "file to write"),
                 (["model"], "list, get, use, info, check or bench"),
-                (["model", "get"], "there are list, info and bench"),
+                (["model", "put"], "there are list, get, use, info, check and bench"),
                 (["model", "list", "x"], "no argument")):
             out, err = self.run_osprey(*args, status=2)
             self.assertEqual(out, b"", args)
