@@ -2,7 +2,6 @@
 #include "cli/session.h"
 
 #include "cli/system.h"
-#include "model/models.h"
 #include "storage/library_encoder.h"
 
 #include <stdlib.h>
@@ -49,7 +48,7 @@ int session_encoder(struct session *s, struct err *err)
 {
     if (s->enc)
         return 0;
-    int rc = encoder_open_named(s->common->model ? s->common->model : MODELS_DEFAULT, &s->enc, err);
+    int rc = encoder_open_named(s->common->model, &s->enc, err);
     return rc ? rc : session_scratch(s, err);
 }
 

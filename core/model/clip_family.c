@@ -201,6 +201,7 @@ static int family_open(const char *dir, const struct jnode *config, struct encod
     info->dim         = f->config.dim;
     info->image_size  = f->config.image_size;
     info->max_tokens  = f->config.positions;
+    info->vocabulary  = f->config.vocabulary;
     info->image_batch = clip_image_batch(f->clip);
     info->parameters  = clip_parameters(f->clip);
     info->precision   = "f32";
@@ -267,10 +268,22 @@ static int family_texts(const void *model, struct encoder_scratch *scratch,
     return rc;
 }
 
+static int family_tokens(const void *model, struct encoder_scratch *scratch, const int32_t *ids,
+                         const int32_t *starts, int n, float *out, struct err *err)
+{
+    const struct family *f  = model;
+    int                  rc = encoder_scratch_reserve(
+                         scratch, clip_texts_scratch(f->clip, n, starts[n], scratch->threads), err);
+    if (!rc)
+        clip_texts(f->clip, ids, starts, n, scratch->threads, scratch->memory, out);
+    return rc;
+}
+
 const struct encoder_family clip_family = {
     .model_type = "clip",
     .open       = family_open,
     .close      = family_close,
     .images     = family_images,
     .texts      = family_texts,
+    .tokens     = family_tokens,
 };

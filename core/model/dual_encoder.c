@@ -273,6 +273,7 @@ static int dual_open(const char *dir, const struct jnode *config, struct encoder
     info->dim         = head_dim(d->head);
     info->image_size  = effnet_image_size(d->vision);
     info->max_tokens  = d->max_tokens;
+    info->vocabulary  = bert_vocabulary(d->text);
     info->image_batch = IMAGE_BATCH;
     info->parameters =
         effnet_parameters(d->vision) + bert_parameters(d->text) + head_parameters(d->head);
@@ -381,10 +382,30 @@ static int dual_texts(const void *model, struct encoder_scratch *scratch, const 
     return 0;
 }
 
+static int dual_tokens(const void *model, struct encoder_scratch *scratch, const int32_t *ids,
+                       const int32_t *starts, int n, float *out, struct err *err)
+{
+    const struct dual *d      = model;
+    size_t             pooled = whole_lines((size_t)bert_hidden(d->text) * sizeof(float));
+    for (int i = 0; i < n; i++) {
+        int ends[] = {0, starts[i + 1] - starts[i]};
+        int rc     = encoder_scratch_reserve(
+                scratch, pooled + bert_scratch_size(d->text, ends[1], scratch->threads), err);
+        if (rc)
+            return rc;
+        float *x = scratch->memory;
+        bert_forward(d->text, ids + starts[i], ends, 1, scratch->threads,
+                     (char *)scratch->memory + pooled, x, NULL, NULL);
+        head_texts(d->head, x, 1, out + (ptrdiff_t)i * head_dim(d->head));
+    }
+    return 0;
+}
+
 const struct encoder_family dual_encoder_family = {
     .model_type = "vision-text-dual-encoder",
     .open       = dual_open,
     .close      = dual_close,
     .images     = dual_images,
     .texts      = dual_texts,
+    .tokens     = dual_tokens,
 };

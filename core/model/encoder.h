@@ -18,18 +18,19 @@ struct encoder;
 struct encoder_scratch;
 
 struct encoder_info {
-    const char       *name;       /* "osprey-small": the folder's name */
+    const char       *name;       /* "osprey-small": the folder's name, as models_find takes it */
     const char       *dir;        /* absolute */
     const char       *family;     /* config.json's model_type */
     const char       *hash;       /* 32 hex digits over the weights: what a library remembers */
     int               dim;        /* of the joint space */
     int               image_size; /* pixels, square */
     int               max_tokens;
+    int               vocabulary;  /* token ids are below it */
     int               image_batch; /* pictures that one call likes to get together */
     int64_t           parameters;
     int64_t           image_flops; /* multiplications and additions for one picture; 0: unknown */
-    const char       *precision; /* "f32" */
-    const char       *cpu;       /* kernels in use: "portable", "avx2", "avx512" */
+    const char       *precision;   /* "f32" */
+    const char       *cpu;         /* kernels in use: "portable", "avx2", "avx512" */
     struct preprocess preprocess;
 };
 
@@ -52,6 +53,13 @@ int encoder_images(const struct encoder *enc, struct encoder_scratch *scratch,
 /* n strings of any bytes. out: (n, dim). */
 int encoder_texts(const struct encoder *enc, struct encoder_scratch *scratch,
                   const char *const *texts, int n, float *out, struct err *err);
+
+/* n texts as the model's own token ids, start and end tokens included, laid end
+ * to end: text i is ids[starts[i] .. starts[i + 1]); starts has n + 1 entries and
+ * begins with 0. For comparing towers apart from tokenizers. ids and lengths that
+ * the model does not have are ERR_FORMAT. out: (n, dim). */
+int encoder_tokens(const struct encoder *enc, struct encoder_scratch *scratch, const int32_t *ids,
+                   const int32_t *starts, int n, float *out, struct err *err);
 
 /* Decodes, preprocesses and encodes one picture: what a query needs. bytes: the
  * file. out: (dim). */

@@ -24,7 +24,7 @@ struct encoder_family {
 
     /* Opens the model in dir; config is its config.json. Fills what of info the
      * family knows: hash (owned by the model), dim, image_size, max_tokens,
-     * image_batch, parameters, precision, cpu. info->preprocess is filled before. */
+     * vocabulary, image_batch, parameters, precision, cpu. info->preprocess is filled before. */
     int (*open)(const char *dir, const struct jnode *config, struct encoder_info *info, void **out,
                 struct err *err);
     void (*close)(void *model); /* NULL-safe */
@@ -34,6 +34,9 @@ struct encoder_family {
                   float *out, struct err *err);
     int (*texts)(const void *model, struct encoder_scratch *scratch, const char *const *texts,
                  int n, float *out, struct err *err);
+    /* What encoder_tokens has checked. */
+    int (*tokens)(const void *model, struct encoder_scratch *scratch, const int32_t *ids,
+                  const int32_t *starts, int n, float *out, struct err *err);
 };
 
 extern const struct encoder_family dual_encoder_family;
