@@ -123,7 +123,8 @@ static int model_list(struct session *s, const char *name, size_t *shown, struct
 
 static int model_info(struct session *s, struct err *err)
 {
-    int rc = session_encoder(s, err);
+    s->towers_only = true;
+    int rc         = session_encoder(s, err);
     if (rc)
         return rc;
     const struct encoder_info *m = encoder_info(s->enc);
@@ -134,6 +135,8 @@ static int model_info(struct session *s, struct err *err)
                "tokens      at most %d\nprecision   %s\nkernels     %s\nhash        %s\n",
                m->family, m->dim, m->parameters, m->image_size, m->max_tokens, m->precision, m->cpu,
                m->hash);
+        if (m->missing)
+            printf("missing     %s: no searching with it\n", m->missing);
         return 0;
     }
     struct jnode *o      = jnode_object();
@@ -149,6 +152,8 @@ static int model_info(struct session *s, struct err *err)
         failed |= jnode_set_str(o, "precision", m->precision);
         failed |= jnode_set_str(o, "kernels", m->cpu);
         failed |= jnode_set_str(o, "hash", m->hash);
+        if (m->missing)
+            failed |= jnode_set_str(o, "missing", m->missing);
     }
     return out_json(o, failed, err);
 }

@@ -216,6 +216,20 @@ class Models(unittest.TestCase):
                 "ids": ("I32", [7], integers(101, 1037, 3899, 2006, 1037, 3509, 102)),
                 "starts": ("I32", [2], integers(0, 7))}
 
+    def test_the_towers_alone_can_be_measured(self):
+        bare = os.path.join(self.tmp, "bare")
+        shutil.copytree(os.path.join(DATA, "clip", CLIP), bare)
+        self.assertNotIn("tokenizer.json", os.listdir(bare))
+        (b,) = self.lines("model", "bench", bare, "--batch", "3", "--threads", "1")
+        self.assertEqual((b["batch"], b["threads"]), (3, 1))
+        for rate in ("images_per_s", "texts_per_s", "gflops"):
+            self.assertGreater(b[rate], 0)
+        (info,) = self.lines("model", "info", bare)
+        self.assertEqual(info["missing"], "preprocessor_config.json, tokenizer.json")
+        self.assertNotIn("missing", self.lines("model", "info", "tiny-clip")[0])
+        _, err = self.osprey("embed", "--model", bare, "a", status=3)
+        self.assertIn("preprocessor_config.json", err)
+
     def test_check_a_clip(self):
         (c,) = self.lines("model", "check", "tiny-clip")
         self.assertEqual((c["ok"], c["images"]["n"], c["texts"]["n"]), (True, 2, 4))

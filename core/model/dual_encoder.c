@@ -245,11 +245,15 @@ static int check_tokenizer(const char *dir, struct err *err)
     return rc;
 }
 
-static int dual_open(const char *dir, const struct jnode *config, struct encoder_info *info,
-                     void **out, struct err *err)
+static int dual_open(const char *dir, const struct jnode *config,
+                     const struct encoder_options *options, struct encoder_info *info, void **out,
+                     struct err *err)
 {
-    struct cpu   cpu = cpu_detect();
-    struct dual *d   = mem_zeroed(1, sizeof *d);
+    struct cpu cpu = cpu_detect();
+    (void)options;
+    if (info->preprocess.out_w == 0)
+        return err_set(err, ERR_NOTFOUND, "preprocessor_config.json is missing");
+    struct dual *d = mem_zeroed(1, sizeof *d);
     if (!d)
         return err_set(err, ERR_NOMEM, "out of memory");
     int rc = find_files(d, dir, err);

@@ -51,11 +51,17 @@ static int read_json(const char *dir, const char *name, struct jnode **out, stru
     return rc;
 }
 
-static int read_preprocess(struct encoder *enc, struct err *err)
+static int read_preprocess(struct encoder *enc, const struct encoder_options *options,
+                           struct err *err)
 {
     struct jnode *root = NULL;
-    int           rc   = read_json(enc->dir, "preprocessor_config.json", &root, err);
-    if (!rc && preprocess_parse(root, &enc->info.preprocess, err))
+    struct err    why  = ERR_INIT;
+    int           rc   = read_json(enc->dir, "preprocessor_config.json", &root, &why);
+    if (rc == ERR_NOTFOUND && options->towers_only)
+        return 0;
+    if (rc)
+        return err_set(err, why.code, "%s", why.msg);
+    if (preprocess_parse(root, &enc->info.preprocess, err))
         rc = err_prefix(err, "preprocessor_config.json");
     jnode_free(root);
     return rc;
@@ -63,6 +69,15 @@ static int read_preprocess(struct encoder *enc, struct err *err)
 
 int encoder_open(const char *dir, struct encoder **out, struct err *err)
 {
+    return encoder_open_with(dir, NULL, out, err);
+}
+
+int encoder_open_with(const char *dir, const struct encoder_options *options, struct encoder **out,
+                      struct err *err)
+{
+    static const struct encoder_options defaults = {0};
+    if (!options)
+        options = &defaults;
     struct jnode   *config = NULL;
     struct encoder *enc    = mem_zeroed(1, sizeof *enc);
     bool            open   = false;
@@ -81,14 +96,14 @@ int encoder_open(const char *dir, struct encoder **out, struct err *err)
     if (!rc)
         rc = find_family(enc, config, open, err);
     if (!rc && !open)
-        rc = read_preprocess(enc, err);
+        rc = read_preprocess(enc, options, err);
     if (rc)
         goto out;
     enc->info.dir  = enc->dir;
     enc->info.name = path_base(enc->dir);
     if (model_id_of_folder(enc->info.name, enc->id))
         enc->info.name = enc->id;
-    rc = enc->family->open(enc->dir, config, &enc->info, &enc->model, err);
+    rc = enc->family->open(enc->dir, config, options, &enc->info, &enc->model, err);
 out:
     jnode_free(config);
     if (rc) {

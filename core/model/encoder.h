@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "image/preprocess.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,12 +30,20 @@ struct encoder_info {
     int               image_batch; /* pictures that one call likes to get together */
     int64_t           parameters;
     int64_t           image_flops; /* multiplications and additions for one picture; 0: unknown */
+    const char       *missing;     /* files that texts or pictures need, or NULL */
     const char       *precision;   /* "f32" */
     const char       *cpu;         /* kernels in use: "portable", "avx2", "avx512" */
     struct preprocess preprocess;
 };
 
-/* Opens the model in a folder. */
+struct encoder_options {
+    bool towers_only; /* tokenizer and preprocessor files may be missing (info.missing names
+                         them): encoder_images and encoder_tokens still work */
+};
+
+/* Opens the model in a folder. options may be NULL. */
+int  encoder_open_with(const char *dir, const struct encoder_options *options, struct encoder **out,
+                       struct err *err);
 int  encoder_open(const char *dir, struct encoder **out, struct err *err);
 void encoder_close(struct encoder *enc); /* NULL-safe */
 

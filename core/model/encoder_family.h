@@ -24,9 +24,10 @@ struct encoder_family {
 
     /* Opens the model in dir; config is its config.json. Fills what of info the
      * family knows: hash (owned by the model), dim, image_size, max_tokens,
-     * vocabulary, image_batch, parameters, precision, cpu. info->preprocess is filled before. */
-    int (*open)(const char *dir, const struct jnode *config, struct encoder_info *info, void **out,
-                struct err *err);
+     * vocabulary, image_batch, parameters, precision, cpu. info->preprocess is filled before,
+     * except where its file may be missing (options) and is: then out_w is 0. */
+    int (*open)(const char *dir, const struct jnode *config, const struct encoder_options *options,
+                struct encoder_info *info, void **out, struct err *err);
     void (*close)(void *model); /* NULL-safe */
 
     /* As in encoder.h, for any n >= 0. */
