@@ -19,7 +19,7 @@
 #define IMAGE     224 /* pixels: Lite0's */
 #define CHANNELS  3   /* of a picture */
 #define NAME_MAX_ 256
-#define WIDEST    16384 /* channels: a ceiling on what a file may claim */
+#define WIDEST    4096 /* channels: a ceiling on what a file may claim; 32 times TEAM_ITEMS */
 
 /* The stage's first block has this stride, its other blocks 1. */
 static const int stage_strides[] = {1, 2, 2, 2, 1, 2, 1};
@@ -179,9 +179,9 @@ static int load_stem(const struct loader *ld, struct effnet *net)
     const float *w;
     int          k, before, after;
     int          rc = conv_shape(ld, "_conv_stem", &net->stem_c, &k);
-    if (!rc && k != EFFNET_STEM_K)
+    if (!rc && k != STEM_K)
         rc = err_set(ld->err, ERR_UNSUPPORTED, "%s: the stem's window is %d, not %d",
-                     safetensors_path(ld->st), k, EFFNET_STEM_K);
+                     safetensors_path(ld->st), k, STEM_K);
     if (!rc)
         rc = load_conv(ld, "_conv_stem", "_bn0", LAYOUT_STEM, net->stem_c, CHANNELS, k, &w,
                        &net->stem_b);
@@ -413,7 +413,7 @@ int64_t effnet_flops(const struct effnet *net)
 {
     const int64_t stem = (int64_t)net->stem_size * net->stem_size;
     const int64_t grid = (int64_t)net->grid * net->grid;
-    int64_t       macs = stem * net->stem_c * EFFNET_STEM_K * EFFNET_STEM_K * 3;
+    int64_t       macs = stem * net->stem_c * STEM_K * EFFNET_STEM_K * 3;
     for (int i = 0; i < EFFNET_BLOCKS; i++) {
         const struct effnet_block *b   = &net->block[i];
         const int64_t              in  = (int64_t)b->in_size * b->in_size;

@@ -67,7 +67,7 @@ static int strip_rows(const struct effnet_block *b)
 
 static size_t pixel_row_size(const struct effnet *net)
 {
-    return whole_lines(((size_t)net->image_size + EFFNET_STEM_K - 1) * 3);
+    return whole_lines(((size_t)net->image_size + STEM_K - 1) * 3);
 }
 
 static struct layout layout_of(const struct effnet *net)
@@ -113,26 +113,17 @@ static const float *pixel_row(struct worker *w, int y)
     return row;
 }
 
-/* Row y of the stem's output, as one product for each row of the window: the
- * pixels under it are neighbours, and the next window begins two pixels on. */
+/* Row y of the stem's output. */
 static void stem_row(struct worker *w, int y, float *out)
 {
     const struct effnet *net = w->net;
-    struct gemm          g   = {.m   = net->stem_size,
-                                .n   = net->stem_c,
-                                .k   = EFFNET_STEM_K * 3,
-                                .lda = 2 * 3,
-                                .c   = out,
-                                .ldc = net->stem_c,
-                                .ldr = net->stem_c};
-    for (int i = 0; i < EFFNET_STEM_K; i++) {
-        g.a        = pixel_row(w, 2 * y + i);
-        g.w        = net->stem_w[i];
-        g.bias     = i == 0 ? net->stem_b : NULL;
-        g.residual = i == 0 ? NULL : out;
-        g.act      = i == EFFNET_STEM_K - 1 ? ACT_RELU6 : ACT_NONE;
-        net->gemm(&g);
+    struct stem          s   = {
+                   .channels = net->stem_c, .out_w = net->stem_size, .bias = net->stem_b, .out = out};
+    for (int i = 0; i < STEM_K; i++) {
+        s.rows[i] = pixel_row(w, 2 * y + i);
+        s.w[i]    = net->stem_w[i];
     }
+    net->conv.stem(&s);
 }
 
 /* Channels [c, c + n) of row y of the block's expanded input. */

@@ -9,7 +9,6 @@
 #include <stdbool.h>
 
 #define EFFNET_BLOCKS 16
-#define EFFNET_STEM_K 3
 
 /* One inverted bottleneck: expand (1x1), depthwise (k x k), project (1x1). Block
  * 0 expands nothing: the stem takes the place of its expansion. */
@@ -37,11 +36,11 @@ struct effnet {
     int                 head_in;
     int64_t             parameters;
 
-    float       *scale, *shift;         /* (image_size, 3): normalisation of a row of pixels */
-    const float *stem_w[EFFNET_STEM_K]; /* for each row of the window: packed (stem_c, 3 * 3) */
-    const float *stem_b;                /* (stem_c) */
-    const float *head_w, *head_b;       /* packed (features, head_in); (features) */
-    const float *fc_w, *fc_b;           /* packed (classes, features); (classes) */
+    float       *scale, *shift;   /* (image_size, 3): normalisation of a row of pixels */
+    const float *stem_w[STEM_K];  /* for each row of the window: packed (stem_c, 3 * 3) */
+    const float *stem_b;          /* (stem_c) */
+    const float *head_w, *head_b; /* packed (features, head_in); (features) */
+    const float *fc_w, *fc_b;     /* packed (classes, features); (classes) */
 
     struct effnet_block block[EFFNET_BLOCKS];
 };
