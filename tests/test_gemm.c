@@ -45,6 +45,8 @@ static double activated(double x, enum act act)
         return 0.5 * x * (1 + erf(x * sqrt(0.5)));
     case ACT_QUICK_GELU:
         return x / (1 + exp(-1.702 * x));
+    case ACT_GELU_TANH:
+        return 0.5 * x * (1 + tanh(sqrt(2 / acos(-1.0)) * (x + 0.044715 * x * x * x)));
     case ACT_TANH:
         return tanh(x);
     case ACT_NONE:

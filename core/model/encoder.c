@@ -19,12 +19,13 @@ struct encoder {
     char                        *dir;
 };
 
-static const struct encoder_family *const FAMILIES[] = {&dual_encoder_family};
+static const struct encoder_family *const FAMILIES[] = {&dual_encoder_family, &clip_family};
 
-static int find_family(struct encoder *enc, const struct jnode *config, struct err *err)
+static int find_family(struct encoder *enc, const struct jnode *config, bool open_clip,
+                       struct err *err)
 {
-    const char *type = NULL;
-    if (!jnode_to_str(jnode_get(config, "model_type"), &type))
+    const char *type = open_clip ? clip_family.model_type : NULL;
+    if (!open_clip && !jnode_to_str(jnode_get(config, "model_type"), &type))
         return err_set(err, ERR_FORMAT, "config.json does not say what model_type it is");
     for (size_t i = 0; i < sizeof FAMILIES / sizeof FAMILIES[0]; i++) {
         if (strcmp(FAMILIES[i]->model_type, type) == 0)
@@ -32,8 +33,8 @@ static int find_family(struct encoder *enc, const struct jnode *config, struct e
     }
     if (!enc->family)
         return err_set(err, ERR_UNSUPPORTED,
-                       "its model_type \"%.80s\" is not supported (supported: %s)", type,
-                       FAMILIES[0]->model_type);
+                       "its model_type \"%.80s\" is not supported (supported: %s, %s)", type,
+                       FAMILIES[0]->model_type, FAMILIES[1]->model_type);
     enc->info.family = enc->family->model_type;
     return 0;
 }
@@ -62,6 +63,7 @@ int encoder_open(const char *dir, struct encoder **out, struct err *err)
 {
     struct jnode   *config = NULL;
     struct encoder *enc    = mem_zeroed(1, sizeof *enc);
+    bool            open   = false;
     int             rc     = 0;
     if (!enc) {
         rc = err_set(err, ERR_NOMEM, "out of memory");
@@ -70,11 +72,13 @@ int encoder_open(const char *dir, struct encoder **out, struct err *err)
     rc = path_real(dir, &enc->dir, err);
     if (!rc && !file_is_dir(enc->dir))
         rc = err_set(err, ERR_USAGE, "it is not a folder");
+    if (!rc) {
+        open = clip_folder_is_open_clip(enc->dir);
+        rc   = read_json(enc->dir, open ? "open_clip_config.json" : "config.json", &config, err);
+    }
     if (!rc)
-        rc = read_json(enc->dir, "config.json", &config, err);
-    if (!rc)
-        rc = find_family(enc, config, err);
-    if (!rc)
+        rc = find_family(enc, config, open, err);
+    if (!rc && !open)
         rc = read_preprocess(enc, err);
     if (rc)
         goto out;

@@ -7,6 +7,8 @@
 #include "base/json.h"
 #include "model/encoder.h"
 
+#include <stdbool.h>
+
 /* Memory that calls with one scratch use again and again. */
 struct encoder_scratch {
     int    threads;
@@ -35,5 +37,10 @@ struct encoder_family {
 };
 
 extern const struct encoder_family dual_encoder_family;
+extern const struct encoder_family clip_family;
+
+/* OpenCLIP's layout: its configuration stands in for config.json, and says how
+ * pictures are preprocessed as well. */
+bool clip_folder_is_open_clip(const char *dir);
 
 #endif

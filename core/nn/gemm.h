@@ -16,6 +16,7 @@
 #define OSPREY_NN_GEMM_H
 
 #include "base/cpu.h"
+#include "nn/team.h"
 
 #include <stddef.h>
 
@@ -27,6 +28,7 @@ enum act {
     ACT_RELU6,
     ACT_GELU /* erf */,
     ACT_QUICK_GELU /* x sigmoid(1.702 x) */,
+    ACT_GELU_TANH /* gelu_new: GELU's tanh approximation */,
     ACT_TANH
 };
 
@@ -56,5 +58,8 @@ gemm_kernel gemm_kernel_for(struct cpu cpu);
 
 /* The whole product on up to threads OpenMP threads. */
 void gemm_run(gemm_kernel kernel, const struct gemm *g, int threads);
+
+/* The whole product as one phase of a team, every member of which calls this. */
+void gemm_shared(gemm_kernel kernel, const struct gemm *g, struct team_member *m);
 
 #endif

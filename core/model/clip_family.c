@@ -1,0 +1,243 @@
+/* The family "clip": CLIP's towers behind encoder.h.
+ *
+ * The folder, in transformers' layout: config.json, preprocessor_config.json,
+ * model.safetensors (or its shards), tokenizer.json or vocab.json and merges.txt.
+ * In OpenCLIP's: open_clip_config.json, open_clip_model.safetensors, and the same
+ * tokenizer files. All of them go into the model's hash, since each has a say in
+ * what a vector means.
+ */
+#include "base/file.h"
+#include "base/mem.h"
+#include "model/clip.h"
+#include "model/encoder_family.h"
+#include "text/bpe.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CHUNK_TOKENS 1024 /* tokens encoded together */
+#define CHUNK_TEXTS  256
+#define MAX_FILES    64
+
+static const char *const OTHER_FILES[] = {"config.json",
+                                          "open_clip_config.json",
+                                          "preprocessor_config.json",
+                                          "tokenizer.json",
+                                          "vocab.json",
+                                          "merges.txt"};
+#define N_OTHER_FILES (sizeof OTHER_FILES / sizeof OTHER_FILES[0])
+
+struct family {
+    struct clip_config config;
+    struct checkpoint *checkpoint;
+    struct prepared   *prepared;
+    struct clip       *clip;
+    struct bpe        *bpe;
+    const char        *files[MAX_FILES]; /* (n_files) of the checkpoint, then of other */
+    size_t             n_files;
+    char              *other[N_OTHER_FILES];
+};
+
+static void family_close(void *model)
+{
+    struct family *f = model;
+    if (!f)
+        return;
+    clip_free(f->clip);
+    bpe_free(f->bpe);
+    prepared_close(f->prepared);
+    checkpoint_close(f->checkpoint);
+    for (size_t i = 0; i < N_OTHER_FILES; i++)
+        free(f->other[i]);
+    free(f);
+}
+
+bool clip_folder_is_open_clip(const char *dir)
+{
+    static const char *const wanted[]   = {"open_clip_config.json", "open_clip_model.safetensors"};
+    static const char *const unwanted[] = {"model.safetensors", "model.safetensors.index.json"};
+    bool                     is         = true;
+    for (int i = 0; i < 4 && is; i++) {
+        char *path = path_join(dir, i < 2 ? wanted[i] : unwanted[i - 2]);
+        is         = path && file_exists(path) == (i < 2);
+        free(path);
+    }
+    return is;
+}
+
+/* What the weights, as kept, and the vectors derive from. */
+static int list_files(struct family *f, const char *dir, struct err *err)
+{
+    for (size_t i = 0; i < checkpoint_files(f->checkpoint); i++)
+        f->files[f->n_files++] = checkpoint_file(f->checkpoint, i);
+    for (size_t i = 0; i < N_OTHER_FILES; i++) {
+        f->other[i] = path_join(dir, OTHER_FILES[i]);
+        if (!f->other[i])
+            return err_set(err, ERR_NOMEM, "out of memory");
+        if (file_exists(f->other[i]))
+            f->files[f->n_files++] = f->other[i];
+    }
+    return 0;
+}
+
+/* Loads what is cached, or builds it, keeps it and then maps that, so that the
+ * weights are shared with other processes from the first run on. */
+static int prepare(struct family *f, const struct preprocess *pre, struct cpu cpu, struct err *err)
+{
+    int rc = prepared_open(f->files, f->n_files, &f->prepared, err);
+    if (rc)
+        return rc;
+    rc = clip_load(f->checkpoint, &f->config, pre, f->prepared, cpu, &f->clip, err);
+    if (rc == ERR_DAMAGED && !prepared_building(f->prepared)) {
+        prepared_discard(f->prepared);
+        rc = clip_load(f->checkpoint, &f->config, pre, f->prepared, cpu, &f->clip, err);
+    }
+    if (rc || !prepared_building(f->prepared))
+        return rc;
+    rc = prepared_finish(f->prepared, err);
+    if (rc)
+        return rc;
+
+    struct prepared *mapped = NULL;
+    struct clip     *clip   = NULL;
+    if (prepared_open(f->files, f->n_files, &mapped, NULL))
+        return 0; /* what was built will do */
+    if (prepared_building(mapped) ||
+        clip_load(f->checkpoint, &f->config, pre, mapped, cpu, &clip, NULL)) {
+        prepared_close(mapped);
+        return 0;
+    }
+    clip_free(f->clip);
+    prepared_close(f->prepared);
+    f->clip     = clip;
+    f->prepared = mapped;
+    return 0;
+}
+
+/* What configuration, tokenizer and preprocessing say of one another. */
+static int check_together(const struct family *f, const struct preprocess *pre, struct err *err)
+{
+    const struct clip_config *c = &f->config;
+    if (pre->out_w != c->image_size || pre->out_h != c->image_size)
+        return err_set(err, ERR_FORMAT,
+                       "preprocessor_config.json: pictures come out as %d x %d, but the image "
+                       "tower takes %d x %d",
+                       pre->out_w, pre->out_h, c->image_size, c->image_size);
+    if (bpe_vocabulary(f->bpe) > c->vocabulary)
+        return err_set(err, ERR_FORMAT,
+                       "the tokenizer has %d tokens, but the text tower knows %d: they belong to "
+                       "different models",
+                       bpe_vocabulary(f->bpe), c->vocabulary);
+    if (c->eos != CLIP_EOS_LARGEST && c->eos != bpe_end(f->bpe))
+        return err_set(err, ERR_FORMAT,
+                       "config.json: text_config.eos_token_id is %d, but the tokenizer ends texts "
+                       "with %d",
+                       c->eos, bpe_end(f->bpe));
+    return 0;
+}
+
+static int family_open(const char *dir, const struct jnode *config, struct encoder_info *info,
+                       void **out, struct err *err)
+{
+    bool           open = clip_folder_is_open_clip(dir);
+    struct cpu     cpu  = cpu_detect();
+    struct family *f    = mem_zeroed(1, sizeof *f);
+    if (!f)
+        return err_set(err, ERR_NOMEM, "out of memory");
+    int rc = open ? clip_config_parse_open(config, "open_clip_config.json", &f->config, err)
+                  : clip_config_parse(config, "config.json", &f->config, err);
+    if (!rc && open)
+        rc = clip_preprocess_parse_open(config, "open_clip_config.json", &f->config,
+                                        &info->preprocess, err);
+    if (!rc)
+        rc = checkpoint_open(dir, open ? CHECKPOINT_OPEN_CLIP : CHECKPOINT_HUGGING_FACE,
+                             &f->checkpoint, err);
+    if (!rc)
+        rc = bpe_load(dir, &f->bpe, err);
+    if (!rc)
+        rc = check_together(f, &info->preprocess, err);
+    if (!rc)
+        rc = list_files(f, dir, err);
+    if (!rc)
+        rc = prepare(f, &info->preprocess, cpu, err);
+    if (rc) {
+        family_close(f);
+        return rc;
+    }
+    info->hash        = prepared_hash(f->prepared);
+    info->dim         = f->config.dim;
+    info->image_size  = f->config.image_size;
+    info->max_tokens  = f->config.positions;
+    info->image_batch = clip_image_batch(f->clip);
+    info->parameters  = clip_parameters(f->clip);
+    info->precision   = "f32";
+    info->cpu         = cpu_level_name(cpu.level);
+    *out              = f;
+    return 0;
+}
+
+static int family_images(const void *model, struct encoder_scratch *scratch, const uint8_t *pixels,
+                         int n, float *out, struct err *err)
+{
+    const struct family *f = model;
+    if (n < 1)
+        return 0;
+    int rc =
+        encoder_scratch_reserve(scratch, clip_images_scratch(f->clip, n, scratch->threads), err);
+    if (!rc)
+        clip_images(f->clip, pixels, n, scratch->threads, scratch->memory, out);
+    return rc;
+}
+
+/* Tokens of some texts, and where each begins. */
+struct chunk {
+    int32_t *ids; /* (CHUNK_TOKENS + positions) */
+    int      starts[CHUNK_TEXTS + 1];
+};
+
+/* Tokenizes texts until the chunk is full; how many, or an error. */
+static int fill_chunk(const struct family *f, struct chunk *c, const char *const *texts, int n,
+                      struct err *err)
+{
+    int count    = 0;
+    c->starts[0] = 0;
+    while (count < n && count < CHUNK_TEXTS && c->starts[count] < CHUNK_TOKENS) {
+        int got = bpe_encode(f->bpe, texts[count], strlen(texts[count]), c->ids + c->starts[count],
+                             f->config.positions, err);
+        if (got < 0)
+            return got;
+        c->starts[count + 1] = c->starts[count] + got;
+        count++;
+    }
+    return count;
+}
+
+static int family_texts(const void *model, struct encoder_scratch *scratch,
+                        const char *const *texts, int n, float *out, struct err *err)
+{
+    const struct family *f = model;
+    struct chunk c  = {.ids = mem_array(CHUNK_TOKENS + (size_t)f->config.positions, sizeof *c.ids)};
+    int          rc = c.ids ? 0 : err_set(err, ERR_NOMEM, "cannot encode texts: out of memory");
+    for (int i = 0, count; i < n && !rc; i += count) {
+        count = fill_chunk(f, &c, texts + i, n - i, err);
+        if (count < 0) {
+            rc = count;
+            break;
+        }
+        rc = encoder_scratch_reserve(
+            scratch, clip_texts_scratch(f->clip, count, c.starts[count], scratch->threads), err);
+        if (!rc)
+            clip_texts(f->clip, c.ids, c.starts, count, scratch->threads, scratch->memory,
+                       out + (ptrdiff_t)i * f->config.dim);
+    }
+    free(c.ids);
+    return rc;
+}
+
+const struct encoder_family clip_family = {
+    .model_type = "clip",
+    .open       = family_open,
+    .close      = family_close,
+    .images     = family_images,
+    .texts      = family_texts,
+};
