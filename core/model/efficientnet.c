@@ -413,7 +413,7 @@ int64_t effnet_flops(const struct effnet *net)
 {
     const int64_t stem = (int64_t)net->stem_size * net->stem_size;
     const int64_t grid = (int64_t)net->grid * net->grid;
-    int64_t       macs = stem * net->stem_c * STEM_K * EFFNET_STEM_K * 3;
+    int64_t       macs = stem * net->stem_c * STEM_K * STEM_K * 3;
     for (int i = 0; i < EFFNET_BLOCKS; i++) {
         const struct effnet_block *b   = &net->block[i];
         const int64_t              in  = (int64_t)b->in_size * b->in_size;
