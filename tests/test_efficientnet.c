@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "model/efficientnet.h"
 #include "nn/conv.h"
+#include "nn/gemm.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
