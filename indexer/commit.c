@@ -8,9 +8,10 @@
 #include <string.h>
 #include <time.h>
 
-#define BATCH_ITEMS   128 /* items of one commit */
-#define BATCH_SECONDS 2.0 /* after which fewer will do */
-#define REMOVE_BATCH  500 /* paths of one removal */
+#define BATCH_ITEMS   128  /* items of one commit */
+#define BATCH_SECONDS 2.0  /* after which fewer will do */
+#define MAINTAIN_MIN  1000 /* changes after which the vector index is looked at, at least */
+#define REMOVE_BATCH  500  /* paths of one removal */
 
 struct items {
     struct item **list; /* (n) */
@@ -30,11 +31,13 @@ struct commit {
     struct flight   *flight;
     struct progress *progress;
     struct tally    *tally;
-    struct items     batch;   /* to be committed */
-    struct items     waiting; /* for content that is in flight */
-    struct items     again;   /* to be encoded after all */
-    double           since;   /* when the batch's first item came, seconds */
-    struct copy     *copies;  /* (n_copies) */
+    struct items     batch;    /* to be committed */
+    struct items     waiting;  /* for content that is in flight */
+    struct items     again;    /* to be encoded after all */
+    double           since;    /* when the batch's first item came, seconds */
+    int64_t          changes;  /* committed since the vector index was looked at */
+    int64_t          patience; /* changes after which it is looked at again */
+    struct copy     *copies;   /* (n_copies) */
     size_t           n_copies, room_copies;
 };
 
@@ -80,6 +83,7 @@ int commit_new(struct library *lib, int64_t model_id, struct flight *flight,
     c->flight   = flight;
     c->progress = progress;
     c->tally    = tally;
+    c->patience = MAINTAIN_MIN;
     *out        = c;
     return 0;
 }
@@ -316,6 +320,28 @@ static int waiting_settle(struct commit *c, struct err *err)
     return rc;
 }
 
+/* Looks after the vector index when a tenth of the library has changed, or (at
+ * the end) anything. Through a handle of its own: looking means loading the
+ * index, and what is loaded must not stay in memory for the rest of the run. */
+static int maintain(struct commit *c, bool end, struct err *err)
+{
+    struct library      *lib = NULL;
+    struct library_stats stats;
+    if (c->changes == 0 || (!end && c->changes < c->patience))
+        return 0;
+    int rc = library_open(library_dir(c->lib), LIBRARY_EXISTING, &lib, err);
+    if (!rc)
+        rc = library_index_maintain(lib, false, err);
+    if (!rc)
+        rc = library_stats(lib, &stats, err);
+    library_close(lib);
+    if (rc)
+        return rc;
+    c->changes  = 0;
+    c->patience = stats.images / 10 > MAINTAIN_MIN ? stats.images / 10 : MAINTAIN_MIN;
+    return 0;
+}
+
 int commit_tick(struct commit *c, bool force, struct err *err)
 {
     bool due = c->batch.n >= BATCH_ITEMS || (c->batch.n && now() - c->since >= BATCH_SECONDS);
@@ -332,6 +358,8 @@ int commit_tick(struct commit *c, bool force, struct err *err)
         library_item_fill(&list[i], c->batch.list[i]);
     if (!rc && c->batch.n > 0)
         rc = library_add(c->lib, c->model_id, list, c->batch.n, err);
+    if (!rc)
+        c->changes += (int64_t)c->batch.n;
     for (size_t i = 0; i < c->batch.n && !rc; i++)
         rc = tally_item(c, c->batch.list[i], list[i].id, touched[i], err);
     if (!rc) {
@@ -341,7 +369,7 @@ int commit_tick(struct commit *c, bool force, struct err *err)
         rc         = waiting_settle(c, err);
     }
     if (!rc)
-        rc = library_index_maintain(c->lib, false, err);
+        rc = maintain(c, false, err);
     free(touched);
     free(list);
     return rc;
@@ -417,6 +445,7 @@ int commit_settle(struct commit *c, const struct feed *feed, bool removals, stru
             rc = library_remove(c->lib, folder, paths, n, err);
             if (!rc)
                 c->tally->removed += images;
+            c->changes += images;
             n      = 0;
             images = 0;
         }
@@ -429,5 +458,5 @@ int commit_settle(struct commit *c, const struct feed *feed, bool removals, stru
         paths[n++] = gone->path;
         images += gone->id > 0;
     }
-    return rc ? rc : library_index_maintain(c->lib, false, err);
+    return rc ? rc : maintain(c, true, err);
 }

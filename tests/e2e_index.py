@@ -221,7 +221,11 @@ class Index(unittest.TestCase):
             options = {"user": 65534, "env": {**os.environ, "XDG_CACHE_HOME": self.dir + "/cache"}}
             for path in (self.dir, self.folder, self.at("a"), self.library):
                 os.chmod(path, 0o777)
-            if self.run_indexer("--help", **options).returncode:
+            try:
+                runs = self.run_indexer("--help", **options).returncode == 0
+            except PermissionError:  # the tree lies in root's home
+                runs = False
+            if not runs:
                 self.skipTest("another user cannot run the indexer from this folder")
         self.index(**options)
         os.chmod(self.at("a"), 0)

@@ -284,6 +284,37 @@ static void expect_error(enum err_code code, const char *part)
         fail_msg("\"%s\" does not say \"%s\"", err.msg, part);
 }
 
+static void what_is_stored_comes_back(void **s)
+{
+    (void)s;
+    struct bpe *bpe = open_bpe(folder), *again, *none = NULL;
+    size_t      n     = bpe_words(bpe);
+    int32_t    *words = mem_array(n, sizeof *words);
+    bpe_store(bpe, words);
+    assert_int_equal(bpe_restore(words, n, &again, NULL), 0);
+    assert_int_equal(bpe_vocabulary(again), bpe_vocabulary(bpe));
+    expect(again, "a<|STARTOFTEXT|>b", 9, 5, (int32_t[]){7, 3, 7, 4, 8});
+    expect(again, "ab!!a", 9, 6, (int32_t[]){7, 5, 9, 9, 3, 8});
+    bpe_free(again);
+    for (size_t len = 0; len < n; len++)
+        assert_int_equal(bpe_restore(words, len, &none, NULL), ERR_DAMAGED);
+    for (size_t i = 0; i < n; i++) { /* whatever is changed, no id leaves the vocabulary */
+        int32_t was = words[i], ids[16];
+        for (int32_t value = -1; value < 1 << 20; value = value < 0 ? 9 : value * 37) {
+            words[i] = value;
+            if (bpe_restore(words, n, &again, NULL))
+                continue;
+            int got = bpe_encode(again, "ab!!a b<|endoftext|>1", 21, ids, 16, NULL);
+            for (int k = 0; k < got; k++)
+                assert_true(ids[k] >= 0 && ids[k] < bpe_vocabulary(again));
+            bpe_free(again);
+        }
+        words[i] = was;
+    }
+    free(words);
+    bpe_free(bpe);
+}
+
 static void damaged_files_are_refused(void **s)
 {
     (void)s;
@@ -334,6 +365,7 @@ int main(void)
         cmocka_unit_test(full_size_ids_equal_the_reference),
         cmocka_unit_test(pairs_merge_by_rank),
         cmocka_unit_test(added_tokens_obey_their_switch),
+        cmocka_unit_test(what_is_stored_comes_back),
         cmocka_unit_test(long_pieces_take_little_time),
         cmocka_unit_test(damaged_files_are_refused),
         cmocka_unit_test(lower_case_keeps_the_dot),

@@ -80,40 +80,6 @@ static int list_files(struct family *f, const char *dir, struct err *err)
     return 0;
 }
 
-/* Loads what is cached, or builds it, keeps it and then maps that, so that the
- * weights are shared with other processes from the first run on. */
-static int prepare(struct family *f, const struct preprocess *pre, struct cpu cpu, struct err *err)
-{
-    int rc = prepared_open(f->files, f->n_files, &f->prepared, err);
-    if (rc)
-        return rc;
-    rc = clip_load(f->checkpoint, &f->config, pre, f->prepared, cpu, &f->clip, err);
-    if (rc == ERR_DAMAGED && !prepared_building(f->prepared)) {
-        prepared_discard(f->prepared);
-        rc = clip_load(f->checkpoint, &f->config, pre, f->prepared, cpu, &f->clip, err);
-    }
-    if (rc || !prepared_building(f->prepared))
-        return rc;
-    rc = prepared_finish(f->prepared, err);
-    if (rc)
-        return rc;
-
-    struct prepared *mapped = NULL;
-    struct clip     *clip   = NULL;
-    if (prepared_open(f->files, f->n_files, &mapped, NULL))
-        return 0; /* what was built will do */
-    if (prepared_building(mapped) ||
-        clip_load(f->checkpoint, &f->config, pre, mapped, cpu, &clip, NULL)) {
-        prepared_close(mapped);
-        return 0;
-    }
-    clip_free(f->clip);
-    prepared_close(f->prepared);
-    f->clip     = clip;
-    f->prepared = mapped;
-    return 0;
-}
-
 /* What configuration, tokenizer and preprocessing say of one another. */
 static int check_together(const struct family *f, const struct preprocess *pre, struct err *err)
 {
@@ -136,6 +102,77 @@ static int check_together(const struct family *f, const struct preprocess *pre, 
     return 0;
 }
 
+/* The tokenizer, from its files while building, else as it was kept. */
+static int load_tokenizer(struct family *f, const char *dir, struct prepared *p, struct err *err)
+{
+    float  *size, *words;
+    int32_t n  = 0;
+    int     rc = prepared_floats(p, "tokenizer.size", 1, &size, err);
+    if (!rc && prepared_building(p) && !f->bpe)
+        rc = bpe_load(dir, &f->bpe, err);
+    if (rc)
+        return rc;
+    if (prepared_building(p)) {
+        n = (int32_t)bpe_words(f->bpe);
+        memcpy(size, &n, sizeof n);
+    }
+    memcpy(&n, size, sizeof n);
+    if (n < 1)
+        return err_set(err, ERR_DAMAGED, "the tokenizer as kept makes no sense");
+    rc = prepared_floats(p, "tokenizer.words", (size_t)n, &words, err);
+    if (rc)
+        return rc;
+    if (prepared_building(p))
+        bpe_store(f->bpe, (int32_t *)(void *)words);
+    else if (!f->bpe)
+        rc = bpe_restore((const int32_t *)(const void *)words, (size_t)n, &f->bpe, err);
+    return rc;
+}
+
+/* Tokenizer and towers, built or mapped, whichever p is up to. */
+static int load_all(struct family *f, const char *dir, const struct preprocess *pre, struct cpu cpu,
+                    struct prepared *p, struct clip **clip, struct err *err)
+{
+    int rc = load_tokenizer(f, dir, p, err);
+    if (!rc)
+        rc = check_together(f, pre, err);
+    return rc ? rc : clip_load(f->checkpoint, &f->config, pre, p, cpu, clip, err);
+}
+
+/* Loads what is cached, or builds it, keeps it and then maps that, so that the
+ * weights are shared with other processes from the first run on. */
+static int prepare(struct family *f, const char *dir, const struct preprocess *pre, struct cpu cpu,
+                   struct err *err)
+{
+    int rc = prepared_open(f->files, f->n_files, &f->prepared, err);
+    if (rc)
+        return rc;
+    rc = load_all(f, dir, pre, cpu, f->prepared, &f->clip, err);
+    if (rc == ERR_DAMAGED && !prepared_building(f->prepared)) {
+        prepared_discard(f->prepared);
+        rc = load_all(f, dir, pre, cpu, f->prepared, &f->clip, err);
+    }
+    if (rc || !prepared_building(f->prepared))
+        return rc;
+    rc = prepared_finish(f->prepared, err);
+    if (rc)
+        return rc;
+
+    struct prepared *mapped = NULL;
+    struct clip     *clip   = NULL;
+    if (prepared_open(f->files, f->n_files, &mapped, NULL))
+        return 0; /* what was built will do */
+    if (prepared_building(mapped) || load_all(f, dir, pre, cpu, mapped, &clip, NULL)) {
+        prepared_close(mapped);
+        return 0;
+    }
+    clip_free(f->clip);
+    prepared_close(f->prepared);
+    f->clip     = clip;
+    f->prepared = mapped;
+    return 0;
+}
+
 static int family_open(const char *dir, const struct jnode *config, struct encoder_info *info,
                        void **out, struct err *err)
 {
@@ -153,13 +190,9 @@ static int family_open(const char *dir, const struct jnode *config, struct encod
         rc = checkpoint_open(dir, open ? CHECKPOINT_OPEN_CLIP : CHECKPOINT_HUGGING_FACE,
                              &f->checkpoint, err);
     if (!rc)
-        rc = bpe_load(dir, &f->bpe, err);
-    if (!rc)
-        rc = check_together(f, &info->preprocess, err);
-    if (!rc)
         rc = list_files(f, dir, err);
     if (!rc)
-        rc = prepare(f, &info->preprocess, cpu, err);
+        rc = prepare(f, dir, &info->preprocess, cpu, err);
     if (rc) {
         family_close(f);
         return rc;

@@ -23,6 +23,12 @@ struct bpe; /* read-only after loading, shared by threads */
 int  bpe_load(const char *dir, struct bpe **out, struct err *err);
 void bpe_free(struct bpe *bpe); /* NULL-safe */
 
+/* The encoder as bpe_words() words, to be kept in a cache, and back again. */
+size_t bpe_words(const struct bpe *bpe);
+void   bpe_store(const struct bpe *bpe, int32_t *words);
+/* ERR_DAMAGED where the words are not those of an encoder. */
+int    bpe_restore(const int32_t *words, size_t n, struct bpe **out, struct err *err);
+
 /* Above all ids that bpe_encode yields. */
 int     bpe_vocabulary(const struct bpe *bpe);
 int32_t bpe_end(const struct bpe *bpe); /* "<|endoftext|>" */

@@ -93,7 +93,7 @@ static int reserve_merges(struct loader *l, size_t n)
     size_t slots = 64;
     while (slots < 2 * n)
         slots *= 2;
-    l->bpe->merges = mem_array(slots, sizeof *l->bpe->merges);
+    l->bpe->merges = mem_zeroed(slots, sizeof *l->bpe->merges);
     if (!l->bpe->merges)
         return err_set(l->err, ERR_NOMEM, "cannot read the tokenizer %s: out of memory", l->path);
     l->bpe->mask = (uint32_t)slots - 1;

@@ -40,8 +40,8 @@ for query in "a musical instrument" "fruit" "an insect" "a mountain landscape" "
     show search -k 3 $query
 done
 example=$(find "$STAMPS/animals" -name '*.jpg' -o -name '*.png' 2>/dev/null | LC_ALL=C sort |
-    sed -n '/birds/{p;q}')
-[ -n "$example" ] || example=$(find "${folders[0]}" -name '*.png' | LC_ALL=C sort | sed -n 1p)
+    awk '/birds/ && !found++') # reads to the end: an early one would break the pipe
+[ -n "$example" ] || example=$(find "${folders[0]}" -name '*.png' | LC_ALL=C sort | awk 'NR == 1')
 show similar -k 4 "$example"
 
 cat <<END

@@ -110,6 +110,7 @@ run_logged faiss-build "compiling" cmake --build "$work" --target faiss_c -j "$J
         "Killed compilers mean too little memory: try JOBS=1 (about 1.5 GB each)."
 run_logged faiss-install "installing" cmake --install "$work" --prefix "$PREFIX.new" ||
     die "cannot install FAISS into $PREFIX.new" "Log: $LOGS/faiss-install.log"
+cp "$source/LICENSE" "$PREFIX.new/"
 printf '%s\n' "$fingerprint" >"$PREFIX.new/fingerprint"
 rm -rf "$PREFIX"
 mv "$PREFIX.new" "$PREFIX"

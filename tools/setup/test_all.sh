@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The slow tier: the quick tests as they are, again under AddressSanitizer and
 # UBSan, the threaded ones under ThreadSanitizer, and the fuzz corpus.
-# The last line counts all of them together.
+# The last line counts all of them together. Arguments go to ctest (-R NAME).
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 # OpenMP's runtime is not instrumented, and TSan sees races in its barriers: only
@@ -10,7 +10,6 @@ TSAN_TESTS=${TSAN_TESTS:-^test_(parallel|queue|pipeline|ingest|progress)}
 
 plain=$BUILD asan=$ROOT/build-asan tsan=$ROOT/build-tsan
 BUILD=$asan "$ROOT/tools/setup/build.sh" -DOSPREY_SANITIZE=address,undefined
-folders=("$plain" "$asan")
 export ASAN_OPTIONS=${ASAN_OPTIONS:-abort_on_error=1:detect_stack_use_after_return=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 status=0
@@ -27,7 +26,7 @@ run()
     reports+=("$folder/junit.xml")
 }
 
-for folder in "${folders[@]}"; do run "$folder"; done
+for folder in "$plain" "$asan"; do run "$folder" "$@"; done
 
 if [ -n "$(ctest --test-dir "$plain" -N -R "$TSAN_TESTS" | grep 'Test *#' || true)" ]; then
     BUILD=$tsan "$ROOT/tools/setup/build.sh" -DOSPREY_SANITIZE=thread
