@@ -29,6 +29,7 @@ static const char *const OTHER_FILES[] = {"config.json",
 
 struct family {
     struct clip_config config;
+    enum precision     precision;
     struct checkpoint *checkpoint;
     struct prepared   *prepared;
     struct clip       *clip;
@@ -136,7 +137,7 @@ static int load_all(struct family *f, const char *dir, const struct preprocess *
     int rc = load_tokenizer(f, dir, p, err);
     if (!rc)
         rc = check_together(f, pre, err);
-    return rc ? rc : clip_load(f->checkpoint, &f->config, pre, p, cpu, clip, err);
+    return rc ? rc : clip_load(f->checkpoint, &f->config, pre, p, cpu, f->precision, clip, err);
 }
 
 /* Loads what is cached, or builds it, keeps it and then maps that, so that the
@@ -144,7 +145,8 @@ static int load_all(struct family *f, const char *dir, const struct preprocess *
 static int prepare(struct family *f, const char *dir, const struct preprocess *pre, struct cpu cpu,
                    struct err *err)
 {
-    int rc = prepared_open(f->files, f->n_files, &f->prepared, err);
+    int rc =
+        prepared_open_as(precision_name(f->precision), f->files, f->n_files, &f->prepared, err);
     if (rc)
         return rc;
     rc = load_all(f, dir, pre, cpu, f->prepared, &f->clip, err);
@@ -160,7 +162,7 @@ static int prepare(struct family *f, const char *dir, const struct preprocess *p
 
     struct prepared *mapped = NULL;
     struct clip     *clip   = NULL;
-    if (prepared_open(f->files, f->n_files, &mapped, NULL))
+    if (prepared_open_as(precision_name(f->precision), f->files, f->n_files, &mapped, NULL))
         return 0; /* what was built will do */
     if (prepared_building(mapped) || load_all(f, dir, pre, cpu, mapped, &clip, NULL)) {
         prepared_close(mapped);
@@ -203,7 +205,7 @@ static int family_open(const char *dir, const struct jnode *config, struct encod
     info->max_tokens  = f->config.positions;
     info->image_batch = clip_image_batch(f->clip);
     info->parameters  = clip_parameters(f->clip);
-    info->precision   = "f32";
+    info->precision   = precision_name(f->precision);
     info->cpu         = cpu_level_name(cpu.level);
     *out              = f;
     return 0;
