@@ -4,11 +4,18 @@
 
 #define SUM                   __m512i
 #define ZERO()                _mm512_setzero_si512()
-#define DOT(s, a, w)          _mm512_dpbusd_epi32(s, a, w)
+#define DOT(s, a, w) dot(s, a, w)
 #define A_AT                  LOW_ROW_AT
 #define W_AT                  LOW_INT8_AT
 #define EACH                  LOW_INT8
 #define FLOATS(s, row, panel) floats_of(s, row, panel)
+
+/* By hand, since compilers copy the sums of _mm512_dpbusd_epi32 around. */
+static inline __attribute__((always_inline)) __m512i dot(__m512i sum, __m512i a, __m512i w)
+{
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(w));
+    return sum;
+}
 
 static inline __attribute__((always_inline)) __m512 floats_of(__m512i sum, const char *row,
                                                               const char *panel);
