@@ -6,7 +6,7 @@
  * 8 bits: pairs of 16-bit products (vpmaddwd), which cannot overflow as the
  * faster vpmaddubsw can, so that sums are those of every other kernel. Weights
  * are widened as they are read, activations lie in 16 bits. A register holds four
- * outputs, two partial sums each; a tile is 3 rows by 1 panel.
+ * outputs, two partial sums each; a tile is 6 rows by half a panel.
  */
 #include "nn/act_inl.h"
 #include "nn/linear_low.h"
@@ -17,16 +17,16 @@
 
 #define A_BLOCK 262144 /* bytes of A that stay in the second-level cache */
 
-/* Rows of a tile, of which each ends in 16 floats. */
+/* Rows of a tile. */
 #define BF16_ROWS 6
-#define INT8_ROWS 3
+#define INT8_ROWS 6
 
-/* Bias, residual and activation of one row of one panel. */
-static void finish(const struct low *p, int row, int col, const float sums[GEMM_PANEL])
+/* Bias, residual and activation of some outputs of one row. */
+static void finish(const struct low *p, int row, int col, int cols, const float *sums)
 {
-    int          cols = p->n - col < GEMM_PANEL ? p->n - col : GEMM_PANEL;
-    float       *c    = p->c + (ptrdiff_t)row * p->ldc + col;
-    const float *add  = p->residual ? p->residual + (ptrdiff_t)row * p->ldr + col : NULL;
+    cols             = p->n - col < cols ? p->n - col : cols;
+    float       *c   = p->c + (ptrdiff_t)row * p->ldc + col;
+    const float *add = p->residual ? p->residual + (ptrdiff_t)row * p->ldr + col : NULL;
     float        low = act_low(p->act), high = act_high(p->act);
     for (int j = 0; j < cols; j++) {
         float x = sums[j];
@@ -88,7 +88,7 @@ INLINE void bf16_tile(const struct low *p, int row, int col, const char *w, cons
         float sums[GEMM_PANEL];
         _mm256_storeu_ps(sums, sum[2 * i]);
         _mm256_storeu_ps(sums + 8, sum[2 * i + 1]);
-        finish(p, row + i, col, sums);
+        finish(p, row + i, col, GEMM_PANEL, sums);
     }
 }
 
@@ -135,63 +135,84 @@ void low_int8_convert_avx2(const float *a, int lda, int rows, int k, void *to, s
     }
 }
 
-INLINE void int8_tile(const struct low *p, int row, int col, const char *panel, const int mr)
+/* By hand, since compilers keep these sums in memory. */
+INLINE void add_pairs(__m256i *sum, __m256i a, __m256i w)
 {
-    __m256i      sum[4 * INT8_ROWS];
-    const char  *a  = p->a + (size_t)row * p->lda + LOW_ROW_AT;
-    const char  *w  = panel + LOW_INT8_AT;
+    __m256i pairs;
+    __asm__("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(*sum), "=&x"(pairs) : "x"(a), "x"(w));
+}
+
+/* Half of a panel: 8 outputs. */
+INLINE void int8_tile(const struct low *p, int row, int col, const char *panel, const int half,
+                      const int mr)
+{
+    __m256i      sum[2 * INT8_ROWS];
+    const char  *a0 = p->a + (size_t)row * p->lda + LOW_ROW_AT, *a3 = a0 + 3 * p->lda;
+    const char  *w  = panel + LOW_INT8_AT + 32 * half;
     const size_t ld = p->lda;
 #pragma GCC unroll 12
-    for (int i = 0; i < 4 * mr; i++)
+    for (int i = 0; i < 2 * mr; i++)
         sum[i] = _mm256_setzero_si256();
-    for (int k = 0; k < p->k; k += LOW_INT8, w += LOW_STEP, a += LOW_INT8 * sizeof(int16_t)) {
-        __m256i x[INT8_ROWS];
-#pragma GCC unroll 3
+    for (int k = p->k; k > 0; k -= LOW_INT8) {
+        __m256i b0 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)w));
+        __m256i b1 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(w + 16)));
+#pragma GCC unroll 6
         for (int i = 0; i < mr; i++) {
-            long long four;
-            memcpy(&four, a + (size_t)i * ld, sizeof four);
-            x[i] = _mm256_set1_epi64x(four);
+            const char *at = i < 3 ? a0 + (size_t)i * ld : a3 + (size_t)(i - 3) * ld;
+            __m256i     x  = _mm256_castpd_si256(
+                     _mm256_broadcast_sd((const double *)(const void *)at)); /* four activations */
+            add_pairs(&sum[2 * i], x, b0);
+            add_pairs(&sum[2 * i + 1], x, b1);
         }
-#pragma GCC unroll 4
-        for (int j = 0; j < 4; j++) {
-            __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(w + 16 * j));
-            __m256i b     = _mm256_cvtepi8_epi16(bytes);
-#pragma GCC unroll 3
-            for (int i = 0; i < mr; i++)
-                sum[4 * i + j] = _mm256_add_epi32(sum[4 * i + j], _mm256_madd_epi16(x[i], b));
-        }
+        w += LOW_STEP;
+        a0 += LOW_INT8 * sizeof(int16_t);
+        a3 += LOW_INT8 * sizeof(int16_t);
+        __asm__("" : "+r"(a0), "+r"(a3)); /* keeps one pointer from becoming one for each row */
     }
-#pragma GCC unroll 3
+    __m256i all = _mm256_load_si256((const __m256i *)(const void *)(panel + LOW_STEP + 32 * half));
+    __m256  scale = _mm256_load_ps((const float *)(const void *)(panel + 32 * half));
+#pragma GCC unroll 6
     for (int i = 0; i < mr; i++) {
-        float          sums[GEMM_PANEL];
+        float          sums[8];
         struct low_row r;
         memcpy(&r, p->a + (size_t)(row + i) * ld, sizeof r);
-#pragma GCC unroll 2
-        for (int half = 0; half < 2; half++) {
-            /* (0 1 4 5 | 2 3 6 7) to order */
-            __m256i s = _mm256_hadd_epi32(sum[4 * i + 2 * half], sum[4 * i + 2 * half + 1]);
-            s         = _mm256_permute4x64_epi64(s, 0xd8);
-            __m256i all =
-                _mm256_load_si256((const __m256i *)(const void *)(panel + LOW_STEP + 32 * half));
-            s            = _mm256_sub_epi32(s, _mm256_mullo_epi32(_mm256_set1_epi32(r.zero), all));
-            __m256 scale = _mm256_load_ps((const float *)(const void *)(panel + 32 * half));
-            scale        = _mm256_mul_ps(_mm256_set1_ps(r.scale), scale);
-            _mm256_storeu_ps(sums + 8 * half, _mm256_mul_ps(_mm256_cvtepi32_ps(s), scale));
-        }
-        finish(p, row + i, col, sums);
+        /* (0 1 4 5 | 2 3 6 7) to order */
+        __m256i s = _mm256_permute4x64_epi64(_mm256_hadd_epi32(sum[2 * i], sum[2 * i + 1]), 0xd8);
+        s         = _mm256_sub_epi32(s, _mm256_mullo_epi32(_mm256_set1_epi32(r.zero), all));
+        __m256 x =
+            _mm256_mul_ps(_mm256_cvtepi32_ps(s), _mm256_mul_ps(_mm256_set1_ps(r.scale), scale));
+        _mm256_storeu_ps(sums, x);
+        finish(p, row + i, col + 8 * half, 8, sums);
     }
 }
 
+INLINE void int8_rows(const struct low *p, int row, int col, const char *w, const int mr)
+{
+    int8_tile(p, row, col, w, 0, mr);
+    if (p->n - col > 8)
+        int8_tile(p, row, col, w, 1, mr);
+}
+
 /* rows rows of A against all panels. */
-static void block_of(const struct low *p, int row, int rows, int int8)
+static void int8_block(const struct low *p, int row, int rows)
 {
     const char *w = p->w;
     for (int col = 0; col < p->n; col += GEMM_PANEL, w += p->panel) {
         int i = row, end = row + rows;
-        for (; int8 && i + INT8_ROWS <= end; i += INT8_ROWS)
-            int8_tile(p, i, col, w, INT8_ROWS);
-        for (; int8 && i < end; i++)
-            int8_tile(p, i, col, w, 1);
+        for (; i + INT8_ROWS <= end; i += INT8_ROWS)
+            int8_rows(p, i, col, w, INT8_ROWS);
+        for (; i + 2 <= end; i += 2)
+            int8_rows(p, i, col, w, 2);
+        for (; i < end; i++)
+            int8_rows(p, i, col, w, 1);
+    }
+}
+
+static void bf16_block(const struct low *p, int row, int rows)
+{
+    const char *w = p->w;
+    for (int col = 0; col < p->n; col += GEMM_PANEL, w += p->panel) {
+        int i = row, end = row + rows;
         for (; i + BF16_ROWS <= end; i += BF16_ROWS)
             bf16_tile(p, i, col, w, BF16_ROWS);
         for (; i + 2 <= end; i += 2)
@@ -201,21 +222,21 @@ static void block_of(const struct low *p, int row, int rows, int int8)
     }
 }
 
-static void run(const struct low *p, int int8)
+static void run(const struct low *p, void (*block_of)(const struct low *, int, int))
 {
     int block = (int)(A_BLOCK / p->lda) / BF16_ROWS * BF16_ROWS;
     if (block < BF16_ROWS)
         block = BF16_ROWS;
     for (int row = 0; row < p->m; row += block)
-        block_of(p, row, p->m - row < block ? p->m - row : block, int8);
+        block_of(p, row, p->m - row < block ? p->m - row : block);
 }
 
 void low_bf16_avx2(const struct low *p)
 {
-    run(p, 0);
+    run(p, bf16_block);
 }
 
 void low_int8_avx2(const struct low *p)
 {
-    run(p, 1);
+    run(p, int8_block);
 }
