@@ -62,7 +62,7 @@ int choice_make(struct library *lib, const char *name, struct choice *choice, st
         choice->model = active;
         return remembered_open(&active, &choice->encoder, err);
     }
-    rc = models_find(name ? name : MODELS_DEFAULT, &dir, err);
+    rc = models_find(name, &dir, err);
     if (!rc)
         rc = encoder_open(dir, &choice->encoder, err);
     free(dir);

@@ -6,12 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-int encoder_open_named(const char *name, struct encoder **out, struct err *err)
+int encoder_open_named(const char *name, const struct encoder_options *options,
+                       struct encoder **out, struct err *err)
 {
     char *dir = NULL;
     int   rc  = models_find(name, &dir, err);
     if (!rc)
-        rc = encoder_open(dir, out, err);
+        rc = encoder_open_with(dir, options, out, err);
     free(dir);
     return rc;
 }
@@ -20,7 +21,7 @@ static int open_asked_for(const struct library *lib, const struct library_model 
                           const char *model, struct encoder **out, struct err *err)
 {
     struct encoder *enc = NULL;
-    int             rc  = encoder_open_named(model, &enc, err);
+    int             rc  = encoder_open_named(model, NULL, &enc, err);
     if (rc)
         return rc;
     const struct encoder_info *other = encoder_info(enc);

@@ -33,7 +33,8 @@ struct family {
     struct checkpoint *checkpoint;
     struct prepared   *prepared;
     struct clip       *clip;
-    struct bpe        *bpe;
+    bool               has_tokenizer;
+    struct bpe        *bpe;              /* NULL without one */
     const char        *files[MAX_FILES]; /* (n_files) of the checkpoint, then of other */
     size_t             n_files;
     char              *other[N_OTHER_FILES];
@@ -90,6 +91,8 @@ static int check_together(const struct family *f, const struct preprocess *pre, 
                        "preprocessor_config.json: pictures come out as %d x %d, but the image "
                        "tower takes %d x %d",
                        pre->out_w, pre->out_h, c->image_size, c->image_size);
+    if (!f->has_tokenizer)
+        return 0;
     if (bpe_vocabulary(f->bpe) > c->vocabulary)
         return err_set(err, ERR_FORMAT,
                        "the tokenizer has %d tokens, but the text tower knows %d: they belong to "
@@ -107,8 +110,10 @@ static int check_together(const struct family *f, const struct preprocess *pre, 
 static int load_tokenizer(struct family *f, const char *dir, struct prepared *p, struct err *err)
 {
     float  *size, *words;
-    int32_t n  = 0;
-    int     rc = prepared_floats(p, "tokenizer.size", 1, &size, err);
+    int32_t n = 0;
+    if (!f->has_tokenizer)
+        return 0;
+    int rc = prepared_floats(p, "tokenizer.size", 1, &size, err);
     if (!rc && prepared_building(p) && !f->bpe)
         rc = bpe_load(dir, &f->bpe, err);
     if (rc)
@@ -138,6 +143,37 @@ static int load_all(struct family *f, const char *dir, const struct preprocess *
     if (!rc)
         rc = check_together(f, pre, err);
     return rc ? rc : clip_load(f->checkpoint, &f->config, pre, p, cpu, f->precision, clip, err);
+}
+
+static bool folder_has(const char *dir, const char *name)
+{
+    char *path = path_join(dir, name);
+    bool  has  = path && file_exists(path);
+    free(path);
+    return has;
+}
+
+/* What may be missing when the towers alone are wanted. The preprocessing then
+ * is CLIP's own, at the tower's size. */
+static int stand_in(struct family *f, const char *dir, const struct encoder_options *options,
+                    struct encoder_info *info, struct err *err)
+{
+    bool preprocess  = info->preprocess.out_w > 0;
+    f->has_tokenizer = !options->towers_only || folder_has(dir, "tokenizer.json") ||
+                       (folder_has(dir, "vocab.json") && folder_has(dir, "merges.txt"));
+    if (!f->has_tokenizer)
+        info->missing = preprocess ? "tokenizer.json" : "preprocessor_config.json, tokenizer.json";
+    else if (!preprocess)
+        info->missing = "preprocessor_config.json";
+    if (preprocess)
+        return 0;
+    struct jnode *config = jnode_object();
+    int           rc     = jnode_set_int(config, "size", f->config.image_size) |
+             jnode_set_int(config, "crop_size", f->config.image_size);
+    rc = rc ? err_set(err, ERR_NOMEM, "out of memory")
+            : preprocess_parse(config, &info->preprocess, err);
+    jnode_free(config);
+    return rc;
 }
 
 /* Loads what is cached, or builds it, keeps it and then maps that, so that the
@@ -175,8 +211,22 @@ static int prepare(struct family *f, const char *dir, const struct preprocess *p
     return 0;
 }
 
-static int family_open(const char *dir, const struct jnode *config, struct encoder_info *info,
-                       void **out, struct err *err)
+/* Multiplications and additions for one picture, counted as is usual: every
+ * token through every layer. */
+static int64_t image_flops(const struct clip_config *c)
+{
+    const struct clip_tower_config *v       = &c->vision;
+    int64_t                         side    = c->image_size / c->patch;
+    int64_t                         patches = side * side, tokens = patches + 1, width = v->width;
+    int64_t                         embed = patches * width * 3 * c->patch * c->patch;
+    int64_t                         layer =
+        tokens * width * (4 * width + 2 * (int64_t)v->mlp) + 2 * tokens * tokens * width;
+    return 2 * (embed + v->layers * layer + width * c->dim);
+}
+
+static int family_open(const char *dir, const struct jnode *config,
+                       const struct encoder_options *options, struct encoder_info *info, void **out,
+                       struct err *err)
 {
     bool           open = clip_folder_is_open_clip(dir);
     struct cpu     cpu  = cpu_detect();
@@ -188,6 +238,8 @@ static int family_open(const char *dir, const struct jnode *config, struct encod
     if (!rc && open)
         rc = clip_preprocess_parse_open(config, "open_clip_config.json", &f->config,
                                         &info->preprocess, err);
+    if (!rc)
+        rc = stand_in(f, dir, options, info, err);
     if (!rc)
         rc = checkpoint_open(dir, open ? CHECKPOINT_OPEN_CLIP : CHECKPOINT_HUGGING_FACE,
                              &f->checkpoint, err);
@@ -203,8 +255,10 @@ static int family_open(const char *dir, const struct jnode *config, struct encod
     info->dim         = f->config.dim;
     info->image_size  = f->config.image_size;
     info->max_tokens  = f->config.positions;
+    info->vocabulary  = f->config.vocabulary;
     info->image_batch = clip_image_batch(f->clip);
     info->parameters  = clip_parameters(f->clip);
+    info->image_flops = image_flops(&f->config);
     info->precision   = precision_name(f->precision);
     info->cpu         = cpu_level_name(cpu.level);
     *out              = f;
@@ -253,6 +307,8 @@ static int family_texts(const void *model, struct encoder_scratch *scratch,
     const struct family *f = model;
     struct chunk c  = {.ids = mem_array(CHUNK_TOKENS + (size_t)f->config.positions, sizeof *c.ids)};
     int          rc = c.ids ? 0 : err_set(err, ERR_NOMEM, "cannot encode texts: out of memory");
+    if (!rc && !f->bpe)
+        rc = err_set(err, ERR_USAGE, "cannot encode texts: the model has no tokenizer.json");
     for (int i = 0, count; i < n && !rc; i += count) {
         count = fill_chunk(f, &c, texts + i, n - i, err);
         if (count < 0) {
@@ -269,10 +325,22 @@ static int family_texts(const void *model, struct encoder_scratch *scratch,
     return rc;
 }
 
+static int family_tokens(const void *model, struct encoder_scratch *scratch, const int32_t *ids,
+                         const int32_t *starts, int n, float *out, struct err *err)
+{
+    const struct family *f  = model;
+    int                  rc = encoder_scratch_reserve(
+                         scratch, clip_texts_scratch(f->clip, n, starts[n], scratch->threads), err);
+    if (!rc)
+        clip_texts(f->clip, ids, starts, n, scratch->threads, scratch->memory, out);
+    return rc;
+}
+
 const struct encoder_family clip_family = {
     .model_type = "clip",
     .open       = family_open,
     .close      = family_close,
     .images     = family_images,
     .texts      = family_texts,
+    .tokens     = family_tokens,
 };

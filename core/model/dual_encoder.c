@@ -245,11 +245,15 @@ static int check_tokenizer(const char *dir, struct err *err)
     return rc;
 }
 
-static int dual_open(const char *dir, const struct jnode *config, struct encoder_info *info,
-                     void **out, struct err *err)
+static int dual_open(const char *dir, const struct jnode *config,
+                     const struct encoder_options *options, struct encoder_info *info, void **out,
+                     struct err *err)
 {
-    struct cpu   cpu = cpu_detect();
-    struct dual *d   = mem_zeroed(1, sizeof *d);
+    struct cpu cpu = cpu_detect();
+    (void)options;
+    if (info->preprocess.out_w == 0)
+        return err_set(err, ERR_NOTFOUND, "preprocessor_config.json is missing");
+    struct dual *d = mem_zeroed(1, sizeof *d);
     if (!d)
         return err_set(err, ERR_NOMEM, "out of memory");
     int rc = find_files(d, dir, err);
@@ -273,6 +277,7 @@ static int dual_open(const char *dir, const struct jnode *config, struct encoder
     info->dim         = head_dim(d->head);
     info->image_size  = effnet_image_size(d->vision);
     info->max_tokens  = d->max_tokens;
+    info->vocabulary  = bert_vocabulary(d->text);
     info->image_batch = IMAGE_BATCH;
     info->parameters =
         effnet_parameters(d->vision) + bert_parameters(d->text) + head_parameters(d->head);
@@ -381,10 +386,30 @@ static int dual_texts(const void *model, struct encoder_scratch *scratch, const 
     return 0;
 }
 
+static int dual_tokens(const void *model, struct encoder_scratch *scratch, const int32_t *ids,
+                       const int32_t *starts, int n, float *out, struct err *err)
+{
+    const struct dual *d      = model;
+    size_t             pooled = whole_lines((size_t)bert_hidden(d->text) * sizeof(float));
+    for (int i = 0; i < n; i++) {
+        int ends[] = {0, starts[i + 1] - starts[i]};
+        int rc     = encoder_scratch_reserve(
+                scratch, pooled + bert_scratch_size(d->text, ends[1], scratch->threads), err);
+        if (rc)
+            return rc;
+        float *x = scratch->memory;
+        bert_forward(d->text, ids + starts[i], ends, 1, scratch->threads,
+                     (char *)scratch->memory + pooled, x, NULL, NULL);
+        head_texts(d->head, x, 1, out + (ptrdiff_t)i * head_dim(d->head));
+    }
+    return 0;
+}
+
 const struct encoder_family dual_encoder_family = {
     .model_type = "vision-text-dual-encoder",
     .open       = dual_open,
     .close      = dual_close,
     .images     = dual_images,
     .texts      = dual_texts,
+    .tokens     = dual_tokens,
 };
