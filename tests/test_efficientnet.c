@@ -227,7 +227,8 @@ static int tower_open(struct tower *t, struct cpu cpu)
         return -1;
     }
     if (safetensors_open(WEIGHTS, &t->st, &err) || prepared_open(files, 1, &t->prepared, &err) ||
-        effnet_load(t->st, "vision_model.", t->prepared, cpu, mean, std, &t->net, &err) ||
+        effnet_load(t->st, "vision_model.", t->prepared, cpu, PRECISION_F32, mean, std, &t->net,
+                    &err) ||
         prepared_finish(t->prepared, &err)) {
         print_error("%s\n", err.msg);
         return -1;
@@ -471,13 +472,13 @@ static void wrong_tensors_are_refused(void **state)
     char                path[200];
     assert_int_equal(safetensors_open(WEIGHTS, &t.st, &err), 0);
     assert_int_equal(prepared_open(files, 1, &t.prepared, &err), 0);
-    assert_int_equal(
-        effnet_load(t.st, "text_model.", t.prepared, cpu_detect(), mean, std, &t.net, &err),
-        ERR_FORMAT);
+    assert_int_equal(effnet_load(t.st, "text_model.", t.prepared, cpu_detect(), PRECISION_F32, mean,
+                                 std, &t.net, &err),
+                     ERR_FORMAT);
     assert_non_null(strstr(err.msg, "text_model._conv_stem.weight"));
-    assert_int_equal(
-        effnet_load(t.st, "vision_model.", t.prepared, cpu_detect(), mean, zero, &t.net, &err),
-        ERR_FORMAT);
+    assert_int_equal(effnet_load(t.st, "vision_model.", t.prepared, cpu_detect(), PRECISION_F32,
+                                 mean, zero, &t.net, &err),
+                     ERR_FORMAT);
 
     size_t         n   = safetensors_count(t.st);
     struct tensor *all = mem_array(n, sizeof(*all));
@@ -493,9 +494,9 @@ static void wrong_tensors_are_refused(void **state)
     }
     assert_int_equal(safetensors_write(path, all, n, NULL, 0, &err), 0);
     assert_int_equal(safetensors_open(path, &broken, &err), 0);
-    assert_int_equal(
-        effnet_load(broken, "vision_model.", t.prepared, cpu_detect(), mean, std, &t.net, &err),
-        ERR_FORMAT);
+    assert_int_equal(effnet_load(broken, "vision_model.", t.prepared, cpu_detect(), PRECISION_F32,
+                                 mean, std, &t.net, &err),
+                     ERR_FORMAT);
     assert_non_null(strstr(err.msg, "_blocks.7._expand_conv.weight"));
     free(all);
     safetensors_close(broken);

@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define RUNS   5     /* of each precision; the fastest counts */
-#define GAIN   1.05f /* times faster than a more exact one, or it is not worth it */
-#define KNOWN  3     /* precisions */
-#define FACTS  3     /* of what is kept: the choice, then cosines and seconds of each */
+#define RUNS  5     /* of each precision; the fastest counts */
+#define GAIN  1.05f /* times faster than a more exact one, or it is not worth it */
+#define KNOWN 3     /* precisions */
+#define FACTS 3     /* of what is kept: the choice, then cosines and seconds of each */
 
 static double now(void)
 {
@@ -80,7 +80,7 @@ static int decide(const struct auto_trial *trial, float facts[FACTS][KNOWN], str
 int auto_precision(const struct auto_trial *trial, const char *const *files, size_t n_files,
                    struct cpu cpu, enum precision *out, struct err *err)
 {
-    struct prepared *kept = NULL;
+    struct prepared *kept   = NULL;
     float           *stored = NULL, facts[FACTS][KNOWN] = {{0}};
     char             form[64];
     (void)snprintf(form, sizeof form, "auto-%s%s%s", cpu_level_name(cpu.level),

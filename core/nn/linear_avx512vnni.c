@@ -4,7 +4,7 @@
 
 #define SUM                   __m512i
 #define ZERO()                _mm512_setzero_si512()
-#define DOT(s, a, w) dot(s, a, w)
+#define DOT(s, a, w)          dot(s, a, w)
 #define A_AT                  LOW_ROW_AT
 #define W_AT                  LOW_INT8_AT
 #define EACH                  LOW_INT8
