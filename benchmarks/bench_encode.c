@@ -22,10 +22,11 @@
 #define MAX_RUNS  1000
 #define WARM_UP   3
 #define WEIGHTS   "../../models/osprey-small/model.safetensors"
-#define USAGE     "usage: bench_encode [--weights FILE] [--batch N] [--threads N] [--runs N] [--serve] "
-"[--precision f32|bf16|int8]\n"
+#define USAGE                                                                                      \
+    "usage: bench_encode [--weights FILE] [--batch N] [--threads N] [--runs N] [--serve] "         \
+    "[--precision f32|bf16|int8]\n"
 
-    struct bench {
+struct bench {
     struct safetensors *st;
     struct prepared    *prepared;
     struct effnet      *net;
