@@ -250,7 +250,7 @@ class Cli(unittest.TestCase):
                 (["search", "0:a"], "cancel each other out"),
                 (["search", "--imge", file], "did you mean --image?"),
                 (["search", "-k", "0", "a"], "from 1 on"),
-                (["search", "--precision", "int8", "a"], "int8 is not in this version"),
+                (["search", "--precision", "int4", "a"], "unknown precision 'int4'"),
                 (["search", "--json", "--preview", "a"], "--preview does not go with --json"),
                 (["search", "--preview=0x9", "a"], "40x12"),
                 (["similar"], "one picture was expected"),

@@ -8,16 +8,19 @@
  */
 #include "base/file.h"
 #include "base/mem.h"
+#include "model/auto_precision.h"
 #include "model/clip.h"
 #include "model/encoder_family.h"
 #include "text/bpe.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK_TOKENS 1024 /* tokens encoded together */
-#define CHUNK_TEXTS  256
-#define MAX_FILES    64
+#define CHUNK_TOKENS   1024 /* tokens encoded together */
+#define CHUNK_TEXTS    256
+#define MAX_FILES      64
+#define TRIAL_PICTURES 2
 
 static const char *const OTHER_FILES[] = {"config.json",
                                           "open_clip_config.json",
@@ -29,6 +32,8 @@ static const char *const OTHER_FILES[] = {"config.json",
 
 struct family {
     struct clip_config config;
+    enum precision     precision;
+    bool               built; /* the prepared weights were not cached before */
     struct checkpoint *checkpoint;
     struct prepared   *prepared;
     struct clip       *clip;
@@ -141,7 +146,7 @@ static int load_all(struct family *f, const char *dir, const struct preprocess *
     int rc = load_tokenizer(f, dir, p, err);
     if (!rc)
         rc = check_together(f, pre, err);
-    return rc ? rc : clip_load(f->checkpoint, &f->config, pre, p, cpu, clip, err);
+    return rc ? rc : clip_load(f->checkpoint, &f->config, pre, p, cpu, f->precision, clip, err);
 }
 
 static bool folder_has(const char *dir, const char *name)
@@ -180,10 +185,12 @@ static int stand_in(struct family *f, const char *dir, const struct encoder_opti
 static int prepare(struct family *f, const char *dir, const struct preprocess *pre, struct cpu cpu,
                    struct err *err)
 {
-    int rc = prepared_open(f->files, f->n_files, &f->prepared, err);
+    int rc =
+        prepared_open_as(precision_name(f->precision), f->files, f->n_files, &f->prepared, err);
     if (rc)
         return rc;
-    rc = load_all(f, dir, pre, cpu, f->prepared, &f->clip, err);
+    f->built = prepared_building(f->prepared);
+    rc       = load_all(f, dir, pre, cpu, f->prepared, &f->clip, err);
     if (rc == ERR_DAMAGED && !prepared_building(f->prepared)) {
         prepared_discard(f->prepared);
         rc = load_all(f, dir, pre, cpu, f->prepared, &f->clip, err);
@@ -196,7 +203,7 @@ static int prepare(struct family *f, const char *dir, const struct preprocess *p
 
     struct prepared *mapped = NULL;
     struct clip     *clip   = NULL;
-    if (prepared_open(f->files, f->n_files, &mapped, NULL))
+    if (prepared_open_as(precision_name(f->precision), f->files, f->n_files, &mapped, NULL))
         return 0; /* what was built will do */
     if (prepared_building(mapped) || load_all(f, dir, pre, cpu, mapped, &clip, NULL)) {
         prepared_close(mapped);
@@ -222,6 +229,96 @@ static int64_t image_flops(const struct clip_config *c)
     return 2 * (embed + v->layers * layer + width * c->dim);
 }
 
+/* A trial of precisions on fixed pictures. */
+struct trial {
+    struct family           *f;
+    const char              *dir;
+    const struct preprocess *pre;
+    struct cpu               cpu;
+    uint8_t                 *pixels; /* (TRIAL_PICTURES, image_size, image_size, 3) */
+    bool                     built[PRECISION_AUTO];
+};
+
+static void unload(struct family *f)
+{
+    clip_free(f->clip);
+    prepared_close(f->prepared);
+    f->clip     = NULL;
+    f->prepared = NULL;
+}
+
+static int trial_load(void *ctx, enum precision precision, struct err *err)
+{
+    struct trial *t = ctx;
+    unload(t->f);
+    t->f->precision     = precision;
+    int rc              = prepare(t->f, t->dir, t->pre, t->cpu, err);
+    t->built[precision] = !rc && t->f->built;
+    return rc;
+}
+
+/* The weights that were cached for the trial alone: they may take a gigabyte. */
+static void forget_losers(const struct trial *t, enum precision best)
+{
+    for (int p = 0; p < (int)PRECISION_AUTO; p++) {
+        struct prepared *loser = NULL;
+        if (t->built[p] && p != (int)best &&
+            !prepared_open_as(precision_name((enum precision)p), t->f->files, t->f->n_files, &loser,
+                              NULL))
+            prepared_discard(loser);
+        prepared_close(loser);
+    }
+}
+
+static int trial_encode(void *ctx, float *out, struct err *err)
+{
+    struct trial *t       = ctx;
+    void         *scratch = mem_aligned(clip_images_scratch(t->f->clip, TRIAL_PICTURES, 1), 1);
+    if (!scratch)
+        return err_set(err, ERR_NOMEM, "cannot try a model: out of memory");
+    clip_images(t->f->clip, t->pixels, TRIAL_PICTURES, 1, scratch, out);
+    free(scratch);
+    return 0;
+}
+
+/* Waves of several lengths and directions: more like pictures than noise is. */
+static void draw(uint8_t *pixels, int side)
+{
+    for (int i = 0; i < TRIAL_PICTURES; i++) {
+        for (int y = 0; y < side; y++) {
+            for (int x = 0; x < side; x++) {
+                for (int c = 0; c < 3; c++) {
+                    float at  = (float)(x * (i + 1) + y * (c + 2)) / (float)side;
+                    *pixels++ = (uint8_t)(127.5f + 120.0f * sinf(at * 3.0f + (float)(c * i)));
+                }
+            }
+        }
+    }
+}
+
+static int choose_precision(struct family *f, const char *dir, const struct preprocess *pre,
+                            struct cpu cpu, struct err *err)
+{
+    size_t            side  = (size_t)f->config.image_size;
+    enum precision    best  = PRECISION_F32;
+    struct trial      t     = {.f = f, .dir = dir, .pre = pre, .cpu = cpu};
+    struct auto_trial trial = {.ctx    = &t,
+                               .n      = TRIAL_PICTURES,
+                               .dim    = f->config.dim,
+                               .load   = trial_load,
+                               .encode = trial_encode};
+    t.pixels                = mem_array(side * side * 3, TRIAL_PICTURES);
+    if (!t.pixels)
+        return err_set(err, ERR_NOMEM, "cannot try a model: out of memory");
+    draw(t.pixels, (int)side);
+    int rc = auto_precision(&trial, f->files, f->n_files, cpu, &best, err);
+    free(t.pixels);
+    unload(f);
+    forget_losers(&t, best);
+    f->precision = best;
+    return rc;
+}
+
 static int family_open(const char *dir, const struct jnode *config,
                        const struct encoder_options *options, struct encoder_info *info, void **out,
                        struct err *err)
@@ -243,6 +340,9 @@ static int family_open(const char *dir, const struct jnode *config,
                              &f->checkpoint, err);
     if (!rc)
         rc = list_files(f, dir, err);
+    f->precision = options->precision;
+    if (!rc && f->precision == PRECISION_AUTO)
+        rc = choose_precision(f, dir, &info->preprocess, cpu, err);
     if (!rc)
         rc = prepare(f, dir, &info->preprocess, cpu, err);
     if (rc) {
@@ -257,7 +357,7 @@ static int family_open(const char *dir, const struct jnode *config,
     info->image_batch = clip_image_batch(f->clip);
     info->parameters  = clip_parameters(f->clip);
     info->image_flops = image_flops(&f->config);
-    info->precision   = "f32";
+    info->precision   = precision_name(f->precision);
     info->cpu         = cpu_level_name(cpu.level);
     *out              = f;
     return 0;

@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "image/preprocess.h"
+#include "nn/precision.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,14 +32,16 @@ struct encoder_info {
     int64_t           parameters;
     int64_t           image_flops; /* multiplications and additions for one picture; 0: unknown */
     const char       *missing;     /* files that texts or pictures need, or NULL */
-    const char       *precision;   /* "f32" */
+    const char       *precision;   /* "f32", "bf16", "int8" */
     const char       *cpu;         /* kernels in use: "portable", "avx2", "avx512" */
     struct preprocess preprocess;
 };
 
 struct encoder_options {
-    bool towers_only; /* tokenizer and preprocessor files may be missing (info.missing names
-                         them): encoder_images and encoder_tokens still work */
+    enum precision precision; /* of the towers' layers. Auto is single precision unless the
+                                 family can do with less; info.precision says what came of it */
+    bool towers_only;         /* tokenizer and preprocessor files may be missing (info.missing names
+                                 them): encoder_images and encoder_tokens still work */
 };
 
 /* Opens the model in a folder. options may be NULL. */

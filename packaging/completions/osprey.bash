@@ -38,7 +38,7 @@ _osprey() {
             return
             ;;
         --precision)
-            COMPREPLY=($(compgen -W 'auto f32' -- "$cur"))
+            COMPREPLY=($(compgen -W 'auto f32 bf16 int8' -- "$cur"))
             return
             ;;
         -k | --min-score | --batch | --threads | --tolerance | --seed | --port | --listen) return ;;
