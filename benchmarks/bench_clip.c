@@ -4,6 +4,7 @@
  * the same machine.
  *
  *     bench_clip DIR [--batch N] [--threads N] [--runs N] [--text TOKENS] [--serve] [--cpu]
+ *         [--precision f32|bf16|int8]
  *
  * --cpu measures the process's time on processors instead, which other programs
  * on the machine disturb less; it says something with one thread only. DIR holds config.json and
@@ -22,11 +23,12 @@
 #define WARM_UP  3
 #define USAGE                                                                                      \
     "usage: bench_clip DIR [--batch N] [--threads N] [--runs N] [--text TOKENS] [--serve] "        \
-    "[--cpu]\n"
+    "[--cpu] [--precision f32|bf16|int8]\n"
 
 struct bench {
     int                batch, threads, runs, tokens /* 0: pictures */, serve;
     clockid_t          clock;
+    enum precision     precision;
     struct checkpoint *checkpoint;
     struct prepared   *prepared;
     struct clip       *clip;
@@ -65,9 +67,11 @@ static int open_model(struct bench *b, const char *dir, struct err *err)
     for (size_t i = 0; !rc && i < checkpoint_files(b->checkpoint); i++)
         files[i] = checkpoint_file(b->checkpoint, i);
     if (!rc)
-        rc = prepared_open(files, checkpoint_files(b->checkpoint), &b->prepared, err);
+        rc = prepared_open_as(precision_name(b->precision), files, checkpoint_files(b->checkpoint),
+                              &b->prepared, err);
     if (!rc)
-        rc = clip_load(b->checkpoint, &config, &pre, b->prepared, cpu_detect(), &b->clip, err);
+        rc = clip_load(b->checkpoint, &config, &pre, b->prepared, cpu_detect(), b->precision,
+                       &b->clip, err);
     if (!rc)
         rc = prepared_finish(b->prepared, err);
     jnode_free(root);
@@ -126,10 +130,11 @@ static void measure(const struct bench *b)
     for (int i = 0; i < b->runs; i++)
         times[i] = run_once(b);
     qsort(times, (size_t)b->runs, sizeof(*times), by_value);
-    printf("{\"bench\": \"clip\", \"cpu\": \"%s\", \"tokens\": %d, \"batch\": %d, \"threads\": %d, "
+    printf("{\"bench\": \"clip\", \"cpu\": \"%s\", \"precision\": \"%s\", \"tokens\": %d, "
+           "\"batch\": %d, \"threads\": %d, "
            "\"ms_median\": %.3f, \"ms_min\": %.3f, \"per_s\": %.1f}\n",
-           cpu_level_name(cpu_detect().level), b->tokens, b->batch, b->threads,
-           1e3 * times[b->runs / 2], 1e3 * times[0], b->batch / times[b->runs / 2]);
+           cpu_level_name(cpu_detect().level), precision_name(b->precision), b->tokens, b->batch,
+           b->threads, 1e3 * times[b->runs / 2], 1e3 * times[0], b->batch / times[b->runs / 2]);
 }
 
 /* The number after an option, in [1, most]; 0 when it is none. */
@@ -156,6 +161,8 @@ static int parse(struct bench *b, int argc, char **argv)
             ok = (i++, b->threads = number(value, 64));
         else if (!strcmp(argv[i], "--runs"))
             ok = (i++, b->runs = number(value, MAX_RUNS));
+        else if (!strcmp(argv[i], "--precision"))
+            ok = value && precision_of(argv[++i], &b->precision) && b->precision != PRECISION_AUTO;
         else if (!strcmp(argv[i], "--text"))
             ok = (i++, b->tokens = number(value, 77));
         else

@@ -12,8 +12,14 @@
 /* Opens the model that a library remembers, and checks that it is that one. */
 static int remembered_open(const struct library_model *model, struct encoder **out, struct err *err)
 {
-    char *dir = NULL;
-    int   rc  = 0;
+    struct encoder_options options = {0};
+    char                  *dir     = NULL;
+    int                    rc      = 0;
+    if (!precision_of(model->precision, &options.precision))
+        return err_set(err, ERR_UNSUPPORTED,
+                       "this library was filled in the precision %s, which this version does not "
+                       "know",
+                       model->precision);
     if (file_is_dir(model->dir))
         dir = mem_strdup(model->dir);
     else
@@ -21,7 +27,7 @@ static int remembered_open(const struct library_model *model, struct encoder **o
     if (!rc && !dir)
         rc = err_set(err, ERR_NOMEM, "out of memory");
     if (!rc)
-        rc = encoder_open(dir, out, err);
+        rc = encoder_open_with(dir, &options, out, err);
     free(dir);
     if (rc)
         return rc;
@@ -46,11 +52,53 @@ static void model_describe(const struct encoder_info *info, struct library_model
     (void)snprintf(model->precision, sizeof model->precision, "%s", info->precision);
 }
 
-int choice_make(struct library *lib, const char *name, struct choice *choice, struct err *err)
+/* A model that has vectors in the library keeps the precision they have. */
+static int same_precision(const struct library_model *known, enum precision precision,
+                          struct err *err)
+{
+    if (precision == PRECISION_AUTO || strcmp(precision_name(precision), known->precision) == 0)
+        return 0;
+    return err_set(err, ERR_USAGE,
+                   "this library was filled by the model %s in %s, and vectors in %s do not belong "
+                   "with them: leave --precision out, or fill another library",
+                   known->name, known->precision, precision_name(precision));
+}
+
+/* Whether the library has, or is getting, vectors of these weights. */
+static bool knows(struct library *lib, const char *hash, struct library_model *out)
+{
+    return (!library_model_active(lib, out, NULL) && strcmp(out->hash, hash) == 0) ||
+           (!library_model_filling(lib, out, NULL) && strcmp(out->hash, hash) == 0);
+}
+
+static int named_open(struct library *lib, const char *name, enum precision precision,
+                      struct encoder **out, struct err *err)
+{
+    struct encoder_options options = {.precision = precision};
+    struct library_model   known;
+    char                  *dir = NULL;
+    int                    rc  = models_find(name, &dir, err);
+    if (!rc)
+        rc = encoder_open_with(dir, &options, out, err);
+    if (!rc && knows(lib, encoder_info(*out)->hash, &known) &&
+        strcmp(encoder_info(*out)->precision, known.precision) != 0) {
+        encoder_close(*out);
+        *out = NULL;
+        rc   = same_precision(&known, precision, err);
+        if (!rc && !precision_of(known.precision, &options.precision))
+            rc = err_set(err, ERR_UNSUPPORTED, "unknown precision %s", known.precision);
+        if (!rc)
+            rc = encoder_open_with(dir, &options, out, err);
+    }
+    free(dir);
+    return rc;
+}
+
+int choice_make(struct library *lib, const char *name, enum precision precision,
+                struct choice *choice, struct err *err)
 {
     struct library_model active = {0};
     struct err           why    = ERR_INIT;
-    char                *dir    = NULL;
     *choice                     = (struct choice){0};
     int rc                      = library_model_active(lib, &active, &why);
     if (rc && rc != ERR_NOTFOUND) {
@@ -60,12 +108,10 @@ int choice_make(struct library *lib, const char *name, struct choice *choice, st
     bool none = rc == ERR_NOTFOUND;
     if (!none && !name) {
         choice->model = active;
-        return remembered_open(&active, &choice->encoder, err);
+        rc            = same_precision(&active, precision, err);
+        return rc ? rc : remembered_open(&active, &choice->encoder, err);
     }
-    rc = models_find(name ? name : MODELS_DEFAULT, &dir, err);
-    if (!rc)
-        rc = encoder_open(dir, &choice->encoder, err);
-    free(dir);
+    rc = named_open(lib, name, precision, &choice->encoder, err);
     if (rc)
         return rc;
     model_describe(encoder_info(choice->encoder), &choice->model);

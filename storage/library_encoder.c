@@ -6,21 +6,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-int encoder_open_named(const char *name, struct encoder **out, struct err *err)
+int encoder_open_named(const char *name, const struct encoder_options *options,
+                       struct encoder **out, struct err *err)
 {
     char *dir = NULL;
     int   rc  = models_find(name, &dir, err);
     if (!rc)
-        rc = encoder_open(dir, out, err);
+        rc = encoder_open_with(dir, options, out, err);
     free(dir);
     return rc;
 }
 
 static int open_asked_for(const struct library *lib, const struct library_model *m,
-                          const char *model, struct encoder **out, struct err *err)
+                          const char *model, enum precision precision, struct encoder **out,
+                          struct err *err)
 {
-    struct encoder *enc = NULL;
-    int             rc  = encoder_open_named(model, &enc, err);
+    struct encoder_options options = {.precision = precision};
+    struct encoder        *enc     = NULL;
+    int                    rc      = encoder_open_named(model, &options, &enc, err);
     if (rc)
         return rc;
     const struct encoder_info *other = encoder_info(enc);
@@ -39,11 +42,13 @@ static int open_asked_for(const struct library *lib, const struct library_model 
 
 /* Opens dir if its weights are those of m; *out stays NULL otherwise. err holds
  * why it could not be opened at all. */
-static void try_folder(const char *dir, const struct library_model *m, struct encoder **out,
-                       struct err *err)
+static void try_folder(const char *dir, const struct library_model *m, enum precision precision,
+                       struct encoder **out, struct err *err)
 {
-    struct encoder *enc = NULL;
-    if (!encoder_open(dir, &enc, err) && strcmp(encoder_info(enc)->hash, m->hash) == 0) {
+    struct encoder_options options = {.precision = precision};
+    struct encoder        *enc     = NULL;
+    if (!encoder_open_with(dir, &options, &enc, err) &&
+        strcmp(encoder_info(enc)->hash, m->hash) == 0) {
         *out = enc;
         return;
     }
@@ -51,16 +56,16 @@ static void try_folder(const char *dir, const struct library_model *m, struct en
 }
 
 static int open_recorded(const struct library *lib, const struct library_model *m,
-                         struct encoder **out, struct err *err)
+                         enum precision precision, struct encoder **out, struct err *err)
 {
     struct encoder *enc    = NULL;
     char           *named  = NULL;
     struct err      reason = ERR_INIT;
     int             rc     = 0;
     if (!models_find(m->name, &named, NULL))
-        try_folder(named, m, &enc, &reason);
+        try_folder(named, m, precision, &enc, &reason);
     if (!enc && m->dir[0] && (!named || strcmp(named, m->dir) != 0))
-        try_folder(m->dir, m, &enc, &reason);
+        try_folder(m->dir, m, precision, &enc, &reason);
     if (enc)
         *out = enc;
     else if (reason.code)
@@ -77,8 +82,8 @@ static int open_recorded(const struct library *lib, const struct library_model *
     return rc;
 }
 
-int library_open_encoder(struct library *lib, const char *model, struct encoder **out,
-                         struct err *err)
+int library_open_encoder(struct library *lib, const char *model, enum precision precision,
+                         struct encoder **out, struct err *err)
 {
     struct library_model m;
     struct encoder      *enc = NULL;
@@ -87,8 +92,14 @@ int library_open_encoder(struct library *lib, const char *model, struct encoder 
         return err_set(err, ERR_NOTFOUND,
                        "the library in %s has no pictures to search yet: run `osprey index DIR`",
                        library_dir(lib));
+    if (!rc && precision == PRECISION_AUTO && !precision_of(m.precision, &precision))
+        rc = err_set(err, ERR_UNSUPPORTED,
+                     "the library in %s was filled in the precision %s, which this version does "
+                     "not know",
+                     library_dir(lib), m.precision);
     if (!rc)
-        rc = model ? open_asked_for(lib, &m, model, &enc, err) : open_recorded(lib, &m, &enc, err);
+        rc = model ? open_asked_for(lib, &m, model, precision, &enc, err)
+                   : open_recorded(lib, &m, precision, &enc, err);
     if (!rc && encoder_info(enc)->dim != m.dim) {
         rc = err_set(err, ERR_DAMAGED,
                      "the library in %s records %d numbers for the model %s, which yields %d",

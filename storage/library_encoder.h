@@ -6,14 +6,15 @@
 #include "model/encoder.h"
 #include "storage/library.h"
 
-/* Opens a model by name or folder (models_find). */
-int encoder_open_named(const char *name, struct encoder **out, struct err *err);
+/* Opens a model by name or folder; NULL: the default one (models_find). */
+int encoder_open_named(const char *name, const struct encoder_options *options,
+                       struct encoder **out, struct err *err);
 
 /* Opens the model whose weights filled the library: named by the caller, or,
  * with model NULL, found by its recorded name, else in the folder it was loaded
  * from. Other weights are an error that names both; a library without pictures
- * is ERR_NOTFOUND. */
-int library_open_encoder(struct library *lib, const char *model, struct encoder **out,
-                         struct err *err);
+ * is ERR_NOTFOUND. precision auto: the one that filled the library. */
+int library_open_encoder(struct library *lib, const char *model, enum precision precision,
+                         struct encoder **out, struct err *err);
 
 #endif

@@ -76,7 +76,8 @@ static int open_model(const char *dir, struct cpu cpu, struct model *m, struct e
     if (!rc)
         rc = prepared_open(files, checkpoint_files(m->checkpoint), &m->prepared, err);
     if (!rc)
-        rc = clip_load(m->checkpoint, &config, &preprocess, m->prepared, cpu, &m->clip, err);
+        rc = clip_load(m->checkpoint, &config, &preprocess, m->prepared, cpu, PRECISION_F32,
+                       &m->clip, err);
     if (!rc)
         rc = prepared_finish(m->prepared, err);
     jnode_free(root);

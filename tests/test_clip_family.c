@@ -136,6 +136,57 @@ static void refused(enum err_code code, const char *part)
         fail_msg("%d \"%s\" does not say \"%s\"", rc, err.msg, part);
 }
 
+/* The least cosine between the fixture's pictures and some texts in a precision
+ * and in single precision. */
+static float agreement(const char *model, enum precision precision, const char *want)
+{
+    static const char *const texts[]    = {"a b ab ab ba aab", "b", "ab a b a", "a"};
+    struct encoder_options   options[2] = {{.precision = PRECISION_F32}, {.precision = precision}};
+    struct safetensors      *golden;
+    struct err               err    = ERR_INIT;
+    float                   *got[2] = {NULL, NULL}, least = 1;
+    int                      n = 0, dim = 0;
+    char                     path[512];
+    (void)snprintf(path, sizeof path, SMALL "/%s/golden.safetensors", model);
+    assert_int_equal(safetensors_open(path, &golden, &err), 0);
+    const struct tensor *pixels = safetensors_find(golden, "pixels");
+    for (int i = 0; i < 2; i++) {
+        struct encoder         *enc;
+        struct encoder_scratch *scratch;
+        if (encoder_open_with(folder, &options[i], &enc, &err) ||
+            encoder_scratch_new(enc, 2, &scratch, &err))
+            fail_msg("%s", err.msg);
+        if (i == 1 && want)
+            assert_string_equal(encoder_info(enc)->precision, want);
+        n      = (int)pixels->dims[0];
+        dim    = encoder_info(enc)->dim;
+        got[i] = mem_array((size_t)((n + 4) * dim), sizeof *got[i]);
+        assert_int_equal(encoder_images(enc, scratch, pixels->data, n, got[i], &err), 0);
+        assert_int_equal(encoder_texts(enc, scratch, texts, 4, got[i] + n * dim, &err), 0);
+        encoder_scratch_free(scratch);
+        encoder_close(enc);
+    }
+    for (int i = 0; i < n + 4; i++) {
+        float cosine = dot(got[0] + i * dim, got[1] + i * dim, dim);
+        least        = cosine < least ? cosine : least;
+    }
+    safetensors_close(golden);
+    free(got[0]);
+    free(got[1]);
+    return least;
+}
+
+static void check_precisions(const char *model)
+{
+    float bf16 = agreement(model, PRECISION_BF16, "bf16");
+    float int8 = agreement(model, PRECISION_INT8, "int8");
+    print_message("%s: cosine %.6f in bf16, %.6f in int8\n", model, (double)bf16, (double)int8);
+    assert_true(bf16 >= 0.9995f && bf16 < 0.9999999f); /* it is another precision */
+    assert_true(int8 >= 0.998f && int8 < 0.9999999f);
+    for (int i = 0; i < 2; i++) /* decides, then remembers */
+        assert_true(agreement(model, PRECISION_AUTO, NULL) >= 0.998f);
+}
+
 static void a_transformers_folder_opens(void **state)
 {
     (void)state;
@@ -148,6 +199,7 @@ static void a_transformers_folder_opens(void **state)
     put_text("tokenizer.json", TOKENIZER("127"));
     check_folder("legacy_p8_f32"); /* builds the prepared weights, */
     check_folder("legacy_p8_f32"); /* maps them */
+    check_precisions("legacy_p8_f32");
 }
 
 static void parts_that_do_not_belong_together_are_refused(void **state)
@@ -172,6 +224,7 @@ static void an_open_clip_folder_opens(void **state)
     put_copy("open_p16_f16", "open_clip_config.json");
     put_copy("open_p16_f16", "open_clip_model.safetensors");
     check_folder("open_p16_f16");
+    check_precisions("open_p16_f16");
 }
 
 int main(void)

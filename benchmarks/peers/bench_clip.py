@@ -4,6 +4,7 @@ taken in turn, so that all see the same machine.
 
     python benchmarks/peers/bench_clip.py MODEL_DIR --bench build/benchmarks/bench_clip
         [--threads 2] [--runs 30] [--batches 1 8 32] [--texts] [--torch] [--cpu]
+        [--precision f32|bf16|int8]
 
 Exports both towers with torch (opset 17) beside the model unless they are there.
 Texts: ours of 8 tokens against ONNX Runtime's padded to 77. One JSON line a row;
@@ -51,6 +52,7 @@ class Ours:
                    "--serve"]
         command += ["--text", "8"] if text else []
         command += ["--cpu"] if args.cpu else []
+        command += ["--precision", args.precision]
         self.p = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def run(self):
@@ -67,6 +69,8 @@ def peers(args, batch, text):
     import onnxruntime as ort
     options = ort.SessionOptions()
     options.intra_op_num_threads = args.threads
+    # Spinning workers of an idle peer would take the other side's processor.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     session = ort.InferenceSession(f"{args.model}/{'text' if text else 'vision'}.onnx", options,
                                    providers=["CPUExecutionProvider"])
     if text:
@@ -98,6 +102,7 @@ def measure(args, batch, text):
     ours, them = Ours(args, batch, text), peers(args, batch, text)
     times = {name: [] for name in ("osprey", *them)}
     for i in range(args.runs + 2):
+        time.sleep(0.1)  # the peers' threads spin for a while after their work
         row = {"osprey": ours.run()}
         for name, run in them.items():
             start = clock()
@@ -112,6 +117,7 @@ def measure(args, batch, text):
     print(json.dumps({
         "model": os.path.basename(os.path.normpath(args.model)), "what": "text" if text else "image",
         "batch": batch, "threads": args.threads, "clock": "cpu" if args.cpu else "wall",
+        "precision": args.precision,
         **{f"{n}_ms": round(1000 * t, 2) for n, t in median.items()},
         **{f"{n}_ms_min": round(1000 * t, 2) for n, t in least.items()},
         **{f"{n}_ratio": round(t / median["osprey"], 2) for n, t in median.items() if n != "osprey"},
@@ -129,6 +135,8 @@ def main():
     ap.add_argument("--texts", action="store_true")
     ap.add_argument("--torch", action="store_true")
     ap.add_argument("--cpu", action="store_true")
+    ap.add_argument("--precision", default="f32", choices=["f32", "bf16", "int8"],
+                    help="ours; the peers' is f32")
     args = ap.parse_args()
     if not os.path.exists(f"{args.model}/text.onnx"):
         export(args.model)

@@ -69,8 +69,9 @@ static size_t starts_bytes(int n)
 static struct clip_work image_work(const struct clip *c, int n, int threads, float *base)
 {
     size_t patches = (size_t)n * (size_t)(c->grid * c->grid);
-    return clip_work_lay_out(&c->vision, n * image_tokens(c), image_tokens(c),
-                             patches * (size_t)c->patches.k, threads, base);
+    return clip_work_lay_out(
+        &c->vision, n * image_tokens(c), image_tokens(c), patches * (size_t)c->patches.k,
+        linear_scratch(&c->patching, (int)patches, c->patches.k), threads, base);
 }
 
 size_t clip_images_scratch(const struct clip *c, int n, int threads)
@@ -134,8 +135,8 @@ static void run_images(const struct part *p, struct team_member *m)
             gather_patches(c, p->pixels + (ptrdiff_t)(row / c->grid) * side * side * 3,
                            row % c->grid, p->w.wide + (ptrdiff_t)row * c->grid * c->patches.k);
     }
-    clip_linear_run(c->vision.gemm, &c->patches, rows * c->grid, p->w.wide, NULL, p->w.y, ACT_NONE,
-                    m);
+    clip_linear_run(&c->patching, &c->patches, rows * c->grid, p->w.wide, NULL, p->w.y, ACT_NONE,
+                    p->w.low, m);
     rows  = p->starts[p->n];
     items = rows / 8 + 1 < TEAM_ITEMS ? rows / 8 + 1 : TEAM_ITEMS;
     for (int i = team_start(m, items); i >= 0; i = team_next(m))
@@ -195,7 +196,7 @@ void clip_images(const struct clip *c, const uint8_t *pixels, int n, int threads
 static struct clip_work text_work(const struct clip *c, int tokens, int threads, float *base)
 {
     int longest = tokens < c->config.positions ? tokens : c->config.positions;
-    return clip_work_lay_out(&c->text, tokens, longest, 0, threads, base);
+    return clip_work_lay_out(&c->text, tokens, longest, 0, 0, threads, base);
 }
 
 /* A part ends before the text that would pass TEXT_TOKENS. */

@@ -10,6 +10,7 @@
 #include "model/checkpoint.h"
 #include "model/clip_config.h"
 #include "model/prepared.h"
+#include "nn/precision.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -17,10 +18,11 @@
 struct clip; /* read-only after loading, shared by threads */
 
 /* c and p must outlive the model. preprocess: whose rescale, mean and std the
- * image tower applies to bytes. */
+ * image tower applies to bytes. precision: of the linear layers, and what p was
+ * opened for; not auto. */
 int  clip_load(const struct checkpoint *c, const struct clip_config *config,
                const struct preprocess *preprocess, struct prepared *p, struct cpu cpu,
-               struct clip **out, struct err *err);
+               enum precision precision, struct clip **out, struct err *err);
 void clip_free(struct clip *clip); /* NULL-safe */
 
 const struct clip_config *clip_config_of(const struct clip *clip);

@@ -22,6 +22,8 @@ struct loader {
     struct clip             *clip;
     const struct checkpoint *checkpoint;
     struct prepared         *prepared;
+    struct cpu               cpu;
+    enum precision           precision;
     float                   *scratch; /* while building */
     size_t                   scratch_floats;
     struct err              *err;
@@ -166,14 +168,25 @@ static int read_weight(struct loader *l, const struct source *s, const struct te
     return rc;
 }
 
-static int load_linear(struct loader *l, const char *as, const struct source *s,
-                       struct clip_linear *out)
+/* Room for a packed matrix; the cache's floats are but a measure of memory here. */
+static int load_packed(struct loader *l, const char *name, enum precision precision, int n, int k,
+                       void **out)
+{
+    float *memory = NULL;
+    int    rc     = prepared_floats(
+               l->prepared, name, linear_packed_bytes(precision, n, k) / sizeof *memory, &memory, l->err);
+    *out = memory;
+    return rc;
+}
+
+static int load_linear(struct loader *l, const char *as, const struct source *s, struct linear *out)
 {
     char                 name[NAME];
     const struct tensor *w[3], *b[3] = {NULL};
-    float               *weight = NULL, *bias = NULL;
-    int                  n    = s->rows * s->n;
-    size_t               each = (size_t)s->rows * (size_t)s->cols;
+    void                *weight = NULL;
+    float               *bias   = NULL;
+    int                  n      = s->rows * s->n;
+    size_t               each   = (size_t)s->rows * (size_t)s->cols;
     const int64_t dims[2] = {s->transposed ? s->cols : s->rows, s->transposed ? s->rows : s->cols};
     const int64_t length  = s->rows;
     int           rc      = 0;
@@ -184,8 +197,7 @@ static int load_linear(struct loader *l, const char *as, const struct source *s,
             rc = find(l, s->bias[i], 1, &length, &b[i]);
     }
     if (!rc)
-        rc = prepared_floats(l->prepared, name_in(name, "%s.packed", as),
-                             gemm_packed_size(n, s->cols), &weight, l->err);
+        rc = load_packed(l, name_in(name, "%s.packed", as), l->precision, n, s->cols, &weight);
     if (!rc && s->biased)
         rc = prepared_floats(l->prepared, name_in(name, "%s.bias", as), (size_t)n, &bias, l->err);
     if (!rc && building(l))
@@ -198,14 +210,13 @@ static int load_linear(struct loader *l, const char *as, const struct source *s,
     if (rc)
         return rc;
     if (building(l))
-        gemm_pack(l->scratch, n, s->cols, weight);
-    *out = (struct clip_linear){.weight = weight, .bias = bias, .n = n, .k = s->cols};
+        linear_pack(l->precision, l->scratch, n, s->cols, weight);
+    *out = (struct linear){.weight = weight, .bias = bias, .n = n, .k = s->cols};
     return 0;
 }
 
 /* base.weight and base.bias */
-static int load_plain(struct loader *l, const char *base, int rows, int cols,
-                      struct clip_linear *out)
+static int load_plain(struct loader *l, const char *base, int rows, int cols, struct linear *out)
 {
     char          weight[NAME], bias[NAME];
     struct source s = {.n      = 1,
@@ -218,7 +229,7 @@ static int load_plain(struct loader *l, const char *base, int rows, int cols,
 }
 
 static int load_qkv(struct loader *l, const struct names *names, const char *base, int width,
-                    struct clip_linear *out)
+                    struct linear *out)
 {
     char          weight[3][NAME], bias[3][NAME], as[NAME];
     struct source s = {.n = 3, .rows = width, .cols = width, .biased = true};
@@ -260,7 +271,7 @@ static int load_layer(struct loader *l, const struct names *names, const char *b
 /* OpenCLIP multiplies by a bare (width, dim) matrix, or, where text_cfg.proj_bias
  * is set, has a linear layer. */
 static int load_projection(struct loader *l, const struct names *names, const char *prefix,
-                           int width, struct clip_linear *out)
+                           int width, struct linear *out)
 {
     char          name[NAME], weight[NAME], bias[NAME];
     struct source s = {.n = 1, .rows = l->clip->config.dim, .cols = width};
@@ -279,12 +290,12 @@ static int load_projection(struct loader *l, const struct names *names, const ch
 }
 
 static int load_tower(struct loader *l, const struct names *names, const char *prefix,
-                      const struct clip_tower_config *config, struct cpu cpu, struct clip_tower *t)
+                      const struct clip_tower_config *config, struct clip_tower *t)
 {
     char base[NAME];
     t->config    = *config;
-    t->gemm      = gemm_kernel_for(cpu);
-    t->attention = attention_kernel_for(cpu);
+    t->linear    = linear_kernel_for(l->cpu, l->precision);
+    t->attention = attention_kernel_for(l->cpu);
     t->layer     = mem_zeroed((size_t)config->layers, sizeof *t->layer);
     if (!t->layer)
         return err_set(l->err, ERR_NOMEM, "cannot load a model: out of memory");
@@ -309,12 +320,15 @@ static int load_patches(struct loader *l, const char *name)
     ptrdiff_t            area    = (ptrdiff_t)patch * patch;
     const int64_t        dims[4] = {width, 3, patch, patch};
     int                  k       = 3 * patch * patch;
-    float               *packed;
+    void                *packed;
     char                 as[NAME];
-    int                  rc = find(l, name, 4, dims, &t);
+    enum precision       precision = l->precision;
+    if (precision == PRECISION_INT8 && k > LINEAR_MAX_K)
+        precision = PRECISION_F32;
+    c->patching = linear_kernel_for(l->cpu, precision);
+    int rc      = find(l, name, 4, dims, &t);
     if (!rc)
-        rc = prepared_floats(l->prepared, name_in(as, "%s.packed", name),
-                             gemm_packed_size(width, k), &packed, l->err);
+        rc = load_packed(l, name_in(as, "%s.packed", name), precision, width, k, &packed);
     if (!rc && building(l)) {
         size_t n = (size_t)t->elements;
         rc       = scratch_for(l, 2 * n);
@@ -324,11 +338,11 @@ static int load_patches(struct loader *l, const char *name)
             for (int row = 0; row < width; row++)
                 transpose(l->scratch + (ptrdiff_t)row * k, 3, (int)area,
                           l->scratch + n + (ptrdiff_t)row * k);
-            gemm_pack(l->scratch + n, width, k, packed);
+            linear_pack(precision, l->scratch + n, width, k, packed);
         }
     }
     if (!rc)
-        c->patches = (struct clip_linear){.weight = packed, .n = width, .k = k};
+        c->patches = (struct linear){.weight = packed, .n = width, .k = k};
     return rc;
 }
 
@@ -377,7 +391,7 @@ static int set_normalisation(struct loader *l, const struct preprocess *p)
     return 0;
 }
 
-static int load_vision(struct loader *l, const struct preprocess *preprocess, struct cpu cpu)
+static int load_vision(struct loader *l, const struct preprocess *preprocess)
 {
     struct clip *c    = l->clip;
     bool         open = c->config.open_clip;
@@ -394,8 +408,7 @@ static int load_vision(struct loader *l, const struct preprocess *preprocess, st
         rc = load_norm(l, open ? "visual.ln_pre" : "vision_model.pre_layrnorm",
                        c->config.vision.width, &c->before_blocks);
     return rc ? rc
-              : load_tower(l, open ? &OPEN_VISION : &HF_VISION, "", &c->config.vision, cpu,
-                           &c->vision);
+              : load_tower(l, open ? &OPEN_VISION : &HF_VISION, "", &c->config.vision, &c->vision);
 }
 
 static int load_words(struct loader *l, const char *name)
@@ -415,7 +428,7 @@ static int load_words(struct loader *l, const char *name)
     return rc;
 }
 
-static int load_text(struct loader *l, struct cpu cpu)
+static int load_text(struct loader *l)
 {
     struct clip *c      = l->clip;
     bool         open   = c->config.open_clip;
@@ -431,8 +444,7 @@ static int load_text(struct loader *l, struct cpu cpu)
                               : "text_model.embeddings.position_embedding.weight",
                          c->config.positions, c->config.text.width, &c->positions);
     c->text.causal = true;
-    return rc ? rc
-              : load_tower(l, open ? &OPEN_TEXT : &HF_TEXT, prefix, &c->config.text, cpu, &c->text);
+    return rc ? rc : load_tower(l, open ? &OPEN_TEXT : &HF_TEXT, prefix, &c->config.text, &c->text);
 }
 
 /* A lone number; CLIP's initial value where there is none. */
@@ -451,17 +463,22 @@ static int load_scale(struct loader *l)
 
 int clip_load(const struct checkpoint *c, const struct clip_config *config,
               const struct preprocess *preprocess, struct prepared *p, struct cpu cpu,
-              struct clip **out, struct err *err)
+              enum precision precision, struct clip **out, struct err *err)
 {
     struct clip  *clip = mem_zeroed(1, sizeof *clip);
-    struct loader l    = {.clip = clip, .checkpoint = c, .prepared = p, .err = err};
+    struct loader l    = {.clip       = clip,
+                          .checkpoint = c,
+                          .prepared   = p,
+                          .cpu        = cpu,
+                          .precision  = precision,
+                          .err        = err};
     if (!clip)
         return err_set(err, ERR_NOMEM, "cannot load a model: out of memory");
     clip->config = *config;
     clip->grid   = config->image_size / config->patch;
-    int rc       = load_vision(&l, preprocess, cpu);
+    int rc       = load_vision(&l, preprocess);
     if (!rc)
-        rc = load_text(&l, cpu);
+        rc = load_text(&l);
     if (!rc)
         rc = load_scale(&l);
     free(l.scratch);

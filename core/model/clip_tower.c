@@ -14,7 +14,7 @@ static size_t whole_lines(size_t floats)
 }
 
 struct clip_work clip_work_lay_out(const struct clip_tower *t, int tokens, int longest, size_t wide,
-                                   int threads, float *base)
+                                   size_t low, int threads, float *base)
 {
     const struct clip_tower_config *c     = &t->config;
     size_t                          most  = (size_t)(3 * c->width > c->mlp ? 3 * c->width : c->mlp);
@@ -22,32 +22,33 @@ struct clip_work clip_work_lay_out(const struct clip_tower *t, int tokens, int l
     struct clip_work w = {.each = whole_lines(attention_scratch(longest, c->width / c->heads))};
     size_t           narrow = whole_lines((size_t)tokens * (size_t)c->width);
     size_t           broad  = whole_lines(wider > wide ? wider : wide);
-    w.floats                = 2 * narrow + broad + w.each * (size_t)(threads < 1 ? 1 : threads);
+    size_t own     = linear_scratch(&t->linear, tokens, c->width > c->mlp ? c->width : c->mlp);
+    size_t reduced = (own > low ? own : low) / sizeof(float);
+    w.floats       = 2 * narrow + broad + reduced + w.each * (size_t)(threads < 1 ? 1 : threads);
     if (base) {
         w.x       = base;
         w.y       = w.x + narrow;
         w.wide    = w.y + narrow;
-        w.threads = w.wide + broad;
+        w.low     = w.wide + broad;
+        w.threads = w.low + reduced;
     }
     return w;
 }
 
-void clip_linear_run(gemm_kernel gemm, const struct clip_linear *l, int rows, const float *a,
-                     const float *residual, float *c, enum act act, struct team_member *m)
+void clip_linear_run(const struct linear_kernel *kernel, const struct linear *l, int rows,
+                     const float *a, const float *residual, float *c, enum act act, void *low,
+                     struct team_member *m)
 {
-    struct gemm g = {.m        = rows,
-                     .n        = l->n,
-                     .k        = l->k,
-                     .a        = a,
-                     .lda      = l->k,
-                     .w        = l->weight,
-                     .bias     = l->bias,
-                     .residual = residual,
-                     .ldr      = l->n,
-                     .c        = c,
-                     .ldc      = l->n,
-                     .act      = act};
-    gemm_shared(gemm, &g, m);
+    struct linear_call call = {.rows     = rows,
+                               .a        = a,
+                               .lda      = l->k,
+                               .residual = residual,
+                               .ldr      = l->n,
+                               .c        = c,
+                               .ldc      = l->n,
+                               .act      = act,
+                               .scratch  = low};
+    linear_shared(kernel, l, &call, m);
 }
 
 /* Layer norm of rows; a phase of the team. */
@@ -111,13 +112,13 @@ static void attend(const struct attending *all, struct team_member *m)
     }
 }
 
-/* The MLP and its residual over rows of x; y and wide are overwritten. */
-static void run_mlp(const struct clip_tower *t, const struct clip_layer *l, int rows, float *x,
-                    float *y, float *wide, struct team_member *m)
+/* The MLP and its residual over rows of w->x. */
+static void run_mlp(const struct clip_tower *t, const struct clip_layer *l, int rows,
+                    const struct clip_work *w, struct team_member *m)
 {
-    run_norm(&l->before_mlp, x, rows, t->config.width, t->config.eps, y, m);
-    clip_linear_run(t->gemm, &l->widen, rows, y, NULL, wide, t->config.act, m);
-    clip_linear_run(t->gemm, &l->narrow, rows, wide, x, x, ACT_NONE, m);
+    run_norm(&l->before_mlp, w->x, rows, t->config.width, t->config.eps, w->y, m);
+    clip_linear_run(&t->linear, &l->widen, rows, w->y, NULL, w->wide, t->config.act, w->low, m);
+    clip_linear_run(&t->linear, &l->narrow, rows, w->wide, w->x, w->x, ACT_NONE, w->low, m);
 }
 
 static void run_block(const struct clip_tower *t, const struct clip_layer *l,
@@ -126,10 +127,10 @@ static void run_block(const struct clip_tower *t, const struct clip_layer *l,
     int              tokens = starts[n];
     struct attending all    = {.t = t, .w = w, .starts = starts, .n = n};
     run_norm(&l->before_attention, w->x, tokens, t->config.width, t->config.eps, w->y, m);
-    clip_linear_run(t->gemm, &l->qkv, tokens, w->y, NULL, w->wide, ACT_NONE, m);
+    clip_linear_run(&t->linear, &l->qkv, tokens, w->y, NULL, w->wide, ACT_NONE, w->low, m);
     attend(&all, m);
-    clip_linear_run(t->gemm, &l->out, tokens, w->y, w->x, w->x, ACT_NONE, m);
-    run_mlp(t, l, tokens, w->x, w->y, w->wide, m);
+    clip_linear_run(&t->linear, &l->out, tokens, w->y, w->x, w->x, ACT_NONE, w->low, m);
+    run_mlp(t, l, tokens, w, m);
 }
 
 /* Pulls the rows of the pooled tokens together at the beginning, or spreads them
@@ -160,26 +161,22 @@ static void pooled_qkv(const struct clip_tower *t, const struct clip_layer *l,
 {
     int width = t->config.width, tokens = starts[n];
     if (width % GEMM_PANEL != 0) { /* the panels do not part there */
-        clip_linear_run(t->gemm, &l->qkv, tokens, w->y, NULL, w->wide, ACT_NONE, m);
+        clip_linear_run(&t->linear, &l->qkv, tokens, w->y, NULL, w->wide, ACT_NONE, w->low, m);
         return;
     }
-    struct gemm g = {.m    = tokens,
-                     .n    = 2 * width,
-                     .k    = width,
-                     .a    = w->y,
-                     .lda  = width,
-                     .w    = l->qkv.weight + (ptrdiff_t)width * width,
-                     .bias = l->qkv.bias + width,
-                     .c    = w->wide + width,
-                     .ldc  = 3 * width};
-    gemm_shared(t->gemm, &g, m);
+    struct linear      keys = linear_outputs(t->linear.precision, &l->qkv, width, 2 * width);
+    struct linear      asks = linear_outputs(t->linear.precision, &l->qkv, 0, width);
+    struct linear_call call = {.rows    = tokens,
+                               .a       = w->y,
+                               .lda     = width,
+                               .c       = w->wide + width,
+                               .ldc     = 3 * width,
+                               .scratch = w->low};
+    linear_shared(&t->linear, &keys, &call, m);
     gather_rows(t, starts, n, width, w->y, m);
-    g.m    = n;
-    g.n    = width;
-    g.w    = l->qkv.weight;
-    g.bias = l->qkv.bias;
-    g.c    = w->wide;
-    gemm_shared(t->gemm, &g, m);
+    call.rows = n;
+    call.c    = w->wide;
+    linear_shared(&t->linear, &asks, &call, m);
     spread_rows(t, starts, n, 3 * width, width, w->wide, m);
 }
 
@@ -194,8 +191,8 @@ static void run_last_block(const struct clip_tower *t, const struct clip_layer *
     pooled_qkv(t, l, w, starts, n, m);
     attend(&all, m);
     gather_rows(t, starts, n, width, w->x, m);
-    clip_linear_run(t->gemm, &l->out, n, w->y, w->x, w->x, ACT_NONE, m);
-    run_mlp(t, l, n, w->x, w->y, w->wide, m);
+    clip_linear_run(&t->linear, &l->out, n, w->y, w->x, w->x, ACT_NONE, w->low, m);
+    run_mlp(t, l, n, w, m);
 }
 
 void clip_tower_run(const struct clip_tower *t, const struct clip_work *w, const int *starts, int n,
@@ -206,7 +203,7 @@ void clip_tower_run(const struct clip_tower *t, const struct clip_work *w, const
         run_block(t, &t->layer[i], w, starts, n, m);
     run_last_block(t, &t->layer[last], w, starts, n, m);
     run_norm(&t->last, w->x, n, t->config.width, t->config.eps, w->y, m);
-    clip_linear_run(t->gemm, &t->projection, n, w->y, NULL, out, ACT_NONE, m);
+    clip_linear_run(&t->linear, &t->projection, n, w->y, NULL, out, ACT_NONE, w->low, m);
     for (int one = team_start(m, 1); one >= 0; one = team_next(m)) {
         for (int i = 0; i < n; i++)
             ops_l2_normalize(out + (ptrdiff_t)i * t->projection.n, t->projection.n);

@@ -10,7 +10,7 @@
 
 #include "model/clip_config.h"
 #include "nn/attention.h"
-#include "nn/gemm.h"
+#include "nn/linear.h"
 #include "nn/team.h"
 
 #include <stdbool.h>
@@ -20,18 +20,12 @@ struct clip_norm {
     const float *weight, *bias; /* (width) */
 };
 
-struct clip_linear {
-    const float *weight; /* packed (n, k) */
-    const float *bias;   /* (n) or NULL */
-    int          n, k;
-};
-
 struct clip_layer {
-    struct clip_norm   before_attention, before_mlp;
-    struct clip_linear qkv;    /* (3 * width, width) */
-    struct clip_linear out;    /* (width, width) */
-    struct clip_linear widen;  /* (mlp, width) */
-    struct clip_linear narrow; /* (width, mlp) */
+    struct clip_norm before_attention, before_mlp;
+    struct linear    qkv;    /* (3 * width, width) */
+    struct linear    out;    /* (width, width) */
+    struct linear    widen;  /* (mlp, width) */
+    struct linear    narrow; /* (width, mlp) */
 };
 
 struct clip_tower {
@@ -39,8 +33,8 @@ struct clip_tower {
     bool                     causal;
     struct clip_layer       *layer; /* (config.layers) */
     struct clip_norm         last;  /* over the pooled tokens */
-    struct clip_linear       projection;
-    gemm_kernel              gemm;
+    struct linear            projection;
+    struct linear_kernel     linear;
     attention_kernel         attention;
 };
 
@@ -49,14 +43,16 @@ struct clip_work {
     float *x;       /* (tokens, width): the states, filled by the caller */
     float *y;       /* (tokens, width) */
     float *wide;    /* (tokens, max(3 * width, mlp)); the caller's before the call */
+    float *low;     /* activations in reduced precision */
     float *threads; /* attention's, for each thread */
     size_t each;    /* floats a thread */
     size_t floats;  /* in all */
 };
 
-/* wide: floats that the caller wants in it at least. base NULL: sizes alone. */
+/* wide, low: floats and bytes that the caller wants in them at least. base NULL:
+ * sizes alone. */
 struct clip_work clip_work_lay_out(const struct clip_tower *t, int tokens, int longest, size_t wide,
-                                   int threads, float *base);
+                                   size_t low, int threads, float *base);
 
 /* Sequence i is rows starts[i] to starts[i + 1] - 1 of w->x, pooled at its first
  * token (or, where causal, its last). out: (n, projection.n), L2-normalised.
@@ -64,8 +60,9 @@ struct clip_work clip_work_lay_out(const struct clip_tower *t, int tokens, int l
 void clip_tower_run(const struct clip_tower *t, const struct clip_work *w, const int *starts, int n,
                     struct team_member *m, float *out);
 
-/* A product over rows of k contiguous floats; a phase of the team. */
-void clip_linear_run(gemm_kernel gemm, const struct clip_linear *l, int rows, const float *a,
-                     const float *residual, float *c, enum act act, struct team_member *m);
+/* A product over rows of k contiguous floats; phases of the team. */
+void clip_linear_run(const struct linear_kernel *kernel, const struct linear *l, int rows,
+                     const float *a, const float *residual, float *c, enum act act, void *low,
+                     struct team_member *m);
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "model/encoder_family.h"
+#include "model/model_id.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@ struct encoder {
     void                        *model;
     struct encoder_info          info;
     char                        *dir;
+    char                         id[MODEL_ID_MAX]; /* info.name, for one from a hub */
 };
 
 static const struct encoder_family *const FAMILIES[] = {&dual_encoder_family, &clip_family};
@@ -49,11 +51,17 @@ static int read_json(const char *dir, const char *name, struct jnode **out, stru
     return rc;
 }
 
-static int read_preprocess(struct encoder *enc, struct err *err)
+static int read_preprocess(struct encoder *enc, const struct encoder_options *options,
+                           struct err *err)
 {
     struct jnode *root = NULL;
-    int           rc   = read_json(enc->dir, "preprocessor_config.json", &root, err);
-    if (!rc && preprocess_parse(root, &enc->info.preprocess, err))
+    struct err    why  = ERR_INIT;
+    int           rc   = read_json(enc->dir, "preprocessor_config.json", &root, &why);
+    if (rc == ERR_NOTFOUND && options->towers_only)
+        return 0;
+    if (rc)
+        return err_set(err, why.code, "%s", why.msg);
+    if (preprocess_parse(root, &enc->info.preprocess, err))
         rc = err_prefix(err, "preprocessor_config.json");
     jnode_free(root);
     return rc;
@@ -61,6 +69,15 @@ static int read_preprocess(struct encoder *enc, struct err *err)
 
 int encoder_open(const char *dir, struct encoder **out, struct err *err)
 {
+    return encoder_open_with(dir, NULL, out, err);
+}
+
+int encoder_open_with(const char *dir, const struct encoder_options *options, struct encoder **out,
+                      struct err *err)
+{
+    static const struct encoder_options defaults = {0};
+    if (!options)
+        options = &defaults;
     struct jnode   *config = NULL;
     struct encoder *enc    = mem_zeroed(1, sizeof *enc);
     bool            open   = false;
@@ -79,12 +96,14 @@ int encoder_open(const char *dir, struct encoder **out, struct err *err)
     if (!rc)
         rc = find_family(enc, config, open, err);
     if (!rc && !open)
-        rc = read_preprocess(enc, err);
+        rc = read_preprocess(enc, options, err);
     if (rc)
         goto out;
     enc->info.dir  = enc->dir;
     enc->info.name = path_base(enc->dir);
-    rc             = enc->family->open(enc->dir, config, &enc->info, &enc->model, err);
+    if (model_id_of_folder(enc->info.name, enc->id))
+        enc->info.name = enc->id;
+    rc = enc->family->open(enc->dir, config, options, &enc->info, &enc->model, err);
 out:
     jnode_free(config);
     if (rc) {
@@ -153,6 +172,27 @@ int encoder_texts(const struct encoder *enc, struct encoder_scratch *scratch,
                   const char *const *texts, int n, float *out, struct err *err)
 {
     return enc->family->texts(enc->model, scratch, texts, n, out, err);
+}
+
+int encoder_tokens(const struct encoder *enc, struct encoder_scratch *scratch, const int32_t *ids,
+                   const int32_t *starts, int n, float *out, struct err *err)
+{
+    const struct encoder_info *info = &enc->info;
+    if (n > 0 && starts[0] != 0)
+        return err_set(err, ERR_FORMAT, "the first text begins at id %d, not 0", (int)starts[0]);
+    for (int i = 0; i < n; i++) {
+        /* they begin at 0 and rise, so that the difference cannot overflow */
+        if (starts[i + 1] <= starts[i] || starts[i + 1] - starts[i] > info->max_tokens)
+            return err_set(err, ERR_FORMAT, "text %d does not have between 1 and %d tokens", i,
+                           info->max_tokens);
+        for (int32_t k = starts[i]; k < starts[i + 1]; k++) {
+            if (ids[k] < 0 || ids[k] >= info->vocabulary)
+                return err_set(err, ERR_FORMAT,
+                               "text %d has the token %d, and the model knows those below %d", i,
+                               (int)ids[k], info->vocabulary);
+        }
+    }
+    return n > 0 ? enc->family->tokens(enc->model, scratch, ids, starts, n, out, err) : 0;
 }
 
 int encoder_image_bytes(const struct encoder *enc, struct encoder_scratch *scratch,

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #define MIN_WORK   100000 /* multiply-adds for which waking a thread pays */
-#define SHARE_W    100000 /* floats of W in an item of a team: they stay in the second-level cache */
+#define SHARE_W    400000 /* bytes of W in an item of a team: they stay in the second-level cache */
 #define SHARE_ROWS 420    /* rows in an item */
 #define ITEMS_EACH 4      /* items for each thread at least, so that a late one leaves few undone */
 
@@ -73,33 +73,40 @@ static int parts_of(int n, int size)
     return parts < 1 ? 1 : parts;
 }
 
+struct gemm_parts gemm_parts_for(int m, int n, int k, size_t panel, int members)
+{
+    struct gemm_parts p    = {.group = m <= 7 ? 4 : 2};
+    int               few  = ITEMS_EACH * members, groups;
+    int64_t           most = (int64_t)m * n * k / MIN_WORK;
+    groups                 = (n + p.group * GEMM_PANEL - 1) / (p.group * GEMM_PANEL);
+    p.across               = parts_of(groups, (int)(SHARE_W / (panel * (size_t)p.group)) + 1);
+    p.down                 = parts_of(m, SHARE_ROWS);
+    if (p.across * p.down < few)
+        p.across = (few + p.down - 1) / p.down < groups ? (few + p.down - 1) / p.down : groups;
+    if (members == 1) /* no one to share with: parts for the caches' sake alone */
+        most = TEAM_ITEMS;
+    if (p.across > most)
+        p.across = most < 1 ? 1 : (int)most;
+    if (p.across > TEAM_ITEMS)
+        p.across = TEAM_ITEMS;
+    if (p.down > TEAM_ITEMS / p.across)
+        p.down = TEAM_ITEMS / p.across;
+    return p;
+}
+
 void gemm_shared(gemm_kernel kernel, const struct gemm *g, struct team_member *m)
 {
-    int     group = g->m <= 7 ? 4 : 2; /* panels that kernels take together */
-    int     width = group * GEMM_PANEL, few = ITEMS_EACH * m->n;
-    int     groups = (g->n + width - 1) / width;
-    int     across = parts_of(groups, SHARE_W / (g->k * width) + 1);
-    int     down   = parts_of(g->m, SHARE_ROWS);
-    int64_t most   = (int64_t)g->m * g->n * g->k / MIN_WORK;
-    if (across * down < few)
-        across = (few + down - 1) / down < groups ? (few + down - 1) / down : groups;
-    if (m->n == 1) /* no one to share with: parts for the caches' sake alone */
-        most = TEAM_ITEMS;
-    if (across > most)
-        across = most < 1 ? 1 : (int)most;
-    if (across > TEAM_ITEMS)
-        across = TEAM_ITEMS;
-    if (down > TEAM_ITEMS / across)
-        down = TEAM_ITEMS / across;
-    for (int i = team_start(m, across * down); i >= 0; i = team_next(m)) {
+    size_t            panel = (size_t)g->k * GEMM_PANEL * sizeof *g->w;
+    struct gemm_parts p     = gemm_parts_for(g->m, g->n, g->k, panel, m->n);
+    for (int i = team_start(m, p.across * p.down); i >= 0; i = team_next(m)) {
         struct gemm part = *g; /* neighbours share panels of W */
-        int         from = team_share(g->m, i % down, down);
-        part.m           = team_share(g->m, i % down + 1, down) - from;
+        int         from = team_share(g->m, i % p.down, p.down);
+        part.m           = team_share(g->m, i % p.down + 1, p.down) - from;
         part.a += (ptrdiff_t)from * g->lda;
         part.c += (ptrdiff_t)from * g->ldc;
         if (part.residual)
             part.residual += (ptrdiff_t)from * g->ldr;
-        run_panels(kernel, &part, group, i / down, across);
+        run_panels(kernel, &part, p.group, i / p.down, p.across);
     }
 }
 

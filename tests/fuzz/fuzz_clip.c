@@ -179,7 +179,12 @@ static void encode(const struct encoder *enc)
     float                     *out     = mem_array(3 * (size_t)info->dim, sizeof *out);
     fuzz_check(pixels && out && !encoder_scratch_new(enc, 1, &scratch, &err));
     fuzz_check(!encoder_images(enc, scratch, pixels, 1, out, &err));
-    fuzz_check(!encoder_texts(enc, scratch, texts, 3, out, &err));
+    if (!info->missing)
+        fuzz_check(!encoder_texts(enc, scratch, texts, 3, out, &err));
+    const int32_t ids[] = {0, info->vocabulary - 1, info->vocabulary, -1}, starts[] = {0, 1, 2, 4};
+    int           rc = encoder_tokens(enc, scratch, ids, starts, 2, out, &err);
+    fuzz_check(!rc || rc == ERR_FORMAT);
+    fuzz_check(encoder_tokens(enc, scratch, ids, starts, 3, out, NULL) == ERR_FORMAT);
     encoder_scratch_free(scratch);
     free(pixels);
     free(out);
@@ -187,10 +192,11 @@ static void encode(const struct encoder *enc)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const levels[] = {"portable", "avx2", "avx512"};
-    static int               made;
-    struct encoder          *enc = NULL;
-    struct err               err = ERR_INIT;
+    static const char *const    levels[]     = {"portable", "avx2", "avx512"};
+    static const enum precision precisions[] = {PRECISION_F32, PRECISION_BF16, PRECISION_INT8};
+    static int                  made;
+    struct encoder             *enc = NULL;
+    struct err                  err = ERR_INIT;
     if (size < 2)
         return 0;
     if (!made++)
@@ -199,11 +205,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const struct fixture *f    = &FIXTURES[data[1] % N_FIXTURES];
     fuzz_check(!setenv("OSPREY_CPU", levels[data[1] / N_FIXTURES % 3], 1));
     replace(f, part, data + 2, size - 2);
-
-    char name[128];
+    /* never automatic, which depends on what is fast */
+    const struct encoder_options options = {.precision   = precisions[data[1] / N_FIXTURES / 3 % 3],
+                                            .towers_only = data[1] / N_FIXTURES / 9 % 2};
+    char                         name[128];
     (void)snprintf(name, sizeof name, "clip/%s", f->name);
     char *dir = fuzz_path(name);
-    int   rc  = encoder_open(dir, &enc, &err);
+    int   rc  = encoder_open_with(dir, &options, &enc, &err);
     fuzz_check_err(rc, &err);
     if (!rc)
         encode(enc);

@@ -210,8 +210,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_write("dual/vocab.txt", VOCABULARY, sizeof VOCABULARY - 1);
     char *cache = fuzz_path("cache");
     fuzz_check(!setenv("XDG_CACHE_HOME", cache, 1));
-    char *dir = fuzz_path("dual/");
-    int   rc  = encoder_open(dir, &enc, &err);
+    char                        *dir     = fuzz_path("dual/");
+    const struct encoder_options options = {.precision = data[0] % 3 == 2   ? PRECISION_INT8
+                                                         : data[0] % 3 == 1 ? PRECISION_BF16
+                                                                            : PRECISION_F32};
+    int                          rc      = encoder_open_with(dir, &options, &enc, &err);
     fuzz_check_err(rc, &err);
     fuzz_check(!rc || data[0] || used < size); /* unchanged, it opens */
     if (!rc)

@@ -47,9 +47,10 @@ static void encode(const struct encoder *enc)
 
 static void open_and_encode(void)
 {
-    struct encoder *enc = NULL;
-    struct err      err = ERR_INIT;
-    if (encoder_open(dir, &enc, &err))
+    const struct encoder_options options = {.precision = PRECISION_INT8};
+    struct encoder              *enc     = NULL;
+    struct err                   err     = ERR_INIT;
+    if (encoder_open_with(dir, &options, &enc, &err))
         fuzz_stop(__FILE__, __LINE__, err.msg);
     encode(enc);
     encoder_close(enc);
