@@ -28,7 +28,7 @@ static int print(const struct common *common, const char *path, int64_t removed,
     struct jnode *o      = jnode_object();
     int           failed = !o;
     if (o) {
-        failed |= json_set_path(o, "forgotten", path);
+        failed |= jnode_set_path(o, "forgotten", path);
         failed |= jnode_set_int(o, "images", removed);
     }
     return out_json(o, failed, err);

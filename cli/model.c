@@ -43,8 +43,8 @@ static int list_line(const struct common *common, const struct models_entry *e, 
     struct jnode *o      = jnode_object();
     int           failed = !o;
     if (o) {
-        failed |= json_set_path(o, "name", e->name);
-        failed |= json_set_path(o, "dir", e->dir);
+        failed |= jnode_set_path(o, "name", e->name);
+        failed |= jnode_set_path(o, "dir", e->dir);
         failed |= jnode_set_bool(o, "default", is_default);
     }
     return out_json(o, failed, err);
@@ -92,8 +92,8 @@ static int model_info(struct session *s, struct err *err)
     struct jnode *o      = jnode_object();
     int           failed = !o;
     if (o) {
-        failed |= json_set_path(o, "name", m->name);
-        failed |= json_set_path(o, "dir", m->dir);
+        failed |= jnode_set_path(o, "name", m->name);
+        failed |= jnode_set_path(o, "dir", m->dir);
         failed |= jnode_set_str(o, "family", m->family);
         failed |= jnode_set_int(o, "dimension", m->dim);
         failed |= jnode_set_int(o, "parameters", m->parameters);

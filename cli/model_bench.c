@@ -127,7 +127,7 @@ static int print(const struct session *s, int batch, int threads, double images_
     struct jnode *o      = jnode_object();
     int           failed = !o;
     if (o) {
-        failed |= json_set_path(o, "model", m->name);
+        failed |= jnode_set_path(o, "model", m->name);
         failed |= jnode_set_int(o, "batch", batch);
         failed |= jnode_set_int(o, "threads", threads);
         failed |= jnode_set_str(o, "precision", m->precision);

@@ -106,6 +106,25 @@ static void json_survives_a_round_trip(void **state)
     assert_non_null(strstr(err.msg, "cut.json"));
 }
 
+static void json_paths_keep_their_bytes(void **state)
+{
+    (void)state;
+    struct jnode *node  = jnode_object();
+    const char   *bytes = NULL;
+    assert_int_equal(jnode_set_path(node, "path", "/a/\xC3\xA4"), 0);
+    assert_null(jnode_get(node, "path_bytes"));
+    assert_int_equal(jnode_set_path(node, "old", "/a\xFF"), 0);
+    assert_true(jnode_to_str(jnode_get(node, "old_bytes"), &bytes));
+    assert_string_equal(bytes, "L2H/");
+    assert_int_equal(jnode_set_path(node, "new", "/\xFF"), 0);
+    assert_true(jnode_to_str(jnode_get(node, "new_bytes"), &bytes));
+    assert_string_equal(bytes, "L/8=");
+    assert_int_equal(jnode_set_path(node, "one", "\xFE"), 0);
+    assert_true(jnode_to_str(jnode_get(node, "one_bytes"), &bytes));
+    assert_string_equal(bytes, "/g==");
+    jnode_free(node);
+}
+
 static void utf8_replaces_maximal_subparts(void **state)
 {
     (void)state;
@@ -137,6 +156,7 @@ int main(void)
         cmocka_unit_test(buf_stops_at_its_ceiling),
         cmocka_unit_test(file_replace_leaves_nothing_aside),
         cmocka_unit_test(json_survives_a_round_trip),
+        cmocka_unit_test(json_paths_keep_their_bytes),
         cmocka_unit_test(utf8_replaces_maximal_subparts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
