@@ -1,41 +1,11 @@
 /* Which model fills the library: see choice.h. */
 #include "indexer/choice.h"
 
-#include "base/file.h"
-#include "base/mem.h"
 #include "model/models.h"
+#include "storage/library_encoder.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-/* Opens the model that a library remembers, and checks that it is that one. */
-static int remembered_open(const struct library_model *model, struct encoder **out, struct err *err)
-{
-    char *dir = NULL;
-    int   rc  = 0;
-    if (file_is_dir(model->dir))
-        dir = mem_strdup(model->dir);
-    else
-        rc = models_find(model->name, &dir, err);
-    if (!rc && !dir)
-        rc = err_set(err, ERR_NOMEM, "out of memory");
-    if (!rc)
-        rc = encoder_open(dir, out, err);
-    free(dir);
-    if (rc)
-        return rc;
-    const struct encoder_info *info = encoder_info(*out);
-    if (strcmp(info->hash, model->hash) != 0) {
-        rc = err_set(err, ERR_FAILED,
-                     "this library was filled by the model %s (weights %.12s), but %s holds %s "
-                     "(weights %.12s): to index everything again with it, say --model %s",
-                     model->name, model->hash, info->dir, info->name, info->hash, info->dir);
-        encoder_close(*out);
-        *out = NULL;
-    }
-    return rc;
-}
 
 static void model_describe(const struct encoder_info *info, struct library_model *model)
 {
@@ -50,7 +20,6 @@ int choice_make(struct library *lib, const char *name, struct choice *choice, st
 {
     struct library_model active = {0};
     struct err           why    = ERR_INIT;
-    char                *dir    = NULL;
     *choice                     = (struct choice){0};
     int rc                      = library_model_active(lib, &active, &why);
     if (rc && rc != ERR_NOTFOUND) {
@@ -60,12 +29,9 @@ int choice_make(struct library *lib, const char *name, struct choice *choice, st
     bool none = rc == ERR_NOTFOUND;
     if (!none && !name) {
         choice->model = active;
-        return remembered_open(&active, &choice->encoder, err);
+        return encoder_open_recorded(lib, &active, &choice->encoder, err);
     }
-    rc = models_find(name ? name : MODELS_DEFAULT, &dir, err);
-    if (!rc)
-        rc = encoder_open(dir, &choice->encoder, err);
-    free(dir);
+    rc = encoder_open_named(name ? name : MODELS_DEFAULT, &choice->encoder, err);
     if (rc)
         return rc;
     model_describe(encoder_info(choice->encoder), &choice->model);
@@ -82,7 +48,7 @@ int choice_filling(struct library *lib, struct choice *choice, struct err *err)
 {
     *choice = (struct choice){.filling = true};
     int rc  = library_model_filling(lib, &choice->model, err);
-    return rc ? rc : remembered_open(&choice->model, &choice->encoder, err);
+    return rc ? rc : encoder_open_recorded(lib, &choice->model, &choice->encoder, err);
 }
 
 void choice_release(struct choice *choice)

@@ -16,6 +16,17 @@ int encoder_open_named(const char *name, struct encoder **out, struct err *err)
     return rc;
 }
 
+static int check_dim(const struct library *lib, const struct library_model *m,
+                     const struct encoder *enc, struct err *err)
+{
+    int dim = encoder_info(enc)->dim;
+    if (dim == m->dim)
+        return 0;
+    return err_set(err, ERR_DAMAGED,
+                   "the library in %s records %d numbers for the model %s, which yields %d",
+                   library_dir(lib), m->dim, m->name, dim);
+}
+
 static int open_asked_for(const struct library *lib, const struct library_model *m,
                           const char *model, struct encoder **out, struct err *err)
 {
@@ -24,16 +35,19 @@ static int open_asked_for(const struct library *lib, const struct library_model 
     if (rc)
         return rc;
     const struct encoder_info *other = encoder_info(enc);
-    if (strcmp(other->hash, m->hash) == 0) {
+    if (strcmp(other->hash, m->hash) == 0)
+        rc = check_dim(lib, m, enc, err);
+    else
+        rc = err_set(
+            err, ERR_FAILED,
+            "the library in %s was filled by the model %s (%.12s), and %s (%.12s) is another: "
+            "go on without --model, or run `osprey index --model %s` to embed the pictures "
+            "again",
+            library_dir(lib), m->name, m->hash, other->name, other->hash, other->dir);
+    if (rc)
+        encoder_close(enc);
+    else
         *out = enc;
-        return 0;
-    }
-    rc = err_set(err, ERR_FAILED,
-                 "the library in %s was filled by the model %s (%.12s), and %s (%.12s) is another: "
-                 "go on without --model, or run `osprey index --model %s` to embed the pictures "
-                 "again",
-                 library_dir(lib), m->name, m->hash, other->name, other->hash, other->dir);
-    encoder_close(enc);
     return rc;
 }
 
@@ -50,8 +64,8 @@ static void try_folder(const char *dir, const struct library_model *m, struct en
     encoder_close(enc);
 }
 
-static int open_recorded(const struct library *lib, const struct library_model *m,
-                         struct encoder **out, struct err *err)
+int encoder_open_recorded(const struct library *lib, const struct library_model *m,
+                          struct encoder **out, struct err *err)
 {
     struct encoder *enc    = NULL;
     char           *named  = NULL;
@@ -62,7 +76,7 @@ static int open_recorded(const struct library *lib, const struct library_model *
     if (!enc && m->dir[0] && (!named || strcmp(named, m->dir) != 0))
         try_folder(m->dir, m, &enc, &reason);
     if (enc)
-        *out = enc;
+        rc = check_dim(lib, m, enc, err);
     else if (reason.code)
         rc = err_set(err, ERR_FAILED, "cannot open the model %s that filled the library in %s: %s",
                      m->name, library_dir(lib), reason.msg);
@@ -74,6 +88,10 @@ static int open_recorded(const struct library *lib, const struct library_model *
                      library_dir(lib), m->name, m->hash, named ? named : m->dir,
                      named ? named : m->dir);
     free(named);
+    if (rc)
+        encoder_close(enc);
+    else
+        *out = enc;
     return rc;
 }
 
@@ -81,21 +99,13 @@ int library_open_encoder(struct library *lib, const char *model, struct encoder 
                          struct err *err)
 {
     struct library_model m;
-    struct encoder      *enc = NULL;
-    int                  rc  = library_model_active(lib, &m, err);
+    int                  rc = library_model_active(lib, &m, err);
     if (rc == ERR_NOTFOUND)
         return err_set(err, ERR_NOTFOUND,
                        "the library in %s has no pictures to search yet: run `osprey index DIR`",
                        library_dir(lib));
-    if (!rc)
-        rc = model ? open_asked_for(lib, &m, model, &enc, err) : open_recorded(lib, &m, &enc, err);
-    if (!rc && encoder_info(enc)->dim != m.dim) {
-        rc = err_set(err, ERR_DAMAGED,
-                     "the library in %s records %d numbers for the model %s, which yields %d",
-                     library_dir(lib), m.dim, m.name, encoder_info(enc)->dim);
-        encoder_close(enc);
-    }
-    if (!rc)
-        *out = enc;
-    return rc;
+    if (rc)
+        return rc;
+    return model ? open_asked_for(lib, &m, model, out, err)
+                 : encoder_open_recorded(lib, &m, out, err);
 }

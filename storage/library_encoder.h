@@ -9,10 +9,15 @@
 /* Opens a model by name or folder (models_find). */
 int encoder_open_named(const char *name, struct encoder **out, struct err *err);
 
+/* Opens a model that the library records: found by its name, else in the folder
+ * that it was loaded from. Where neither holds those weights it is an error that
+ * says what to do. */
+int encoder_open_recorded(const struct library *lib, const struct library_model *recorded,
+                          struct encoder **out, struct err *err);
+
 /* Opens the model whose weights filled the library: named by the caller, or,
- * with model NULL, found by its recorded name, else in the folder it was loaded
- * from. Other weights are an error that names both; a library without pictures
- * is ERR_NOTFOUND. */
+ * with model NULL, the recorded one. Other weights are an error that names both; a library without
+ * pictures is ERR_NOTFOUND. */
 int library_open_encoder(struct library *lib, const char *model, struct encoder **out,
                          struct err *err);
 
