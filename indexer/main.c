@@ -165,6 +165,8 @@ static int open_library(const struct options *o, struct library **lib, struct er
     bool  missing = false;
     int   rc      = 0;
     for (size_t i = 0; i < o->n_dirs; i++) {
+        if (!*o->dirs[i]) /* a script's unset variable: not the current folder */
+            return err_set(err, ERR_USAGE, "an empty path names no folder");
         if (file_exists(o->dirs[i]) && !file_is_dir(o->dirs[i]))
             return err_set(err, ERR_USAGE, "cannot index %s: it is not a folder", o->dirs[i]);
         missing = missing || !file_exists(o->dirs[i]);

@@ -290,9 +290,10 @@ class Index(unittest.TestCase):
                         pass  # not made yet
             time.sleep(0.005)
         process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=60)
+        stdout, stderr = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 3, stderr)
         self.assertIn(b"interrupted", stderr)
+        self.assertNotIn(b"changed while", stdout)  # those left for later did not
         self.sound()
         some = len(self.rows())
         self.assertGreater(some, 0)
@@ -307,11 +308,15 @@ class Index(unittest.TestCase):
         until = time.monotonic() + 60
         while time.monotonic() < until and not (os.path.exists(lock) and os.path.getsize(lock)):
             time.sleep(0.005)
-        first.send_signal(signal.SIGSTOP)  # so that it is surely there still
-        try:
-            second = self.run_indexer(self.folder)
-        finally:
-            first.send_signal(signal.SIGCONT)
+        for _ in range(10):
+            first.send_signal(signal.SIGSTOP)  # so that it is surely there still
+            try:
+                second = self.run_indexer(self.folder)
+            finally:
+                first.send_signal(signal.SIGCONT)
+            if b"does not let go" not in second.stderr:
+                break
+            time.sleep(0.02)  # it was stopped within a transaction
         self.assertEqual(second.returncode, 3)
         self.assertIn(str(first.pid).encode(), second.stderr)
         self.assertEqual(first.wait(timeout=60), 0)
@@ -395,13 +400,15 @@ class Index(unittest.TestCase):
     def test_wrong_usage(self):
         self.put("a.jpg", 1)
         for args in (["--none"], ["--threads", "0", self.folder], ["--threads"],
-                     [self.at("a.jpg")], [self.at("missing")], ["--precision", "int3", self.folder]):
+                     [self.at("a.jpg")], [self.at("missing")], [""], ["--precision", "int3", self.folder]):
             done = self.run_indexer(*args)
             self.assertEqual(done.returncode, 2, args)
             self.assertTrue(done.stderr.strip(), args)
             self.assertEqual(done.stdout, b"", args)
         self.assertEqual(self.run_indexer().returncode, 3)  # nothing to index
         self.assertEqual(self.run_indexer("--model", "no-such-model", self.folder).returncode, 3)
+        self.index(self.folder)  # an empty DIR is wrong even where the current folder is known
+        self.assertEqual(self.run_indexer("", cwd=self.folder).returncode, 2)
         done = self.run_indexer("--help")
         self.assertEqual(done.returncode, 0)
         self.assertIn(b"--hidden", done.stdout)
