@@ -110,10 +110,10 @@ static int options_parse(int argc, char **argv, struct options *o)
     for (int c; (c = getopt_long(argc, argv, ":k:qh", known, NULL)) != -1;) {
         switch (c) {
         case LIBRARY:
-            o->library = optarg;
-            break;
         case MODEL:
-            o->model = optarg;
+            if (!*optarg)
+                return usage("an option lacks its value: ", c == MODEL ? "--model" : "--library");
+            *(c == MODEL ? &o->model : &o->library) = optarg;
             break;
         case PRECISION:
             if (strcmp(optarg, "auto") != 0 && strcmp(optarg, "f32") != 0)

@@ -325,6 +325,10 @@ int catalog_backup(struct catalog *cat, const char *file, struct err *err)
     int      rc = path_real(cat->file, &from_real, err);
     if (rc)
         return rc;
+    if (!n) {
+        rc = err_set(err, ERR_USAGE, "cannot back up to an empty path");
+        goto out;
+    }
     if (file_is_dir(file)) {
         rc = err_set(err, ERR_USAGE, "cannot back up to %s: it is a folder", file);
         goto out;

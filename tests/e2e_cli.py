@@ -442,6 +442,7 @@ class Cli(unittest.TestCase):
                                capture_output=True)
         self.assertEqual(found.stdout, self.run_osprey("search", "--json", "a dog")[0])
         self.run_osprey("backup", "/no-such-folder/catalog.db", status=3)
+        self.run_osprey("backup", "", status=2)
 
     def test_relocate_and_forget(self):
         other = self.copy_of_library()

@@ -399,7 +399,7 @@ class Index(unittest.TestCase):
 
     def test_wrong_usage(self):
         self.put("a.jpg", 1)
-        for args in (["--none"], ["--threads", "0", self.folder], ["--threads"],
+        for args in (["--none"], ["--library", "", self.folder], ["--model", "", self.folder], ["--threads", "0", self.folder], ["--threads"],
                      [self.at("a.jpg")], [self.at("missing")], [""], ["--precision", "int3", self.folder]):
             done = self.run_indexer(*args)
             self.assertEqual(done.returncode, 2, args)
