@@ -2,7 +2,8 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/session.h"
-#include "cli/system.h"
+
+#include "base/file.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -7,9 +7,9 @@
 #include "cli/model_bench.h"
 
 #include "cli/output.h"
-#include "cli/system.h"
 
 #include "base/mem.h"
+#include "base/parallel.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -143,7 +143,7 @@ static int print(const struct session *s, int batch, int threads, double images_
 int model_bench(struct session *s, const struct model_bench *bench, struct err *err)
 {
     size_t      batch        = bench->batch ? bench->batch : DEFAULT_BATCH;
-    size_t      threads      = bench->threads ? bench->threads : (size_t)usable_cpus();
+    size_t      threads      = bench->threads ? bench->threads : (size_t)parallel_cores();
     double      images_per_s = 0, texts_per_s = 0;
     struct work w = {0};
     if (batch > MAX_BATCH)

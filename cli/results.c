@@ -5,7 +5,6 @@
 #include "base/mem.h"
 #include "cli/output.h"
 #include "cli/preview.h"
-#include "cli/system.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,49 +1,12 @@
 /* What a run is to scan: see plan.h. */
 #include "indexer/plan.h"
 
-#include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
 
-#include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-/* path made absolute without looking at the disk: for folders that are not there. */
-static char *path_lexical(const char *path)
-{
-    char       here[PATH_MAX] = "";
-    struct buf out;
-    int        rc = 0;
-    if (*path != '/' && !getcwd(here, sizeof here))
-        return NULL;
-    buf_init(&out, 1u << 20);
-    const char *parts[] = {here, path};
-    for (int i = 0; i < 2; i++) {
-        const char *p = parts[i];
-        while (*p && !rc) {
-            size_t n = strcspn(p, "/");
-            if (n == 2 && !strncmp(p, "..", 2)) {
-                const char *slash = out.len ? strrchr(out.data, '/') : NULL;
-                if (slash) {
-                    out.len           = (size_t)(slash - out.data);
-                    out.data[out.len] = '\0';
-                }
-            } else if (n > 0 && !(n == 1 && *p == '.')) {
-                rc = buf_append(&out, "/", 1, NULL) ? -1 : buf_append(&out, p, n, NULL);
-            }
-            p += n;
-            p += *p == '/';
-        }
-    }
-    if (!rc && out.len == 0)
-        rc = buf_append(&out, "/", 1, NULL);
-    char *whole = rc ? NULL : buf_steal(&out);
-    buf_release(&out);
-    return whole;
-}
 
 /* True when inner is outer, or lies below it. */
 static bool lies_in(const char *inner, const char *outer)
@@ -106,15 +69,17 @@ static int dir_resolve(struct library *lib, const char *dir, char **path, struct
     struct library_folder *folders = NULL;
     size_t                 n       = 0;
     int                    rc      = library_folders(lib, &folders, &n, err);
-    char                  *lexical = path_lexical(dir);
+    char                  *written = NULL;
     bool                   known   = false;
-    for (size_t i = 0; i < n && lexical; i++)
-        known = known || !strcmp(folders[i].path, lexical);
+    if (!rc)
+        rc = path_written(dir, &written, err);
+    for (size_t i = 0; i < n && written; i++)
+        known = known || !strcmp(folders[i].path, written);
     library_folders_free(folders, n);
     if (!rc && known)
-        *path = lexical;
+        *path = written;
     else
-        free(lexical);
+        free(written);
     if (!rc && !known)
         rc = err_set(err, ERR_USAGE, "cannot index %s: %s", dir, why.msg);
     return rc;
