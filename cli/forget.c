@@ -12,7 +12,8 @@
 
 static const char help[] =
     "Removes a folder from the library, or what lies below a folder inside one. The\n"
-    "pictures themselves are left alone.\n"
+    "pictures themselves are left alone. What lies below a folder that stays comes back\n"
+    "with the next `osprey index` if it is still there.\n"
     "\n"
     "Usage: osprey forget [OPTION...] DIR\n"
     "\n" HELP_LIBRARY HELP_OUTPUT "\n"

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -54,6 +55,37 @@ static int plan_add(struct plan *plan, int64_t folder_id, const char *root, cons
     return 0;
 }
 
+static bool holds_nothing(const char *dir)
+{
+    DIR *d       = opendir(dir);
+    bool nothing = true;
+    for (const struct dirent *e; d && nothing && (e = readdir(d));)
+        nothing = !strcmp(e->d_name, ".") || !strcmp(e->d_name, "..");
+    if (d)
+        closedir(d);
+    return nothing;
+}
+
+/* A new folder takes in the known ones inside it, and its scan would then drop
+ * what an unmounted one of them holds. */
+static int check_inner(struct library *lib, const char *path, struct err *err)
+{
+    struct library_folder *folders = NULL;
+    size_t                 n       = 0;
+    int                    rc      = library_folders(lib, &folders, &n, err);
+    for (size_t i = 0; i < n && !rc; i++) {
+        const struct library_folder *f = &folders[i];
+        if (f->images > 0 && strcmp(f->path, path) != 0 && lies_in(f->path, path) &&
+            holds_nothing(f->path))
+            rc = err_set(err, ERR_USAGE,
+                         "cannot index %s: the library knows pictures in %s, which is missing, "
+                         "empty or not mounted: mount it first, or osprey forget it",
+                         path, f->path);
+    }
+    library_folders_free(folders, n);
+    return rc;
+}
+
 /* A folder of the command line: added to the library, or known to it though it
  * is not there now. *path: what to add; NULL when it is known. */
 static int dir_resolve(struct library *lib, const char *dir, char **path, struct err *err)
@@ -61,7 +93,7 @@ static int dir_resolve(struct library *lib, const char *dir, char **path, struct
     struct err why = ERR_INIT;
     if (!path_real(dir, path, &why)) {
         if (file_is_dir(*path))
-            return 0;
+            return check_inner(lib, *path, err);
         free(*path);
         *path = NULL;
         return err_set(err, ERR_USAGE, "cannot index %s: it is not a folder", dir);

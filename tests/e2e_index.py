@@ -197,6 +197,24 @@ class Index(unittest.TestCase):
         summary = self.index("--threads", "1")
         self.assertEqual((summary["unchanged"], summary["offline"]), (2, 0))
 
+    def test_a_parent_does_not_drop_an_offline_folder(self):
+        inner = self.at("usb/photos")
+        self.put("usb/photos/a.jpg", 1)
+        self.put("b.jpg", 2)
+        self.index(inner)
+        away = self.folder + "-away"
+        os.rename(inner, away)
+        for present in (False, True):  # missing, then an empty mount point
+            if present:
+                os.mkdir(inner)
+            done = self.run_indexer(self.folder)
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn(os.fsencode(inner), done.stderr)
+            self.assertEqual(len(self.rows()), 1)
+        os.rmdir(inner)
+        os.rename(away, inner)
+        self.counts(self.index(self.folder), added=1, unchanged=1, removed=0)
+
     def test_an_emptied_subfolder_with_many_pictures_is_kept(self):
         pictures.fill(self.at("few/x")[:-2], 20, seed=1000)
         pictures.fill(self.at("disk/x")[:-2], 101)
