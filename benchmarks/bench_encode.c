@@ -2,6 +2,7 @@
  * number of threads.
  *
  *     bench_encode [--weights FILE] [--batch N] [--threads N] [--runs N] [--serve]
+ *         [--precision f32|bf16|int8]
  *
  * --serve measures one run for each line read from standard input, so that a
  * script can alternate with a peer (benchmarks/peers/bench_onnx.py) and both see
@@ -22,7 +23,8 @@
 #define WARM_UP   3
 #define WEIGHTS   "../../models/osprey-small/model.safetensors"
 #define USAGE                                                                                      \
-    "usage: bench_encode [--weights FILE] [--batch N] [--threads N] [--runs N] [--serve]\n"
+    "usage: bench_encode [--weights FILE] [--batch N] [--threads N] [--runs N] [--serve] "         \
+    "[--precision f32|bf16|int8]\n"
 
 struct bench {
     struct safetensors *st;
@@ -30,6 +32,7 @@ struct bench {
     struct effnet      *net;
     uint8_t            *pixels; /* (MAX_BATCH, SIDE, SIDE, 3) */
     float              *pooled, *logits;
+    enum precision      precision;
 };
 
 static double now(void)
@@ -50,10 +53,10 @@ static int bench_open(struct bench *b, const char *weights, struct err *err)
     static const float mean[3] = {0.5f, 0.5f, 0.5f}, std[3] = {0.5f, 0.5f, 0.5f};
     int                rc = safetensors_open(weights, &b->st, err);
     if (!rc)
-        rc = prepared_open(&weights, 1, &b->prepared, err);
+        rc = prepared_open_as(precision_name(b->precision), &weights, 1, &b->prepared, err);
     if (!rc)
-        rc =
-            effnet_load(b->st, "vision_model.", b->prepared, cpu_detect(), mean, std, &b->net, err);
+        rc = effnet_load(b->st, "vision_model.", b->prepared, cpu_detect(), b->precision, mean, std,
+                         &b->net, err);
     if (!rc)
         rc = prepared_finish(b->prepared, err);
     if (rc)
@@ -106,10 +109,11 @@ static int measure(struct bench *b, int batch, int threads, int runs, int serve)
         for (int i = 0; i < runs; i++)
             times[i] = run_once(b, scratch, batch, threads);
         qsort(times, (size_t)runs, sizeof(*times), by_value);
-        printf("{\"bench\": \"encode\", \"cpu\": \"%s\", \"batch\": %d, \"threads\": %d, "
+        printf("{\"bench\": \"encode\", \"cpu\": \"%s\", \"precision\": \"%s\", \"batch\": %d, "
+               "\"threads\": %d, "
                "\"ms_median\": %.3f, \"ms_min\": %.3f, \"images_per_s\": %.1f}\n",
-               cpu_level_name(cpu_detect().level), batch, threads, 1e3 * times[runs / 2],
-               1e3 * times[0], batch / times[runs / 2]);
+               cpu_level_name(cpu_detect().level), precision_name(b->precision), batch, threads,
+               1e3 * times[runs / 2], 1e3 * times[0], batch / times[runs / 2]);
         fflush(stdout);
     }
     free(scratch);
@@ -142,6 +146,8 @@ int main(int argc, char **argv)
             ok = (i++, batch = number(value, MAX_BATCH));
         else if (!strcmp(argv[i], "--threads"))
             ok = (i++, threads = number(value, 64));
+        else if (!strcmp(argv[i], "--precision"))
+            ok = value && precision_of(argv[++i], &b.precision) && b.precision != PRECISION_AUTO;
         else if (!strcmp(argv[i], "--runs"))
             ok = (i++, runs = number(value, MAX_RUNS));
         else

@@ -20,7 +20,7 @@ int cmd_model(int argc, char **argv);
 #define HELP_LIBRARY                                                                               \
     "  --library DIR       the library ($OSPREY_LIBRARY, else ~/.local/share/osprey/library)\n"
 #define HELP_MODEL     "  --model NAME|DIR    the model (a name, or a folder when it has a '/')\n"
-#define HELP_PRECISION "  --precision P       auto or f32\n"
+#define HELP_PRECISION "  --precision P       auto, f32, bf16 or int8\n"
 #define HELP_OUTPUT                                                                                \
     "  --json              JSON, one object a line\n"                                              \
     "  -q, --quiet         no notes on standard error\n"                                           \

@@ -23,7 +23,7 @@ static const struct {
     {"forget", cmd_forget, "remove a folder from the library"},
     {"eval", cmd_eval, "measure how well captions find their pictures"},
     {"serve", cmd_serve, "answer searches over HTTP"},
-    {"model", cmd_model, "list, describe and measure models"},
+    {"model", cmd_model, "list, fetch, describe, check and measure models"},
 };
 #define N_COMMANDS (sizeof commands / sizeof *commands)
 

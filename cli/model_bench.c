@@ -1,8 +1,9 @@
 /* How fast a model's towers are here (model_bench.h).
  *
- * Pixels are noise and texts are made-up captions of five to nine words: the
- * time does not depend on what is in them, only on how much there is. Decoding
- * and resizing are not measured.
+ * Pixels are noise and texts are token ids as many as captions of five to nine
+ * words have: the time does not depend on what is in them, only on how much there
+ * is. Decoding, resizing and tokenizing are not measured, so the folder needs no
+ * files for them.
  */
 #include "cli/model_bench.h"
 
@@ -21,6 +22,8 @@
 #define DEFAULT_BATCH 16
 #define MAX_BATCH     4096
 #define MAX_THREADS   1024
+#define SHORTEST_TEXT 7 /* tokens, the marks of beginning and end among them */
+#define LONGEST_TEXT  11
 
 /* What one call of a tower takes. */
 struct work {
@@ -28,15 +31,9 @@ struct work {
     struct encoder_scratch *scratch;
     int                     batch;
     uint8_t                *pixels; /* (batch, image_size, image_size, 3) */
-    const char            **texts;  /* (batch) */
+    int32_t                *ids;    /* (starts[batch]) */
+    int32_t                *starts; /* (batch + 1) */
     float                  *out;    /* (batch, dim) */
-};
-
-static const char *const captions[] = {
-    "a brown dog runs along the beach",   "two people sit on a wooden bench",
-    "an old red car in front of a house", "snow on the mountains behind a lake",
-    "a bowl of fruit on a table",         "children play football in a green park",
-    "a cat asleep on a windowsill",
 };
 
 static double now_s(void)
@@ -53,7 +50,7 @@ static int encode_images(struct work *w, struct err *err)
 
 static int encode_texts(struct work *w, struct err *err)
 {
-    return encoder_texts(w->enc, w->scratch, w->texts, w->batch, w->out, err);
+    return encoder_tokens(w->enc, w->scratch, w->ids, w->starts, w->batch, w->out, err);
 }
 
 /* Items per second, after warming up. */
@@ -79,6 +76,22 @@ static int measure(struct work *w, int (*call)(struct work *, struct err *), dou
     return 0;
 }
 
+/* Texts of SHORTEST_TEXT to LONGEST_TEXT tokens; the last is the greatest, which
+ * is where texts end in CLIP's vocabulary. */
+static void make_texts(struct work *w, const struct encoder_info *info)
+{
+    w->starts[0] = 0;
+    for (int i = 0; i < w->batch; i++) {
+        int at = w->starts[i], n = SHORTEST_TEXT + i % (LONGEST_TEXT - SHORTEST_TEXT + 1);
+        if (n > info->max_tokens)
+            n = info->max_tokens;
+        for (int k = 0; k < n - 1; k++)
+            w->ids[at + k] = (int32_t)((at + k) * 7919LL % info->vocabulary);
+        w->ids[at + n - 1] = info->vocabulary - 1;
+        w->starts[i + 1]   = at + n;
+    }
+}
+
 static int work_init(struct work *w, const struct encoder *enc, int batch, int threads,
                      struct err *err)
 {
@@ -88,17 +101,17 @@ static int work_init(struct work *w, const struct encoder *enc, int batch, int t
     if (!size_mul(side * side * 3, (size_t)batch, &bytes))
         return err_set(err, ERR_LIMIT, "a batch of %d pictures is too large", batch);
     w->pixels = mem_aligned(bytes, 1);
-    w->texts  = mem_array((size_t)batch, sizeof *w->texts);
+    w->ids    = mem_array((size_t)batch, LONGEST_TEXT * sizeof *w->ids);
+    w->starts = mem_array((size_t)batch + 1, sizeof *w->starts);
     w->out    = mem_array((size_t)batch * (size_t)info->dim, sizeof *w->out);
-    if (!w->pixels || !w->texts || !w->out)
+    if (!w->pixels || !w->ids || !w->starts || !w->out)
         return err_set(err, ERR_NOMEM, "out of memory for a batch of %d", batch);
     uint32_t state = 1;
     for (size_t i = 0; i < bytes; i++) {
         state        = state * 1664525u + 1013904223u;
         w->pixels[i] = (uint8_t)(state >> 24);
     }
-    for (int i = 0; i < batch; i++)
-        w->texts[i] = captions[(size_t)i % (sizeof captions / sizeof *captions)];
+    make_texts(w, info);
     return encoder_scratch_new(enc, threads, &w->scratch, err);
 }
 
@@ -106,7 +119,8 @@ static void work_release(struct work *w)
 {
     encoder_scratch_free(w->scratch);
     free(w->pixels);
-    free(w->texts);
+    free(w->ids);
+    free(w->starts);
     free(w->out);
 }
 
@@ -150,7 +164,8 @@ int model_bench(struct session *s, const struct model_bench *bench, struct err *
         return err_set(err, ERR_USAGE, "--batch is at most %d", MAX_BATCH);
     if (threads > MAX_THREADS)
         return err_set(err, ERR_USAGE, "--threads is at most %d", MAX_THREADS);
-    int rc = session_encoder(s, err);
+    s->towers_only = true;
+    int rc         = session_encoder(s, err);
     if (!rc)
         rc = work_init(&w, s->enc, (int)batch, (int)threads, err);
     if (!rc)

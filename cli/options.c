@@ -20,7 +20,7 @@ static void common_specs(struct common *c, struct option_spec specs[N_COMMON])
     const struct option_spec table[N_COMMON] = {
         {.name = "--library", .kind = OPTION_TEXT, .target = &c->library},
         {.name = "--model", .kind = OPTION_TEXT, .target = &c->model},
-        {.name = "--precision", .kind = OPTION_TEXT, .target = &c->precision},
+        {.name = "--precision", .kind = OPTION_TEXT, .target = &c->precision_text},
         {.name = "-k", .brief = 'k', .kind = OPTION_COUNT, .target = &c->k},
         {.name = "--json", .kind = OPTION_FLAG, .target = &c->json},
         {.name = "--quiet", .brief = 'q', .kind = OPTION_FLAG, .target = &c->quiet},
@@ -173,21 +173,19 @@ static int option_store(const struct option_spec *s, const char *value, struct e
     return 0;
 }
 
-static int precision_check(const char *precision, struct err *err)
+static int precision_check(struct common *common, struct err *err)
 {
-    if (strcmp(precision, "auto") == 0 || strcmp(precision, "f32") == 0)
+    if (precision_of(common->precision_text, &common->precision))
         return 0;
-    if (strcmp(precision, "bf16") == 0 || strcmp(precision, "int8") == 0)
-        return err_set(err, ERR_USAGE, "precision %s is not in this version: use auto or f32",
-                       precision);
-    return err_set(err, ERR_USAGE, "unknown precision '%s': use auto or f32", precision);
+    return err_set(err, ERR_USAGE, "unknown precision '%s': use auto, f32, bf16 or int8",
+                   common->precision_text);
 }
 
 int options_parse(int argc, char **argv, const struct option_spec *own, size_t n_own,
                   struct common *common, struct args *args, struct err *err)
 {
     memset(common, 0, sizeof *common);
-    common->precision         = "auto";
+    common->precision_text    = "auto";
     args->n                   = 0;
     args->items               = mem_array((size_t)argc + 1, sizeof *args->items);
     size_t              n     = N_COMMON + n_own;
@@ -233,7 +231,7 @@ int options_parse(int argc, char **argv, const struct option_spec *own, size_t n
         if (s->kind == OPTION_IMAGE)
             args->items[args->n++] = (struct arg){ARG_IMAGE, value};
     }
-    rc = precision_check(common->precision, err);
+    rc = precision_check(common, err);
 out:
     free(specs);
     if (rc)

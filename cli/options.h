@@ -9,6 +9,7 @@
 #define OSPREY_CLI_OPTIONS_H
 
 #include "base/err.h"
+#include "nn/precision.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,11 +18,12 @@
 enum { EXIT_FOUND = 0, EXIT_NOTHING = 1, EXIT_USAGE = 2, EXIT_FAILED = 3 };
 
 struct common {
-    const char *library;   /* --library, or NULL: library_default_dir */
-    const char *model;     /* --model, or NULL */
-    const char *precision; /* "auto" or "f32" */
-    size_t      k;         /* 0 when not given */
-    bool        json, quiet, help;
+    const char    *library; /* --library, or NULL: library_default_dir */
+    const char    *model;   /* --model, or NULL */
+    const char    *precision_text;
+    enum precision precision; /* --precision, or auto */
+    size_t         k;         /* 0 when not given */
+    bool           json, quiet, help;
 };
 
 enum option_kind {

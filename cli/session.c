@@ -2,7 +2,6 @@
 #include "cli/session.h"
 
 #include "base/parallel.h"
-#include "model/models.h"
 #include "storage/library_encoder.h"
 
 #include <stdlib.h>
@@ -49,7 +48,9 @@ int session_encoder(struct session *s, struct err *err)
 {
     if (s->enc)
         return 0;
-    int rc = encoder_open_named(s->common->model ? s->common->model : MODELS_DEFAULT, &s->enc, err);
+    const struct encoder_options options = {.precision   = s->common->precision,
+                                            .towers_only = s->towers_only};
+    int                          rc = encoder_open_named(s->common->model, &options, &s->enc, err);
     return rc ? rc : session_scratch(s, err);
 }
 
@@ -57,7 +58,7 @@ int session_library_encoder(struct session *s, struct err *err)
 {
     if (s->enc)
         return 0;
-    int rc = library_open_encoder(s->lib, s->common->model, &s->enc, err);
+    int rc = library_open_encoder(s->lib, s->common->model, s->common->precision, &s->enc, err);
     return rc ? rc : session_scratch(s, err);
 }
 

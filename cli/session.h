@@ -16,6 +16,7 @@ struct session {
     struct library         *lib;
     struct encoder         *enc;
     struct encoder_scratch *scratch;
+    bool                    towers_only; /* for session_encoder: as encoder_options has it */
 };
 
 #define SESSION_INIT(common_)                                                                      \

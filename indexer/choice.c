@@ -5,6 +5,7 @@
 #include "storage/library_encoder.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void model_describe(const struct encoder_info *info, struct library_model *model)
@@ -16,7 +17,50 @@ static void model_describe(const struct encoder_info *info, struct library_model
     (void)snprintf(model->precision, sizeof model->precision, "%s", info->precision);
 }
 
-int choice_make(struct library *lib, const char *name, struct choice *choice, struct err *err)
+/* A model that has vectors in the library keeps the precision they have. */
+static int same_precision(const struct library_model *known, enum precision precision,
+                          struct err *err)
+{
+    if (precision == PRECISION_AUTO || strcmp(precision_name(precision), known->precision) == 0)
+        return 0;
+    return err_set(err, ERR_USAGE,
+                   "this library was filled by the model %s in %s, and vectors in %s do not belong "
+                   "with them: leave --precision out, or fill another library",
+                   known->name, known->precision, precision_name(precision));
+}
+
+/* Whether the library has, or is getting, vectors of these weights. */
+static bool knows(struct library *lib, const char *hash, struct library_model *out)
+{
+    return (!library_model_active(lib, out, NULL) && strcmp(out->hash, hash) == 0) ||
+           (!library_model_filling(lib, out, NULL) && strcmp(out->hash, hash) == 0);
+}
+
+static int named_open(struct library *lib, const char *name, enum precision precision,
+                      struct encoder **out, struct err *err)
+{
+    struct encoder_options options = {.precision = precision};
+    struct library_model   known;
+    char                  *dir = NULL;
+    int                    rc  = models_find(name, &dir, err);
+    if (!rc)
+        rc = encoder_open_with(dir, &options, out, err);
+    if (!rc && knows(lib, encoder_info(*out)->hash, &known) &&
+        strcmp(encoder_info(*out)->precision, known.precision) != 0) {
+        encoder_close(*out);
+        *out = NULL;
+        rc   = same_precision(&known, precision, err);
+        if (!rc && !precision_of(known.precision, &options.precision))
+            rc = err_set(err, ERR_UNSUPPORTED, "unknown precision %s", known.precision);
+        if (!rc)
+            rc = encoder_open_with(dir, &options, out, err);
+    }
+    free(dir);
+    return rc;
+}
+
+int choice_make(struct library *lib, const char *name, enum precision precision,
+                struct choice *choice, struct err *err)
 {
     struct library_model active = {0};
     struct err           why    = ERR_INIT;
@@ -29,9 +73,10 @@ int choice_make(struct library *lib, const char *name, struct choice *choice, st
     bool none = rc == ERR_NOTFOUND;
     if (!none && !name) {
         choice->model = active;
-        return encoder_open_recorded(lib, &active, &choice->encoder, err);
+        rc            = same_precision(&active, precision, err);
+        return rc ? rc : encoder_open_recorded(lib, &active, PRECISION_AUTO, &choice->encoder, err);
     }
-    rc = encoder_open_named(name ? name : MODELS_DEFAULT, &choice->encoder, err);
+    rc = named_open(lib, name, precision, &choice->encoder, err);
     if (rc)
         return rc;
     model_describe(encoder_info(choice->encoder), &choice->model);
@@ -48,7 +93,8 @@ int choice_filling(struct library *lib, struct choice *choice, struct err *err)
 {
     *choice = (struct choice){.filling = true};
     int rc  = library_model_filling(lib, &choice->model, err);
-    return rc ? rc : encoder_open_recorded(lib, &choice->model, &choice->encoder, err);
+    return rc ? rc
+              : encoder_open_recorded(lib, &choice->model, PRECISION_AUTO, &choice->encoder, err);
 }
 
 void choice_release(struct choice *choice)

@@ -16,8 +16,11 @@ struct choice {
 
 /* name: what --model says, or NULL for the library's own (or the default in a
  * library that has none yet). A library whose model is not what its folder holds
- * now is an error that names both, unless name was given. */
-int  choice_make(struct library *lib, const char *name, struct choice *choice, struct err *err);
+ * now is an error that names both, unless name was given. precision auto: the
+ * one that fills the library already; another one is an error, since vectors of
+ * two precisions do not belong in one library. */
+int  choice_make(struct library *lib, const char *name, enum precision precision,
+                 struct choice *choice, struct err *err);
 /* The model that an earlier run began to fill beside the active one; ERR_NOTFOUND. */
 int  choice_filling(struct library *lib, struct choice *choice, struct err *err);
 void choice_release(struct choice *choice);

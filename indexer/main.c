@@ -24,11 +24,12 @@ enum { EXIT_DONE = 0, EXIT_USAGE = 2, EXIT_FAILED = 3 };
 #define THREADS_CEILING 1024
 
 struct options {
-    const char *library, *model;
-    bool        json, quiet, hidden;
-    int         threads; /* 0: as many as there are cores */
-    char      **dirs;
-    size_t      n_dirs;
+    const char    *library, *model;
+    enum precision precision;
+    bool           json, quiet, hidden;
+    int            threads; /* 0: as many as there are cores */
+    char         **dirs;
+    size_t         n_dirs;
 };
 
 /* What all runs of this process came to. */
@@ -59,7 +60,7 @@ static const char help[] =
     "\n"
     "  --library DIR      the library ($OSPREY_LIBRARY, else ~/.local/share/osprey/library)\n"
     "  --model NAME|DIR   fill with this model; beside the present one until it is complete\n"
-    "  --precision P      auto or f32\n"
+    "  --precision P      auto, f32, bf16 or int8\n"
     "  --threads N        threads to work with (default: all cores)\n"
     "  --hidden           also hidden files and folders\n"
     "  --json             one JSON object a line on standard output, the summary last\n"
@@ -116,8 +117,8 @@ static int options_parse(int argc, char **argv, struct options *o)
             *(c == MODEL ? &o->model : &o->library) = optarg;
             break;
         case PRECISION:
-            if (strcmp(optarg, "auto") != 0 && strcmp(optarg, "f32") != 0)
-                return usage("this build knows the precisions auto and f32, not ", optarg);
+            if (!precision_of(optarg, &o->precision))
+                return usage("--precision takes auto, f32, bf16 or int8, not ", optarg);
             break;
         case THREADS:
             if (!parse_count(optarg, THREADS_CEILING, &o->threads))
@@ -344,7 +345,7 @@ static void signals_catch(void)
 
 int main(int argc, char **argv)
 {
-    struct options       o        = {0};
+    struct options       o        = {.precision = PRECISION_AUTO};
     struct err           err      = ERR_INIT;
     struct library      *lib      = NULL;
     struct progress     *progress = NULL;
@@ -365,7 +366,7 @@ int main(int argc, char **argv)
     if (!rc)
         rc = progress_new(o.json, o.quiet, &progress, &err);
     if (!rc)
-        rc = choice_make(lib, o.model, &choice, &err);
+        rc = choice_make(lib, o.model, o.precision, &choice, &err);
     if (!rc)
         rc = run_all(&o, lib, progress, &choice, &sum, &err);
     if (!rc)

@@ -32,7 +32,7 @@ static const char help[] =
     "  --library DIR       the library ($OSPREY_LIBRARY, else ~/.local/share/osprey/library)\n"
     "  --model NAME|DIR    the model that filled it (default: found by itself)\n"
     "  -k N                how many results a search without k gets (default 20)\n"
-    "  --precision P       auto or f32\n"
+    "  --precision P       auto, f32, bf16 or int8\n"
     "  --json              the address as a JSON object\n"
     "  -q, --quiet         no notes on standard error\n"
     "  -h, --help          this help\n"
@@ -43,10 +43,11 @@ static const char help[] =
     "Exit status: 0 stopped by a signal, 2 wrong usage, 3 failed.\n";
 
 struct options {
-    const char *library, *model, *address;
-    uint16_t    port;
-    size_t      k;
-    bool        quiet, json, help;
+    const char    *library, *model, *address;
+    uint16_t       port;
+    size_t         k;
+    enum precision precision;
+    bool           quiet, json, help;
 };
 
 static int parse_number(const char *text, const char *option, unsigned long low, unsigned long high,
@@ -75,7 +76,10 @@ static int parse_options(int argc, char **argv, struct options *o, struct err *e
         {"help", no_argument, NULL, 'h'},
         {0},
     };
-    *o = (struct options){.address = "127.0.0.1", .port = DEFAULT_PORT, .k = ROUTES_DEFAULT_K};
+    *o                   = (struct options){.address   = "127.0.0.1",
+                                            .port      = DEFAULT_PORT,
+                                            .k         = ROUTES_DEFAULT_K,
+                                            .precision = PRECISION_AUTO};
     unsigned long number = 0;
     int           rc     = 0;
     int           c;
@@ -100,8 +104,9 @@ static int parse_options(int argc, char **argv, struct options *o, struct err *e
             o->k = (size_t)number;
             break;
         case 'P':
-            if (strcmp(optarg, "auto") != 0 && strcmp(optarg, "f32") != 0)
-                rc = err_set(err, ERR_USAGE, "--precision takes auto or f32, not %s", optarg);
+            if (!precision_of(optarg, &o->precision))
+                rc = err_set(err, ERR_USAGE, "--precision takes auto, f32, bf16 or int8, not %s",
+                             optarg);
             break;
         case 'j':
             o->json = true;
@@ -131,7 +136,7 @@ static int open_service(const struct options *o, struct service *service, struct
         rc = library_open(o->library ? o->library : fallback, LIBRARY_EXISTING, &service->lib, err);
     free(fallback);
     if (!rc)
-        rc = library_open_encoder(service->lib, o->model, &service->enc, err);
+        rc = library_open_encoder(service->lib, o->model, o->precision, &service->enc, err);
     if (!rc)
         rc = encoder_scratch_new(service->enc, QUERY_THREADS, &service->scratch, err);
     if (rc)

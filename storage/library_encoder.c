@@ -6,12 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-int encoder_open_named(const char *name, struct encoder **out, struct err *err)
+int encoder_open_named(const char *name, const struct encoder_options *options,
+                       struct encoder **out, struct err *err)
 {
     char *dir = NULL;
     int   rc  = models_find(name, &dir, err);
     if (!rc)
-        rc = encoder_open(dir, out, err);
+        rc = encoder_open_with(dir, options, out, err);
     free(dir);
     return rc;
 }
@@ -28,10 +29,12 @@ static int check_dim(const struct library *lib, const struct library_model *m,
 }
 
 static int open_asked_for(const struct library *lib, const struct library_model *m,
-                          const char *model, struct encoder **out, struct err *err)
+                          const char *model, enum precision precision, struct encoder **out,
+                          struct err *err)
 {
-    struct encoder *enc = NULL;
-    int             rc  = encoder_open_named(model, &enc, err);
+    struct encoder_options options = {.precision = precision};
+    struct encoder        *enc     = NULL;
+    int                    rc      = encoder_open_named(model, &options, &enc, err);
     if (rc)
         return rc;
     const struct encoder_info *other = encoder_info(enc);
@@ -53,28 +56,44 @@ static int open_asked_for(const struct library *lib, const struct library_model 
 
 /* Opens dir if its weights are those of m; *out stays NULL otherwise. err holds
  * why it could not be opened at all. */
-static void try_folder(const char *dir, const struct library_model *m, struct encoder **out,
-                       struct err *err)
+static void try_folder(const char *dir, const struct library_model *m, enum precision precision,
+                       struct encoder **out, struct err *err)
 {
-    struct encoder *enc = NULL;
-    if (!encoder_open(dir, &enc, err) && strcmp(encoder_info(enc)->hash, m->hash) == 0) {
+    struct encoder_options options = {.precision = precision};
+    struct encoder        *enc     = NULL;
+    if (!encoder_open_with(dir, &options, &enc, err) &&
+        strcmp(encoder_info(enc)->hash, m->hash) == 0) {
         *out = enc;
         return;
     }
     encoder_close(enc);
 }
 
+/* What precision comes to for vectors of m. */
+static int settle_precision(const struct library *lib, const struct library_model *m,
+                            enum precision *precision, struct err *err)
+{
+    if (*precision != PRECISION_AUTO || precision_of(m->precision, precision))
+        return 0;
+    return err_set(err, ERR_UNSUPPORTED,
+                   "the library in %s was filled in the precision %s, which this version does not "
+                   "know",
+                   library_dir(lib), m->precision);
+}
+
 int encoder_open_recorded(const struct library *lib, const struct library_model *m,
-                          struct encoder **out, struct err *err)
+                          enum precision precision, struct encoder **out, struct err *err)
 {
     struct encoder *enc    = NULL;
     char           *named  = NULL;
     struct err      reason = ERR_INIT;
-    int             rc     = 0;
+    int             rc     = settle_precision(lib, m, &precision, err);
+    if (rc)
+        return rc;
     if (!models_find(m->name, &named, NULL))
-        try_folder(named, m, &enc, &reason);
+        try_folder(named, m, precision, &enc, &reason);
     if (!enc && m->dir[0] && (!named || strcmp(named, m->dir) != 0))
-        try_folder(m->dir, m, &enc, &reason);
+        try_folder(m->dir, m, precision, &enc, &reason);
     if (enc)
         rc = check_dim(lib, m, enc, err);
     else if (reason.code)
@@ -95,8 +114,8 @@ int encoder_open_recorded(const struct library *lib, const struct library_model 
     return rc;
 }
 
-int library_open_encoder(struct library *lib, const char *model, struct encoder **out,
-                         struct err *err)
+int library_open_encoder(struct library *lib, const char *model, enum precision precision,
+                         struct encoder **out, struct err *err)
 {
     struct library_model m;
     int                  rc = library_model_active(lib, &m, err);
@@ -104,8 +123,10 @@ int library_open_encoder(struct library *lib, const char *model, struct encoder 
         return err_set(err, ERR_NOTFOUND,
                        "the library in %s has no pictures to search yet: run `osprey index DIR`",
                        library_dir(lib));
+    if (!rc && model)
+        rc = settle_precision(lib, &m, &precision, err);
     if (rc)
         return rc;
-    return model ? open_asked_for(lib, &m, model, out, err)
-                 : encoder_open_recorded(lib, &m, out, err);
+    return model ? open_asked_for(lib, &m, model, precision, out, err)
+                 : encoder_open_recorded(lib, &m, precision, out, err);
 }

@@ -6,19 +6,21 @@
 #include "model/encoder.h"
 #include "storage/library.h"
 
-/* Opens a model by name or folder (models_find). */
-int encoder_open_named(const char *name, struct encoder **out, struct err *err);
+/* Opens a model by name or folder; NULL: the default one (models_find). */
+int encoder_open_named(const char *name, const struct encoder_options *options,
+                       struct encoder **out, struct err *err);
 
 /* Opens a model that the library records: found by its name, else in the folder
  * that it was loaded from. Where neither holds those weights it is an error that
- * says what to do. */
+ * says what to do. precision auto: the recorded one. */
 int encoder_open_recorded(const struct library *lib, const struct library_model *recorded,
-                          struct encoder **out, struct err *err);
+                          enum precision precision, struct encoder **out, struct err *err);
 
 /* Opens the model whose weights filled the library: named by the caller, or,
- * with model NULL, the recorded one. Other weights are an error that names both; a library without
- * pictures is ERR_NOTFOUND. */
-int library_open_encoder(struct library *lib, const char *model, struct encoder **out,
-                         struct err *err);
+ * with model NULL, the recorded one. Other weights are an error that names both;
+ * a library without pictures is ERR_NOTFOUND. precision auto: the one that filled
+ * the library. */
+int library_open_encoder(struct library *lib, const char *model, enum precision precision,
+                         struct encoder **out, struct err *err);
 
 #endif

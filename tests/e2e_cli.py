@@ -65,6 +65,9 @@ class Cli(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.tmp = tempfile.mkdtemp(prefix="osprey-cli-")
+        # the default model and the fetched ones of whoever runs this are out of it
+        os.environ.update(XDG_CONFIG_HOME=os.path.join(cls.tmp, "config"),
+                          XDG_DATA_HOME=os.path.join(cls.tmp, "no-data"))
         cls.library = os.path.join(cls.tmp, "library")
         cls.pictures = os.path.join(os.path.realpath(cls.tmp), "pictures")
         cls.sub = os.path.join(cls.pictures, "sub")
@@ -247,7 +250,7 @@ class Cli(unittest.TestCase):
                 (["search", "0:a"], "cancel each other out"),
                 (["search", "--imge", file], "did you mean --image?"),
                 (["search", "-k", "0", "a"], "from 1 on"),
-                (["search", "--precision", "int8", "a"], "int8 is not in this version"),
+                (["search", "--precision", "int4", "a"], "unknown precision 'int4'"),
                 (["search", "--json", "--preview", "a"], "--preview does not go with --json"),
                 (["search", "--preview=0x9", "a"], "40x12"),
                 (["similar"], "one picture was expected"),
@@ -258,8 +261,8 @@ class Cli(unittest.TestCase):
                 (["relocate", "/a"], "old and the new folder"),
                 (["forget"], "one folder"),
                 (["backup"], "file to write"),
-                (["model"], "list, info or bench"),
-                (["model", "get"], "there are list, info and bench"),
+                (["model"], "list, get, use, info, check or bench"),
+                (["model", "put"], "there are list, get, use, info, check and bench"),
                 (["model", "list", "x"], "no argument")):
             out, err = self.run_osprey(*args, status=2)
             self.assertEqual(out, b"", args)
@@ -489,6 +492,13 @@ class Cli(unittest.TestCase):
         self.assertEqual(self.lines("model", "info", mine["dir"], library=False), [info])
         out, _ = self.run_osprey("model", "list", library=False)
         self.assertIn(b"* osprey-small ", out)
+        out, _ = self.run_osprey("model", "--help", library=False)
+        for verb in ("list", "get", "use", "info", "check", "bench"):
+            self.assertIn(b"osprey model %s" % verb.encode(), out)
+            for name in ("docs/man/osprey-model.1", "packaging/completions/_osprey",
+                         "packaging/completions/osprey.bash"):
+                with open(os.path.join(SOURCE, name)) as f:
+                    self.assertRegex(f.read(), r"\b%s\b" % verb, name)
         _, err = self.run_osprey("model", "info", "no-such-model", library=False, status=3)
         self.assertIn(b"no-such-model", err)
 

@@ -136,7 +136,7 @@ static struct bert *load(struct cpu cpu)
 {
     struct err   err  = ERR_INIT;
     struct bert *bert = NULL;
-    if (bert_load(model, "text_model.", config, weights, cpu, &bert, &err))
+    if (bert_load(model, "text_model.", config, weights, cpu, PRECISION_F32, &bert, &err))
         fail_msg("%s", err.msg);
     return bert;
 }
@@ -277,7 +277,8 @@ static int load_with(const char *text, struct err *err)
     struct jnode *other = NULL;
     struct bert  *bert  = NULL;
     assert_int_equal(jnode_parse(text, strlen(text), "config.json", &other, NULL), 0);
-    int rc = bert_load(model, "text_model.", other, weights, cpu_detect(), &bert, err);
+    int rc =
+        bert_load(model, "text_model.", other, weights, cpu_detect(), PRECISION_F32, &bert, err);
     assert_null(bert);
     jnode_free(other);
     return rc;
@@ -299,8 +300,9 @@ static void wrong_configs_are_refused(void **state)
     assert_int_equal(load_with(WITH("30522", "7", "gelu"), &err), ERR_FORMAT);
     assert_int_equal(load_with(WITH("30522", "12", "swish"), &err), ERR_UNSUPPORTED);
     struct bert *bert = NULL;
-    assert_int_equal(bert_load(model, "other.", config, weights, cpu_detect(), &bert, &err),
-                     ERR_FORMAT);
+    assert_int_equal(
+        bert_load(model, "other.", config, weights, cpu_detect(), PRECISION_F32, &bert, &err),
+        ERR_FORMAT);
     assert_non_null(strstr(err.msg, "no tensor other.embeddings"));
 }
 
@@ -313,7 +315,8 @@ static int setup(void **state)
     if (safetensors_open(MODEL, &model, &err) || safetensors_open(GOLDEN, &golden, &err) ||
         wordpiece_load(VOCAB, &wp, &err) || prepared_open(files, 1, &weights, &err) ||
         jnode_parse(CONFIG, strlen(CONFIG), "config", &config, &err) ||
-        bert_load(model, "text_model.", config, weights, cpu_detect(), &bert, &err)) {
+        bert_load(model, "text_model.", config, weights, cpu_detect(), PRECISION_F32, &bert,
+                  &err)) {
         print_error("%s\n(models are assembled by `make build`)\n", err.msg);
         return -1;
     }

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "model/efficientnet.h"
 #include "nn/conv.h"
+#include "nn/gemm.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -115,6 +116,59 @@ static void depthwise_rows_of_every_width(void **state)
     }
 }
 
+static void check_stem(stem_kernel kernel, int channels, int out_w)
+{
+    size_t      row_w = (size_t)((out_w - 1) * STEM_STEP + STEM_RUN);
+    size_t      each = (size_t)(channels * STEM_RUN), n_out = (size_t)(out_w * channels);
+    float      *in     = random_floats(STEM_K * row_w);
+    float      *w      = random_floats(STEM_K * each);
+    float      *packed = mem_aligned(STEM_K * each, sizeof(float));
+    float      *bias   = random_floats((size_t)channels);
+    float      *out    = random_floats(n_out + 1);
+    float       after  = out[n_out];
+    struct stem s      = {.channels = channels, .out_w = out_w, .bias = bias, .out = out};
+    assert_non_null(packed);
+    for (int c = 0; c < channels; c += 5)
+        bias[c] += 6; /* some reach the ceiling */
+    for (int i = 0; i < STEM_K; i++) {
+        gemm_pack(w + (size_t)i * each, channels, STEM_RUN, packed + (size_t)i * each);
+        s.rows[i] = in + (size_t)i * row_w;
+        s.w[i]    = packed + (size_t)i * each;
+    }
+    kernel(&s);
+    for (int x = 0; x < out_w; x++) {
+        for (int c = 0; c < channels; c++) {
+            double sum = (double)bias[c];
+            for (int i = 0; i < STEM_K; i++) {
+                for (int j = 0; j < STEM_RUN; j++)
+                    sum += (double)s.rows[i][x * STEM_STEP + j] *
+                           (double)w[(size_t)i * each + (size_t)(c * STEM_RUN + j)];
+            }
+            double want = fmin(fmax(sum, 0), 6), got = (double)out[x * channels + c];
+            if (!(fabs(got - want) < 1e-5))
+                fail_msg("%d channels, pixel %d of %d, channel %d: %g, not %g", channels, x, out_w,
+                         c, got, want);
+        }
+    }
+    assert_true(out[n_out] == after);
+    free(in);
+    free(w);
+    free(packed);
+    free(bias);
+    free(out);
+}
+
+static void stem_rows_of_every_width(void **state)
+{
+    (void)state;
+    for (int level = CPU_PORTABLE; level <= (int)cpu_detect().level; level++) {
+        struct conv_kernels kernels =
+            conv_kernels_for((struct cpu){.level = (enum cpu_level)level});
+        for (int w = 1; w <= 44; w++)
+            check_stem(kernels.stem, 16 * (1 + w % 4), w);
+    }
+}
+
 static void pixels_become_floats(void **state)
 {
     (void)state;
@@ -173,7 +227,8 @@ static int tower_open(struct tower *t, struct cpu cpu)
         return -1;
     }
     if (safetensors_open(WEIGHTS, &t->st, &err) || prepared_open(files, 1, &t->prepared, &err) ||
-        effnet_load(t->st, "vision_model.", t->prepared, cpu, mean, std, &t->net, &err) ||
+        effnet_load(t->st, "vision_model.", t->prepared, cpu, PRECISION_F32, mean, std, &t->net,
+                    &err) ||
         prepared_finish(t->prepared, &err)) {
         print_error("%s\n", err.msg);
         return -1;
@@ -417,13 +472,13 @@ static void wrong_tensors_are_refused(void **state)
     char                path[200];
     assert_int_equal(safetensors_open(WEIGHTS, &t.st, &err), 0);
     assert_int_equal(prepared_open(files, 1, &t.prepared, &err), 0);
-    assert_int_equal(
-        effnet_load(t.st, "text_model.", t.prepared, cpu_detect(), mean, std, &t.net, &err),
-        ERR_FORMAT);
+    assert_int_equal(effnet_load(t.st, "text_model.", t.prepared, cpu_detect(), PRECISION_F32, mean,
+                                 std, &t.net, &err),
+                     ERR_FORMAT);
     assert_non_null(strstr(err.msg, "text_model._conv_stem.weight"));
-    assert_int_equal(
-        effnet_load(t.st, "vision_model.", t.prepared, cpu_detect(), mean, zero, &t.net, &err),
-        ERR_FORMAT);
+    assert_int_equal(effnet_load(t.st, "vision_model.", t.prepared, cpu_detect(), PRECISION_F32,
+                                 mean, zero, &t.net, &err),
+                     ERR_FORMAT);
 
     size_t         n   = safetensors_count(t.st);
     struct tensor *all = mem_array(n, sizeof(*all));
@@ -439,9 +494,9 @@ static void wrong_tensors_are_refused(void **state)
     }
     assert_int_equal(safetensors_write(path, all, n, NULL, 0, &err), 0);
     assert_int_equal(safetensors_open(path, &broken, &err), 0);
-    assert_int_equal(
-        effnet_load(broken, "vision_model.", t.prepared, cpu_detect(), mean, std, &t.net, &err),
-        ERR_FORMAT);
+    assert_int_equal(effnet_load(broken, "vision_model.", t.prepared, cpu_detect(), PRECISION_F32,
+                                 mean, std, &t.net, &err),
+                     ERR_FORMAT);
     assert_non_null(strstr(err.msg, "_blocks.7._expand_conv.weight"));
     free(all);
     safetensors_close(broken);
@@ -452,6 +507,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(depthwise_rows_of_every_width),
+        cmocka_unit_test(stem_rows_of_every_width),
         cmocka_unit_test(pixels_become_floats),
         cmocka_unit_test(same_padding_as_tensorflow),
         cmocka_unit_test(stages_equal_torch),

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <pthread.h>
 
 static uint32_t seed = 1;
 
@@ -45,6 +46,8 @@ static double activated(double x, enum act act)
         return 0.5 * x * (1 + erf(x * sqrt(0.5)));
     case ACT_QUICK_GELU:
         return x / (1 + exp(-1.702 * x));
+    case ACT_GELU_TANH:
+        return 0.5 * x * (1 + tanh(sqrt(2 / acos(-1.0)) * (x + 0.044715 * x * x * x)));
     case ACT_TANH:
         return tanh(x);
     case ACT_NONE:
@@ -59,7 +62,39 @@ struct shape {
 
 #define UNTOUCHED 12345.0f
 
-/* One product against doubles; pad floats lie between rows and must survive. */
+struct member {
+    gemm_kernel        kernel;
+    const struct gemm *g;
+    struct team_member m;
+};
+
+static void *run_member(void *arg)
+{
+    struct member *member = arg;
+    gemm_shared(member->kernel, member->g, &member->m);
+    return NULL;
+}
+
+static void run(gemm_kernel kernel, const struct gemm *g, int threads)
+{
+    struct team   team;
+    struct member members[4];
+    pthread_t     thread[4];
+    if (threads > 0) {
+        gemm_run(kernel, g, threads);
+        return;
+    }
+    team_init(&team);
+    for (int i = 0; i < -threads; i++) {
+        members[i] = (struct member){kernel, g, team_join(&team, i, -threads)};
+        assert_int_equal(pthread_create(&thread[i], NULL, run_member, &members[i]), 0);
+    }
+    for (int i = 0; i < -threads; i++)
+        (void)pthread_join(thread[i], NULL);
+}
+
+/* One product against doubles; pad floats lie between rows and must survive.
+ * threads below 0: a team of so many. */
 static void check(gemm_kernel kernel, struct shape s, enum act act, int with_bias,
                   int with_residual, int threads, int pad)
 {
@@ -89,7 +124,7 @@ static void check(gemm_kernel kernel, struct shape s, enum act act, int with_bia
                      .c        = c,
                      .ldc      = ldc,
                      .act      = act};
-    gemm_run(kernel, &g, threads);
+    run(kernel, &g, threads);
     for (int i = 0; i < s.m; i++) {
         for (int j = 0; j < ldc; j++) {
             size_t at = (size_t)i * (size_t)ldc + (size_t)j;
@@ -168,12 +203,14 @@ static void blocks_and_threads(void **state)
     (void)state;
     static const struct shape shapes[] = {{10, 1536, 384}, {113, 257, 385}, {8, 384, 1536},
                                           {225, 259, 771}, {1, 1000, 1280}, {300, 24, 96},
-                                          {700, 20, 144},  {49, 320, 1152}};
+                                          {700, 20, 144},  {49, 320, 1152}, {900, 300, 260}};
     for (int level = 0; level <= CPU_AVX512 && kernels[level]; level++) {
         for (size_t i = 0; i < sizeof(shapes) / sizeof(*shapes); i++) {
             for (int threads = 1; threads <= 3; threads++)
                 check(kernels[level], shapes[i], threads == 2 ? ACT_GELU : ACT_RELU6, 1,
                       threads - 1, threads, threads == 3 ? 5 : 0);
+            check(kernels[level], shapes[i], ACT_QUICK_GELU, 1, 0, -1, 0);
+            check(kernels[level], shapes[i], ACT_NONE, 1, 2, -3, 3);
         }
     }
 }

@@ -35,7 +35,7 @@ struct cpu cpu_detect(void)
     const char *want = getenv("OSPREY_CPU");
     if (!want)
         return cpu;
-    for (int level = CPU_PORTABLE; level < (int)cpu.level; level++) {
+    for (int level = CPU_PORTABLE; level <= (int)cpu.level; level++) {
         if (!strcmp(want, cpu_level_name((enum cpu_level)level)))
             cpu = (struct cpu){.level = (enum cpu_level)level};
     }

@@ -2,7 +2,8 @@
  *
  * Kernels ask here once, when a model is opened, and keep the function they
  * chose. $OSPREY_CPU ("portable", "avx2", "avx512") lowers the answer, so that
- * tests can run every variant on one machine; it never raises it.
+ * tests can run every variant on one machine; it never raises it. "avx512" means
+ * its base alone, without BF16 and VNNI.
  */
 #ifndef OSPREY_BASE_CPU_H
 #define OSPREY_BASE_CPU_H

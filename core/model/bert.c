@@ -10,7 +10,7 @@
 
 #include "base/mem.h"
 #include "nn/attention.h"
-#include "nn/gemm.h"
+#include "nn/linear.h"
 #include "nn/ops.h"
 
 #include <inttypes.h>
@@ -28,12 +28,6 @@ struct norm {
     const float *weight, *bias; /* (hidden) */
 };
 
-struct linear {
-    const float *weight; /* packed (n, k) */
-    const float *bias;   /* (n) */
-    int          n, k;
-};
-
 struct layer {
     struct linear qkv;    /* (3 * hidden, hidden) */
     struct linear out;    /* (hidden, hidden) */
@@ -43,15 +37,15 @@ struct layer {
 };
 
 struct bert {
-    int              hidden, layers, heads, intermediate, positions, vocab;
-    float            eps;
-    int64_t          parameters;
-    struct tensor    words;     /* (vocab, hidden), in the checkpoint's mapping */
-    const float     *placement; /* (positions, hidden): position plus token type 0 */
-    struct norm      embedded;
-    struct layer    *layer; /* (layers) */
-    gemm_kernel      gemm;
-    attention_kernel attention;
+    int                  hidden, layers, heads, intermediate, positions, vocab;
+    float                eps;
+    int64_t              parameters;
+    struct tensor        words;     /* (vocab, hidden), in the checkpoint's mapping */
+    const float         *placement; /* (positions, hidden): position plus token type 0 */
+    struct norm          embedded;
+    struct layer        *layer; /* (layers) */
+    struct linear_kernel linear;
+    attention_kernel     attention;
 };
 
 /* What loading passes around. */
@@ -158,11 +152,12 @@ static int prepare(struct loader *l, const char *name, size_t n, float **out)
 static int load_linear(struct loader *l, const char *as, const char *const *names, int n_names,
                        int rows, int cols, struct linear *out)
 {
-    char   name[256];
-    float *weight, *bias;
-    int    n = rows * n_names;
+    char           name[256];
+    float         *weight, *bias;
+    int            n         = rows * n_names;
+    enum precision precision = l->bert->linear.precision;
     (void)snprintf(name, sizeof name, "%s.packed", as);
-    int rc = prepare(l, name, gemm_packed_size(n, cols), &weight);
+    int rc = prepare(l, name, linear_packed_bytes(precision, n, cols) / sizeof *weight, &weight);
     (void)snprintf(name, sizeof name, "%s.bias", as);
     if (!rc)
         rc = prepare(l, name, (size_t)n, &bias);
@@ -185,7 +180,7 @@ static int load_linear(struct loader *l, const char *as, const char *const *name
     if (rc)
         return rc;
     if (prepared_building(l->prepared))
-        gemm_pack(l->scratch, n, cols, weight);
+        linear_pack(precision, l->scratch, n, cols, weight);
     *out = (struct linear){.weight = weight, .bias = bias, .n = n, .k = cols};
     return 0;
 }
@@ -287,13 +282,14 @@ static int load_layer(struct loader *l, int i, struct layer *layer)
 }
 
 int bert_load(const struct safetensors *st, const char *prefix, const struct jnode *config,
-              struct prepared *p, struct cpu cpu, struct bert **out, struct err *err)
+              struct prepared *p, struct cpu cpu, enum precision precision, struct bert **out,
+              struct err *err)
 {
     struct bert *b = mem_zeroed(1, sizeof *b);
     if (!b)
         return err_set(err, ERR_NOMEM, "cannot load a text tower: out of memory");
     struct loader l = {.bert = b, .st = st, .prefix = prefix, .prepared = p, .err = err};
-    b->gemm         = gemm_kernel_for(cpu);
+    b->linear       = linear_kernel_for(cpu, precision);
     b->attention    = attention_kernel_for(cpu);
     int rc          = read_config(b, config, err);
     if (!rc) {
@@ -345,6 +341,7 @@ struct work {
     float *x;       /* (tokens, hidden): the states */
     float *y;       /* (tokens, hidden): attention's output, or x before a norm */
     float *wide;    /* (tokens, max(3 * hidden, intermediate)) */
+    float *low;     /* activations in reduced precision */
     float *threads; /* attention's, for each thread */
     size_t each;    /* floats a thread */
     size_t floats;  /* in all */
@@ -362,12 +359,15 @@ static struct work lay_out(const struct bert *b, int tokens, int threads, float 
     size_t      narrow  = whole_lines((size_t)tokens * (size_t)b->hidden);
     size_t      broad   = whole_lines((size_t)tokens * (size_t)wide);
     struct work w       = {.each = whole_lines(attention_scratch(longest, b->hidden / b->heads))};
-    w.floats            = 2 * narrow + broad + w.each * (size_t)(threads < 1 ? 1 : threads);
+    size_t      most    = (size_t)(b->hidden > b->intermediate ? b->hidden : b->intermediate);
+    size_t      low     = linear_scratch(&b->linear, tokens, (int)most) / sizeof(float);
+    w.floats            = 2 * narrow + broad + low + w.each * (size_t)(threads < 1 ? 1 : threads);
     if (base) {
         w.x       = base;
         w.y       = w.x + narrow;
         w.wide    = w.y + narrow;
-        w.threads = w.wide + broad;
+        w.low     = w.wide + broad;
+        w.threads = w.low + low;
     }
     return w;
 }
@@ -399,21 +399,18 @@ static void embed(const struct bert *b, const int32_t *ids, const int *starts, i
 }
 
 static void apply(const struct bert *b, const struct linear *l, int tokens, const float *a,
-                  const float *residual, float *c, enum act act, int threads)
+                  const float *residual, float *c, enum act act, void *low, int threads)
 {
-    struct gemm g = {.m        = tokens,
-                     .n        = l->n,
-                     .k        = l->k,
-                     .a        = a,
-                     .lda      = l->k,
-                     .w        = l->weight,
-                     .bias     = l->bias,
-                     .residual = residual,
-                     .ldr      = l->n,
-                     .c        = c,
-                     .ldc      = l->n,
-                     .act      = act};
-    gemm_run(b->gemm, &g, threads);
+    struct linear_call call = {.rows     = tokens,
+                               .a        = a,
+                               .lda      = l->k,
+                               .residual = residual,
+                               .ldr      = l->n,
+                               .c        = c,
+                               .ldc      = l->n,
+                               .act      = act,
+                               .scratch  = low};
+    linear_run(&b->linear, l, &call, threads);
 }
 
 static void attend_one(const struct bert *b, const int *starts, int item, const struct work *w,
@@ -479,13 +476,13 @@ void bert_forward(const struct bert *b, const int32_t *ids, const int *starts, i
     see(tap, "embeddings", -1, w.x, tokens, b->hidden);
     for (int i = 0; i < b->layers; i++) {
         const struct layer *l = &b->layer[i];
-        apply(b, &l->qkv, tokens, w.x, NULL, w.wide, ACT_NONE, threads);
+        apply(b, &l->qkv, tokens, w.x, NULL, w.wide, ACT_NONE, w.low, threads);
         attend(b, starts, n, threads, &w);
-        apply(b, &l->out, tokens, w.y, w.x, w.x, ACT_NONE, threads);
+        apply(b, &l->out, tokens, w.y, w.x, w.x, ACT_NONE, w.low, threads);
         ops_layernorm(w.x, tokens, b->hidden, l->after_attention.weight, l->after_attention.bias,
                       b->eps, w.x);
-        apply(b, &l->widen, tokens, w.x, NULL, w.wide, ACT_GELU, threads);
-        apply(b, &l->narrow, tokens, w.wide, w.x, w.x, ACT_NONE, threads);
+        apply(b, &l->widen, tokens, w.x, NULL, w.wide, ACT_GELU, w.low, threads);
+        apply(b, &l->narrow, tokens, w.wide, w.x, w.x, ACT_NONE, w.low, threads);
         ops_layernorm(w.x, tokens, b->hidden, l->after_mlp.weight, l->after_mlp.bias, b->eps, w.x);
         see(tap, "layer", i, w.x, tokens, b->hidden);
     }

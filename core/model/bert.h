@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "model/prepared.h"
 #include "model/safetensors.h"
+#include "nn/precision.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -18,7 +19,8 @@ struct bert; /* read-only after loading, shared by threads */
 
 /* config: the model's config.json (hidden_size, num_hidden_layers, ...). */
 int  bert_load(const struct safetensors *st, const char *prefix, const struct jnode *config,
-               struct prepared *p, struct cpu cpu, struct bert **out, struct err *err);
+               struct prepared *p, struct cpu cpu, enum precision precision, struct bert **out,
+               struct err *err);
 void bert_free(struct bert *bert); /* NULL-safe */
 
 int     bert_hidden(const struct bert *bert);     /* 384 */

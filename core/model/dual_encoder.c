@@ -28,6 +28,7 @@ static const char *const NAMES[N_FILES] = {"model.safetensors", "heads.safetenso
 
 struct dual {
     char               *paths[N_FILES];
+    enum precision      precision;
     struct safetensors *model, *heads;
     struct prepared    *prepared;
     struct effnet      *vision;
@@ -166,10 +167,11 @@ static int load_towers(struct dual *d, const struct jnode *config, const struct 
         mean[c] = pre->mean[c] / (255.0f * pre->rescale);
         std[c]  = pre->std[c] / (255.0f * pre->rescale);
     }
-    int rc = effnet_load(d->model, "vision_model.", d->prepared, cpu, mean, std, &d->vision, err);
+    int rc = effnet_load(d->model, "vision_model.", d->prepared, cpu, d->precision, mean, std,
+                         &d->vision, err);
     if (!rc)
         rc = bert_load(d->model, "text_model.", jnode_get(config, "text_config"), d->prepared, cpu,
-                       &d->text, err);
+                       d->precision, &d->text, err);
     if (!rc) {
         struct head_towers towers = {.features = effnet_features(d->vision),
                                      .classes  = effnet_classes(d->vision),
@@ -192,7 +194,7 @@ static int prepare_towers(struct dual *d, const struct jnode *config, const stru
     const char *files[N_FILES];
     for (int i = 0; i < N_FILES; i++)
         files[i] = d->paths[i];
-    int rc = prepared_open(files, N_FILES, &d->prepared, err);
+    int rc = prepared_open_as(precision_name(d->precision), files, N_FILES, &d->prepared, err);
     if (rc)
         return rc;
     rc = load_towers(d, config, pre, cpu, err);
@@ -211,7 +213,7 @@ static int prepare_towers(struct dual *d, const struct jnode *config, const stru
     again.text        = NULL;
     again.head        = NULL;
     again.prepared    = NULL;
-    if (prepared_open(files, N_FILES, &again.prepared, NULL))
+    if (prepared_open_as(precision_name(d->precision), files, N_FILES, &again.prepared, NULL))
         return 0; /* what was built will do */
     if (!prepared_building(again.prepared) && !load_towers(&again, config, pre, cpu, NULL)) {
         close_towers(d);
@@ -245,14 +247,19 @@ static int check_tokenizer(const char *dir, struct err *err)
     return rc;
 }
 
-static int dual_open(const char *dir, const struct jnode *config, struct encoder_info *info,
-                     void **out, struct err *err)
+static int dual_open(const char *dir, const struct jnode *config,
+                     const struct encoder_options *options, struct encoder_info *info, void **out,
+                     struct err *err)
 {
-    struct cpu   cpu = cpu_detect();
-    struct dual *d   = mem_zeroed(1, sizeof *d);
+    struct cpu cpu = cpu_detect();
+    if (info->preprocess.out_w == 0)
+        return err_set(err, ERR_NOTFOUND, "preprocessor_config.json is missing");
+    struct dual *d = mem_zeroed(1, sizeof *d);
     if (!d)
         return err_set(err, ERR_NOMEM, "out of memory");
-    int rc = find_files(d, dir, err);
+    /* Its vectors are promised to be those of the reference to 1e-4. */
+    d->precision = options->precision == PRECISION_AUTO ? PRECISION_F32 : options->precision;
+    int rc       = find_files(d, dir, err);
     if (!rc)
         rc = check_types(jnode_get(config, "vision_config"), jnode_get(config, "text_config"), err);
     if (!rc)
@@ -273,11 +280,12 @@ static int dual_open(const char *dir, const struct jnode *config, struct encoder
     info->dim         = head_dim(d->head);
     info->image_size  = effnet_image_size(d->vision);
     info->max_tokens  = d->max_tokens;
+    info->vocabulary  = bert_vocabulary(d->text);
     info->image_batch = IMAGE_BATCH;
     info->parameters =
         effnet_parameters(d->vision) + bert_parameters(d->text) + head_parameters(d->head);
     info->image_flops = effnet_flops(d->vision);
-    info->precision   = "f32";
+    info->precision   = precision_name(d->precision);
     info->cpu         = cpu_level_name(cpu.level);
     *out              = d;
     return 0;
@@ -381,10 +389,30 @@ static int dual_texts(const void *model, struct encoder_scratch *scratch, const 
     return 0;
 }
 
+static int dual_tokens(const void *model, struct encoder_scratch *scratch, const int32_t *ids,
+                       const int32_t *starts, int n, float *out, struct err *err)
+{
+    const struct dual *d      = model;
+    size_t             pooled = whole_lines((size_t)bert_hidden(d->text) * sizeof(float));
+    for (int i = 0; i < n; i++) {
+        int ends[] = {0, starts[i + 1] - starts[i]};
+        int rc     = encoder_scratch_reserve(
+                scratch, pooled + bert_scratch_size(d->text, ends[1], scratch->threads), err);
+        if (rc)
+            return rc;
+        float *x = scratch->memory;
+        bert_forward(d->text, ids + starts[i], ends, 1, scratch->threads,
+                     (char *)scratch->memory + pooled, x, NULL, NULL);
+        head_texts(d->head, x, 1, out + (ptrdiff_t)i * head_dim(d->head));
+    }
+    return 0;
+}
+
 const struct encoder_family dual_encoder_family = {
     .model_type = "vision-text-dual-encoder",
     .open       = dual_open,
     .close      = dual_close,
     .images     = dual_images,
     .texts      = dual_texts,
+    .tokens     = dual_tokens,
 };

@@ -19,7 +19,7 @@
 #define IMAGE     224 /* pixels: Lite0's */
 #define CHANNELS  3   /* of a picture */
 #define NAME_MAX_ 256
-#define WIDEST    16384 /* channels: a ceiling on what a file may claim */
+#define WIDEST    4096 /* channels: a ceiling on what a file may claim; 32 times TEAM_ITEMS */
 
 /* The stage's first block has this stride, its other blocks 1. */
 static const int stage_strides[] = {1, 2, 2, 2, 1, 2, 1};
@@ -29,6 +29,8 @@ struct loader {
     const struct safetensors *st;
     const char               *prefix;
     struct prepared          *p;
+    struct cpu                cpu;
+    enum precision            precision;
     struct err               *err;
 };
 
@@ -100,13 +102,13 @@ static int load_norm(const struct loader *ld, const char *part, int n, float *sc
 
 enum layout { LAYOUT_MATRIX, LAYOUT_DEPTHWISE, LAYOUT_STEM };
 
-static size_t layout_size(enum layout layout, int out, int in, int k)
+static size_t layout_size(enum layout layout, enum precision precision, int out, int in, int k)
 {
     if (layout == LAYOUT_DEPTHWISE)
         return depthwise_packed_size(out, k);
     if (layout == LAYOUT_STEM)
         return (size_t)k * gemm_packed_size(out, k * in);
-    return gemm_packed_size(out, in);
+    return linear_packed_bytes(precision, out, in) / sizeof(float);
 }
 
 /* (out, in, k, k) to one matrix (out, k * in) for each row of the window. */
@@ -129,10 +131,11 @@ static int pack_stem(const struct loader *ld, const float *w, int out, int in, i
     return 0;
 }
 
-/* A convolution without bias and its batch norm, folded and packed. */
+/* A convolution without bias and its batch norm, folded and packed; precision is
+ * that of a matrix. */
 static int load_conv(const struct loader *ld, const char *conv, const char *norm,
-                     enum layout layout, int out, int in, int k, const float **weight,
-                     const float **bias)
+                     enum layout layout, enum precision precision, int out, int in, int k,
+                     const float **weight, const float **bias)
 {
     const struct tensor *t;
     const int64_t        dims[] = {out, layout == LAYOUT_DEPTHWISE ? 1 : in, k, k};
@@ -141,7 +144,7 @@ static int load_conv(const struct loader *ld, const char *conv, const char *norm
     int                  rc = require(ld, conv, ".weight", 4, dims, &t);
     if (!rc)
         rc = prepared_floats(ld->p, name_of(ld, name, conv, ".packed"),
-                             layout_size(layout, out, in, k), &packed, ld->err);
+                             layout_size(layout, precision, out, in, k), &packed, ld->err);
     if (!rc)
         rc = prepared_floats(ld->p, name_of(ld, name, conv, ".bias"), (size_t)out, &shift, ld->err);
     if (rc)
@@ -167,10 +170,20 @@ static int load_conv(const struct loader *ld, const char *conv, const char *norm
     else if (layout == LAYOUT_STEM)
         rc = pack_stem(ld, w, out, in, k, packed);
     else
-        gemm_pack(w, out, in, packed);
+        linear_pack(precision, w, out, in, packed);
 out:
     free(scale);
     free(w);
+    return rc;
+}
+
+/* A 1x1 convolution with its batch norm. */
+static int load_linear(const struct loader *ld, const char *conv, const char *norm,
+                       enum precision precision, int n, int k, struct linear *out)
+{
+    const float *weight = NULL, *bias = NULL;
+    int          rc = load_conv(ld, conv, norm, LAYOUT_MATRIX, precision, n, k, 1, &weight, &bias);
+    *out            = (struct linear){.weight = weight, .bias = bias, .n = n, .k = k};
     return rc;
 }
 
@@ -179,12 +192,12 @@ static int load_stem(const struct loader *ld, struct effnet *net)
     const float *w;
     int          k, before, after;
     int          rc = conv_shape(ld, "_conv_stem", &net->stem_c, &k);
-    if (!rc && k != EFFNET_STEM_K)
+    if (!rc && k != STEM_K)
         rc = err_set(ld->err, ERR_UNSUPPORTED, "%s: the stem's window is %d, not %d",
-                     safetensors_path(ld->st), k, EFFNET_STEM_K);
+                     safetensors_path(ld->st), k, STEM_K);
     if (!rc)
-        rc = load_conv(ld, "_conv_stem", "_bn0", LAYOUT_STEM, net->stem_c, CHANNELS, k, &w,
-                       &net->stem_b);
+        rc = load_conv(ld, "_conv_stem", "_bn0", LAYOUT_STEM, PRECISION_F32, net->stem_c, CHANNELS,
+                       k, &w, &net->stem_b);
     if (rc)
         return rc;
     for (int y = 0; y < k; y++)
@@ -229,15 +242,17 @@ static int load_block(const struct loader *ld, struct effnet_block *b, int i, in
     b->out_size = conv_same(b->in_size, b->k, b->stride, &b->pad, &after);
     b->row_w    = (b->out_size - 1) * b->stride + b->k;
     b->chunk    = chunk_for(b->in_size, b->mid_c);
+    /* Large pictures have few channels: converting them costs what it saves. */
+    b->kernel =
+        linear_kernel_for(ld->cpu, b->out_size > EFFNET_SMALL_SIDE ? PRECISION_F32 : ld->precision);
     if (i > 0)
-        rc = load_conv(ld, expand, norm[0], LAYOUT_MATRIX, b->mid_c, b->in_c, 1, &b->expand_w,
-                       &b->expand_b);
+        rc = load_linear(ld, expand, norm[0], b->kernel.precision, b->mid_c, b->in_c, &b->expand);
     if (!rc)
-        rc = load_conv(ld, depthwise, norm[1], LAYOUT_DEPTHWISE, b->mid_c, 1, b->k, &b->dw_w,
-                       &b->dw_b);
+        rc = load_conv(ld, depthwise, norm[1], LAYOUT_DEPTHWISE, PRECISION_F32, b->mid_c, 1, b->k,
+                       &b->dw_w, &b->dw_b);
     if (!rc)
-        rc = load_conv(ld, project, norm[2], LAYOUT_MATRIX, b->out_c, b->mid_c, 1, &b->project_w,
-                       &b->project_b);
+        rc =
+            load_linear(ld, project, norm[2], b->kernel.precision, b->out_c, b->mid_c, &b->project);
     return rc;
 }
 
@@ -282,21 +297,23 @@ static int load_classifier(const struct loader *ld, struct effnet *net)
     rc = require(ld, "_fc", ".weight", 2, (const int64_t[]){net->classes, net->features}, &w);
     if (!rc)
         rc = prepared_floats(ld->p, name_of(ld, name, "_fc", ".packed"),
-                             gemm_packed_size(net->classes, net->features), &packed, ld->err);
+                             linear_packed_bytes(ld->precision, net->classes, net->features) /
+                                 sizeof *packed,
+                             &packed, ld->err);
     if (!rc)
         rc = prepared_floats(ld->p, name_of(ld, name, "_fc", ".bias"), (size_t)net->classes, &bias,
                              ld->err);
     if (rc)
         return rc;
-    net->fc_w = packed;
-    net->fc_b = bias;
+    net->fc =
+        (struct linear){.weight = packed, .bias = bias, .n = net->classes, .k = net->features};
     if (!prepared_building(ld->p))
         return 0;
     rc = tensor_to_f32(b, bias, ld->err);
     if (!rc)
         rc = read_floats(ld, w, &x);
     if (!rc)
-        gemm_pack(x, net->classes, net->features, packed);
+        linear_pack(ld->precision, x, net->classes, net->features, packed);
     free(x);
     return rc;
 }
@@ -340,10 +357,11 @@ static int64_t count_parameters(const struct loader *ld)
 }
 
 int effnet_load(const struct safetensors *st, const char *prefix, struct prepared *p,
-                struct cpu cpu, const float mean[3], const float std[3], struct effnet **out,
-                struct err *err)
+                struct cpu cpu, enum precision precision, const float mean[3], const float std[3],
+                struct effnet **out, struct err *err)
 {
-    struct loader  ld = {.st = st, .prefix = prefix, .p = p, .err = err};
+    struct loader ld = {
+        .st = st, .prefix = prefix, .p = p, .cpu = cpu, .precision = precision, .err = err};
     struct effnet *net;
     int            k, rc;
     if (strlen(prefix) > 100)
@@ -351,7 +369,7 @@ int effnet_load(const struct safetensors *st, const char *prefix, struct prepare
     net = mem_zeroed(1, sizeof(*net));
     if (!net)
         return err_set(err, ERR_NOMEM, "cannot load the image tower: out of memory");
-    net->gemm       = gemm_kernel_for(cpu);
+    net->linear     = linear_kernel_for(cpu, precision);
     net->conv       = conv_kernels_for(cpu);
     net->image_size = IMAGE;
     net->parameters = count_parameters(&ld);
@@ -363,8 +381,8 @@ int effnet_load(const struct safetensors *st, const char *prefix, struct prepare
     if (!rc)
         rc = conv_shape(&ld, "_conv_head", &net->features, &k);
     if (!rc)
-        rc = load_conv(&ld, "_conv_head", "_bn1", LAYOUT_MATRIX, net->features, net->head_in, 1,
-                       &net->head_w, &net->head_b);
+        rc = load_linear(&ld, "_conv_head", "_bn1", precision, net->features, net->head_in,
+                         &net->head);
     if (!rc)
         rc = load_classifier(&ld, net);
     if (rc) {
@@ -413,12 +431,12 @@ int64_t effnet_flops(const struct effnet *net)
 {
     const int64_t stem = (int64_t)net->stem_size * net->stem_size;
     const int64_t grid = (int64_t)net->grid * net->grid;
-    int64_t       macs = stem * net->stem_c * EFFNET_STEM_K * EFFNET_STEM_K * 3;
+    int64_t       macs = stem * net->stem_c * STEM_K * STEM_K * 3;
     for (int i = 0; i < EFFNET_BLOCKS; i++) {
         const struct effnet_block *b   = &net->block[i];
         const int64_t              in  = (int64_t)b->in_size * b->in_size;
         const int64_t              out = (int64_t)b->out_size * b->out_size;
-        if (b->expand_w)
+        if (b->expand.weight)
             macs += in * b->in_c * b->mid_c;
         macs += out * b->mid_c * ((int64_t)b->k * b->k + b->out_c);
     }

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "model/prepared.h"
 #include "model/safetensors.h"
+#include "nn/precision.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -16,10 +17,11 @@
 struct effnet; /* read-only after loading, shared by threads */
 
 /* Reads the tensors named prefix... of st, prepares what the kernels need. st
- * and p must outlive the model. mean, std: of the preprocessing, per channel. */
+ * and p must outlive the model. precision: of the matrices where they are large,
+ * and what p was opened for; not auto. mean, std: of the preprocessing, per channel. */
 int  effnet_load(const struct safetensors *st, const char *prefix, struct prepared *p,
-                 struct cpu cpu, const float mean[3], const float std[3], struct effnet **out,
-                 struct err *err);
+                 struct cpu cpu, enum precision precision, const float mean[3], const float std[3],
+                 struct effnet **out, struct err *err);
 void effnet_free(struct effnet *net); /* NULL-safe */
 
 int     effnet_image_size(const struct effnet *net); /* 224 */

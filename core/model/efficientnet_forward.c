@@ -19,7 +19,6 @@
 
 #define LINE       16           /* floats of a cache line */
 #define STRIP      (144 * 1024) /* floats of a strip between depthwise and projection */
-#define SMALL_SIDE 14           /* pixels: pictures up to this are shared by channels */
 #define LEAST_ROWS 14           /* of a share: fewer expand too many rows twice */
 #define HEAD_CHUNK (4 * GEMM_PANEL)
 #define PIXEL_ROWS 3 /* of the stem's window, normalised */
@@ -30,6 +29,7 @@ struct layout {
     size_t cells; /* depthwise outputs */
     size_t ring;
     size_t pixels; /* PIXEL_ROWS rows and one of zeros */
+    size_t low;    /* an input in reduced precision, and cells */
     size_t total;
 };
 
@@ -43,6 +43,8 @@ struct worker {
     float                     *cells;   /* its own */
     float                     *ring;
     float                     *pixels;
+    char                      *low_in; /* the team's: its input in reduced precision */
+    void                      *low;    /* its own cells in reduced precision */
     int                        pixel_row[PIXEL_ROWS]; /* which row each slot holds, or -1 */
     const struct effnet_block *ring_block;            /* whose padding is zero in the ring, */
     int                        ring_n;                /* with that many channels */
@@ -67,34 +69,44 @@ static int strip_rows(const struct effnet_block *b)
 
 static size_t pixel_row_size(const struct effnet *net)
 {
-    return whole_lines(((size_t)net->image_size + EFFNET_STEM_K - 1) * 3);
+    return whole_lines(((size_t)net->image_size + STEM_K - 1) * 3);
+}
+
+static size_t low_floats(const struct linear_kernel *kernel, int side, int channels)
+{
+    return linear_scratch(kernel, side * side, channels) / sizeof(float);
 }
 
 static struct layout layout_of(const struct effnet *net)
 {
     struct layout l = {0};
     for (int i = 0; i < EFFNET_BLOCKS; i++) {
-        const struct effnet_block *b    = &net->block[i];
-        int                        rows = b->out_size <= SMALL_SIDE ? b->out_size : strip_rows(b);
-        size_t                     side = (size_t)b->out_size;
-        l.act                           = larger(l.act, side * side * (size_t)b->out_c);
-        l.cells                         = larger(l.cells, (size_t)rows * side * (size_t)b->mid_c);
+        const struct effnet_block *b = &net->block[i];
+        int    rows = b->out_size <= EFFNET_SMALL_SIDE ? b->out_size : strip_rows(b);
+        size_t side = (size_t)b->out_size;
+        l.act       = larger(l.act, side * side * (size_t)b->out_c);
+        l.cells     = larger(l.cells, (size_t)rows * side * (size_t)b->mid_c);
         /* One row more than the window: of zeros. */
-        l.ring = larger(l.ring, (size_t)(b->k + 1) * (size_t)b->row_w * (size_t)b->chunk);
+        l.ring      = larger(l.ring, (size_t)(b->k + 1) * (size_t)b->row_w * (size_t)b->chunk);
+        l.low       = larger(l.low, low_floats(&b->kernel, b->in_size, b->in_c));
+        l.low       = larger(l.low, low_floats(&b->kernel, b->out_size, b->mid_c));
     }
     size_t stem = (size_t)net->stem_size * (size_t)net->stem_size * (size_t)net->stem_c;
     l.act       = whole_lines(larger(l.act, (stem + 1) / 2)); /* both together hold the stem's */
     l.cells     = whole_lines(larger(l.cells, (size_t)(net->grid * net->grid) * HEAD_CHUNK));
     l.ring      = whole_lines(l.ring);
     l.pixels    = (PIXEL_ROWS + 1) * pixel_row_size(net);
-    l.total     = 2 * l.act + l.cells + l.ring + l.pixels;
+    l.low       = larger(l.low, low_floats(&net->linear, net->grid, net->head_in));
+    l.low       = larger(l.low, low_floats(&net->linear, 1, net->features));
+    l.total     = 2 * l.act + l.cells + l.ring + l.pixels + 2 * l.low;
     return l;
 }
 
 size_t effnet_scratch_size(const struct effnet *net, int batch, int threads)
 {
-    (void)batch; /* pictures pass through one after the other */
-    return layout_of(net).total * sizeof(float) * (size_t)(threads > 1 ? threads : 1);
+    /* Pictures pass through one after the other, then features through fc. */
+    size_t towers = layout_of(net).total * sizeof(float) * (size_t)(threads > 1 ? threads : 1);
+    return larger(towers, linear_scratch(&net->linear, batch, net->features));
 }
 
 /* Row y of the padded, normalised picture. */
@@ -113,47 +125,36 @@ static const float *pixel_row(struct worker *w, int y)
     return row;
 }
 
-/* Row y of the stem's output, as one product for each row of the window: the
- * pixels under it are neighbours, and the next window begins two pixels on. */
+/* Row y of the stem's output. */
 static void stem_row(struct worker *w, int y, float *out)
 {
     const struct effnet *net = w->net;
-    struct gemm          g   = {.m   = net->stem_size,
-                                .n   = net->stem_c,
-                                .k   = EFFNET_STEM_K * 3,
-                                .lda = 2 * 3,
-                                .c   = out,
-                                .ldc = net->stem_c,
-                                .ldr = net->stem_c};
-    for (int i = 0; i < EFFNET_STEM_K; i++) {
-        g.a        = pixel_row(w, 2 * y + i);
-        g.w        = net->stem_w[i];
-        g.bias     = i == 0 ? net->stem_b : NULL;
-        g.residual = i == 0 ? NULL : out;
-        g.act      = i == EFFNET_STEM_K - 1 ? ACT_RELU6 : ACT_NONE;
-        net->gemm(&g);
+    struct stem          s   = {
+                   .channels = net->stem_c, .out_w = net->stem_size, .bias = net->stem_b, .out = out};
+    for (int i = 0; i < STEM_K; i++) {
+        s.rows[i] = pixel_row(w, 2 * y + i);
+        s.w[i]    = net->stem_w[i];
     }
+    net->conv.stem(&s);
 }
 
-/* Channels [c, c + n) of row y of the block's expanded input. */
-static void expand_row(struct worker *w, const struct effnet_block *b, const float *in, int y,
-                       int c, int n, float *out)
+/* Some channels (chunk) of row y of the block's expanded input. */
+static void expand_row(struct worker *w, const struct effnet_block *b, const struct linear *chunk,
+                       const float *in, int y, float *out)
 {
-    if (!b->expand_w) {
+    if (!b->expand.weight) {
         stem_row(w, y, out);
         return;
     }
-    struct gemm g = {.m    = b->in_size,
-                     .n    = n,
-                     .k    = b->in_c,
-                     .a    = in + (ptrdiff_t)y * b->in_size * b->in_c,
-                     .lda  = b->in_c,
-                     .w    = b->expand_w + (ptrdiff_t)c * b->in_c,
-                     .bias = b->expand_b + c,
-                     .c    = out,
-                     .ldc  = n,
-                     .act  = ACT_RELU6};
-    w->net->gemm(&g);
+    struct linear_call call = {.rows = b->in_size,
+                               .a    = in + (ptrdiff_t)y * b->in_size * b->in_c,
+                               .lda  = b->in_c,
+                               .c    = out,
+                               .ldc  = chunk->n,
+                               .act  = ACT_RELU6,
+                               .scratch =
+                                   w->low_in + linear_scratch(&b->kernel, y * b->in_size, b->in_c)};
+    linear_converted(&b->kernel, chunk, &call);
 }
 
 /* Expands and convolves channels [c, c + n) for output rows [from, to); out is
@@ -161,22 +162,25 @@ static void expand_row(struct worker *w, const struct effnet_block *b, const flo
 static void fill_chunk(struct worker *w, const struct effnet_block *b, const float *in, int from,
                        int to, int c, int n, float *out)
 {
-    ptrdiff_t        row  = (ptrdiff_t)b->row_w * n;
-    const float     *zero = w->ring + b->k * row;
-    struct depthwise d    = {.k        = b->k,
-                             .stride   = b->stride,
-                             .channels = n,
-                             .out_w    = b->out_size,
-                             .w        = b->dw_w + (ptrdiff_t)c * b->k * b->k,
-                             .bias     = b->dw_b + c,
-                             .ldo      = b->mid_c};
-    int              next = from * b->stride - b->pad; /* input row to expand next */
+    ptrdiff_t        row   = (ptrdiff_t)b->row_w * n;
+    const float     *zero  = w->ring + b->k * row;
+    struct depthwise d     = {.k        = b->k,
+                              .stride   = b->stride,
+                              .channels = n,
+                              .out_w    = b->out_size,
+                              .w        = b->dw_w + (ptrdiff_t)c * b->k * b->k,
+                              .bias     = b->dw_b + c,
+                              .ldo      = b->mid_c};
+    struct linear    chunk = {.n = n};
+    int              next  = from * b->stride - b->pad; /* input row to expand next */
     if (next < 0)
         next = 0;
+    if (b->expand.weight)
+        chunk = linear_outputs(b->kernel.precision, &b->expand, c, n);
     for (int r = from; r < to; r++, out += (ptrdiff_t)b->out_size * b->mid_c) {
         int first = r * b->stride - b->pad;
         for (; next < first + b->k && next < b->in_size; next++)
-            expand_row(w, b, in, next, c, n, w->ring + next % b->k * row + (ptrdiff_t)b->pad * n);
+            expand_row(w, b, &chunk, in, next, w->ring + next % b->k * row + (ptrdiff_t)b->pad * n);
         for (int i = 0; i < b->k; i++) {
             int y     = first + i;
             d.rows[i] = y < 0 || y >= b->in_size ? zero : w->ring + y % b->k * row;
@@ -209,20 +213,18 @@ static void fill_cells(struct worker *w, const struct effnet_block *b, const flo
 static void project(const struct worker *w, const struct effnet_block *b, const float *cells,
                     const float *in, float *out, int p0, int p1, int n0, int n1)
 {
-    struct gemm g = {.m        = p1 - p0,
-                     .n        = n1 - n0,
-                     .k        = b->mid_c,
-                     .a        = cells,
-                     .lda      = b->mid_c,
-                     .w        = b->project_w + (ptrdiff_t)n0 * b->mid_c,
-                     .bias     = b->project_b + n0,
-                     .residual = b->residual ? in + (ptrdiff_t)p0 * b->in_c + n0 : NULL,
-                     .ldr      = b->in_c,
-                     .c        = out + (ptrdiff_t)p0 * b->out_c + n0,
-                     .ldc      = b->out_c,
-                     .act      = ACT_NONE};
-    if (g.m > 0 && g.n > 0)
-        w->net->gemm(&g);
+    struct linear      part = linear_outputs(b->kernel.precision, &b->project, n0, n1 - n0);
+    struct linear_call call = {.rows     = p1 - p0,
+                               .a        = cells,
+                               .lda      = b->mid_c,
+                               .residual = b->residual ? in + (ptrdiff_t)p0 * b->in_c + n0 : NULL,
+                               .ldr      = b->in_c,
+                               .c        = out + (ptrdiff_t)p0 * b->out_c + n0,
+                               .ldc      = b->out_c,
+                               .act      = ACT_NONE,
+                               .scratch  = w->low};
+    if (call.rows > 0 && part.n > 0)
+        linear_one(&b->kernel, &part, &call);
 }
 
 static int chunks_of(const struct effnet_block *b)
@@ -257,11 +259,30 @@ static void block_by_rows(struct worker *w, const struct effnet_block *b, const 
                    team_share(b->out_size, i + 1, parts));
 }
 
+/* The team's input in reduced precision; a phase, where there is one. */
+static void convert_input(struct worker *w, const struct linear_kernel *kernel, const float *in,
+                          int rows, int k)
+{
+    int parts = 2 * w->team.n < TEAM_ITEMS ? 2 * w->team.n : TEAM_ITEMS;
+    if (!kernel->convert)
+        return;
+    for (int i = team_start(&w->team, parts); i >= 0; i = team_next(&w->team)) {
+        int                from = team_share(rows, i, parts);
+        struct linear_call call = {.rows    = team_share(rows, i + 1, parts) - from,
+                                   .a       = in + (ptrdiff_t)from * k,
+                                   .lda     = k,
+                                   .scratch = w->low_in + linear_scratch(kernel, from, k)};
+        linear_convert(kernel, k, &call);
+    }
+}
+
 static void block_by_channels(struct worker *w, const struct effnet_block *b, const float *in,
                               float *out)
 {
     int side = b->out_size, pixels = side * side;
     int panels = (b->out_c + GEMM_PANEL - 1) / GEMM_PANEL;
+    if (b->expand.weight)
+        convert_input(w, &b->kernel, in, b->in_size * b->in_size, b->in_c);
     for (int i = team_start(&w->team, chunks_of(b)); i >= 0; i = team_next(&w->team))
         fill_cells(w, b, in, 0, side, i, w->shared);
     int by_rows = pixels >= LEAST_ROWS * LEAST_ROWS * w->team.n / 2;
@@ -285,24 +306,23 @@ static void head(struct worker *w, const float *in, float *pooled, float *grid)
     const struct effnet *net    = w->net;
     int                  pixels = net->grid * net->grid;
     int                  chunks = (net->features + HEAD_CHUNK - 1) / HEAD_CHUNK;
+    convert_input(w, &net->linear, in, pixels, net->head_in);
     for (int i = team_start(&w->team, chunks); i >= 0; i = team_next(&w->team)) {
-        int         n0 = i * HEAD_CHUNK;
-        int         n  = net->features - n0 < HEAD_CHUNK ? net->features - n0 : HEAD_CHUNK;
-        struct gemm g  = {.m    = pixels,
-                          .n    = n,
-                          .k    = net->head_in,
-                          .a    = in,
-                          .lda  = net->head_in,
-                          .w    = net->head_w + (ptrdiff_t)n0 * net->head_in,
-                          .bias = net->head_b + n0,
-                          .c    = grid ? grid + n0 : w->cells,
-                          .ldc  = grid ? net->features : HEAD_CHUNK,
-                          .act  = ACT_RELU6};
-        net->gemm(&g);
+        int                n0   = i * HEAD_CHUNK;
+        int                n    = net->features - n0 < HEAD_CHUNK ? net->features - n0 : HEAD_CHUNK;
+        struct linear      part = linear_outputs(net->linear.precision, &net->head, n0, n);
+        struct linear_call call = {.rows    = pixels,
+                                   .a       = in,
+                                   .lda     = net->head_in,
+                                   .c       = grid ? grid + n0 : w->cells,
+                                   .ldc     = grid ? net->features : HEAD_CHUNK,
+                                   .act     = ACT_RELU6,
+                                   .scratch = w->low_in};
+        linear_converted(&net->linear, &part, &call);
         for (int c = 0; c < n; c++)
             pooled[n0 + c] = 0;
         for (int p = 0; p < pixels; p++) {
-            const float *x = g.c + (ptrdiff_t)p * g.ldc;
+            const float *x = call.c + (ptrdiff_t)p * call.ldc;
             for (int c = 0; c < n; c++)
                 pooled[n0 + c] += x[c];
         }
@@ -318,19 +338,18 @@ static void classify(struct worker *w, const float *pooled, float *logits)
     int                  chunks = (net->classes + HEAD_CHUNK - 1) / HEAD_CHUNK;
     int                  parts  = chunks < TEAM_ITEMS ? chunks : TEAM_ITEMS;
     for (int i = team_start(&w->team, parts); i >= 0; i = team_next(&w->team)) {
-        int         n0 = team_share(chunks, i, parts) * HEAD_CHUNK;
-        int         n1 = team_share(chunks, i + 1, parts) * HEAD_CHUNK;
-        struct gemm g  = {.m    = 1,
-                          .n    = (n1 < net->classes ? n1 : net->classes) - n0,
-                          .k    = net->features,
-                          .a    = pooled,
-                          .lda  = net->features,
-                          .w    = net->fc_w + (ptrdiff_t)n0 * net->features,
-                          .bias = net->fc_b + n0,
-                          .c    = logits + n0,
-                          .ldc  = net->classes,
-                          .act  = ACT_NONE};
-        net->gemm(&g);
+        int                n0   = team_share(chunks, i, parts) * HEAD_CHUNK;
+        int                n1   = team_share(chunks, i + 1, parts) * HEAD_CHUNK;
+        struct linear      part = linear_outputs(net->linear.precision, &net->fc, n0,
+                                                 (n1 < net->classes ? n1 : net->classes) - n0);
+        struct linear_call call = {.rows    = 1,
+                                   .a       = pooled,
+                                   .lda     = net->features,
+                                   .c       = logits + n0,
+                                   .ldc     = net->classes,
+                                   .act     = ACT_NONE,
+                                   .scratch = w->low};
+        linear_one(&net->linear, &part, &call);
     }
 }
 
@@ -370,7 +389,7 @@ static void run_picture(struct worker *w, const uint8_t *picture, float *pooled,
     for (int i = 0; i < EFFNET_BLOCKS; i++) {
         const struct effnet_block *b   = &net->block[i];
         float                     *out = w->act[i % 2];
-        if (b->out_size > SMALL_SIDE)
+        if (b->out_size > EFFNET_SMALL_SIDE)
             block_by_rows(w, b, in, out);
         else
             block_by_channels(w, b, in, out);
@@ -395,7 +414,9 @@ static struct worker worker_of(const struct effnet *net, float *scratch, int fir
                           .shared = lead + 2 * l.act,
                           .cells  = own,
                           .ring   = own + l.cells,
-                          .pixels = own + l.cells + l.ring};
+                          .pixels = own + l.cells + l.ring,
+                          .low_in = (char *)(lead + 2 * l.act + l.cells + l.ring + l.pixels),
+                          .low    = own + l.cells + l.ring + l.pixels + l.low};
     memset(w.pixels, 0, l.pixels * sizeof(float)); /* the padding is 0 after normalisation */
     return w;
 }
@@ -435,18 +456,15 @@ static void call_alone(const struct call *c, int n, int threads)
         }
     }
     if (c->logits && n > 0) {
-        const struct effnet *net = c->net;
-        struct gemm          g   = {.m    = n,
-                                    .n    = net->classes,
-                                    .k    = net->features,
-                                    .a    = c->pooled,
-                                    .lda  = net->features,
-                                    .w    = net->fc_w,
-                                    .bias = net->fc_b,
-                                    .c    = c->logits,
-                                    .ldc  = net->classes,
-                                    .act  = ACT_NONE};
-        gemm_run(net->gemm, &g, threads);
+        const struct effnet *net  = c->net;
+        struct linear_call   call = {.rows    = n,
+                                     .a       = c->pooled,
+                                     .lda     = net->features,
+                                     .c       = c->logits,
+                                     .ldc     = net->classes,
+                                     .act     = ACT_NONE,
+                                     .scratch = c->scratch};
+        linear_run(&net->linear, &net->fc, &call, threads);
     }
 }
 

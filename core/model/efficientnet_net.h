@@ -4,12 +4,12 @@
 
 #include "model/efficientnet.h"
 #include "nn/conv.h"
-#include "nn/gemm.h"
+#include "nn/linear.h"
 
 #include <stdbool.h>
 
-#define EFFNET_BLOCKS 16
-#define EFFNET_STEM_K 3
+#define EFFNET_BLOCKS     16
+#define EFFNET_SMALL_SIDE 14 /* pixels: pictures up to this are shared by channels */
 
 /* One inverted bottleneck: expand (1x1), depthwise (k x k), project (1x1). Block
  * 0 expands nothing: the stem takes the place of its expansion. */
@@ -22,26 +22,27 @@ struct effnet_block {
     int  chunk;    /* channels of mid_c that are expanded and convolved together */
     bool residual; /* adds its input to its output */
 
-    const float *expand_w, *expand_b;   /* packed (mid_c, in_c); (mid_c) */
-    const float *dw_w, *dw_b;           /* packed (mid_c, k, k); (mid_c) */
-    const float *project_w, *project_b; /* packed (out_c, mid_c); (out_c) */
+    struct linear_kernel kernel;      /* of expand and project */
+    struct linear        expand;      /* (mid_c, in_c); block 0 has none */
+    struct linear        project;     /* (out_c, mid_c) */
+    const float         *dw_w, *dw_b; /* packed (mid_c, k, k); (mid_c) */
 };
 
 struct effnet {
-    gemm_kernel         gemm;
-    struct conv_kernels conv;
-    int                 image_size; /* pixels */
-    int                 stem_c, stem_size;
-    int                 features, classes;
-    int                 grid; /* the last block's out_size */
-    int                 head_in;
-    int64_t             parameters;
+    struct linear_kernel linear; /* of head and fc, and of the small blocks */
+    struct conv_kernels  conv;
+    int                  image_size; /* pixels */
+    int                  stem_c, stem_size;
+    int                  features, classes;
+    int                  grid; /* the last block's out_size */
+    int                  head_in;
+    int64_t              parameters;
 
-    float       *scale, *shift;         /* (image_size, 3): normalisation of a row of pixels */
-    const float *stem_w[EFFNET_STEM_K]; /* for each row of the window: packed (stem_c, 3 * 3) */
-    const float *stem_b;                /* (stem_c) */
-    const float *head_w, *head_b;       /* packed (features, head_in); (features) */
-    const float *fc_w, *fc_b;           /* packed (classes, features); (classes) */
+    float        *scale, *shift;  /* (image_size, 3): normalisation of a row of pixels */
+    const float  *stem_w[STEM_K]; /* for each row of the window: packed (stem_c, 3 * 3) */
+    const float  *stem_b;         /* (stem_c) */
+    struct linear head;           /* (features, head_in) */
+    struct linear fc;             /* (classes, features) */
 
     struct effnet_block block[EFFNET_BLOCKS];
 };

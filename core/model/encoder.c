@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "model/encoder_family.h"
+#include "model/model_id.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -18,14 +19,16 @@ struct encoder {
     void                        *model;
     struct encoder_info          info;
     char                        *dir;
+    char                         id[MODEL_ID_MAX]; /* info.name, for one from a hub */
 };
 
-static const struct encoder_family *const FAMILIES[] = {&dual_encoder_family};
+static const struct encoder_family *const FAMILIES[] = {&dual_encoder_family, &clip_family};
 
-static int find_family(struct encoder *enc, const struct jnode *config, struct err *err)
+static int find_family(struct encoder *enc, const struct jnode *config, bool open_clip,
+                       struct err *err)
 {
-    const char *type = NULL;
-    if (!jnode_to_str(jnode_get(config, "model_type"), &type))
+    const char *type = open_clip ? clip_family.model_type : NULL;
+    if (!open_clip && !jnode_to_str(jnode_get(config, "model_type"), &type))
         return err_set(err, ERR_FORMAT, "config.json does not say what model_type it is");
     for (size_t i = 0; i < sizeof FAMILIES / sizeof FAMILIES[0]; i++) {
         if (strcmp(FAMILIES[i]->model_type, type) == 0)
@@ -33,8 +36,8 @@ static int find_family(struct encoder *enc, const struct jnode *config, struct e
     }
     if (!enc->family)
         return err_set(err, ERR_UNSUPPORTED,
-                       "its model_type \"%.80s\" is not supported (supported: %s)", type,
-                       FAMILIES[0]->model_type);
+                       "its model_type \"%.80s\" is not supported (supported: %s, %s)", type,
+                       FAMILIES[0]->model_type, FAMILIES[1]->model_type);
     enc->info.family = enc->family->model_type;
     return 0;
 }
@@ -49,11 +52,17 @@ static int read_json(const char *dir, const char *name, struct jnode **out, stru
     return rc;
 }
 
-static int read_preprocess(struct encoder *enc, struct err *err)
+static int read_preprocess(struct encoder *enc, const struct encoder_options *options,
+                           struct err *err)
 {
     struct jnode *root = NULL;
-    int           rc   = read_json(enc->dir, "preprocessor_config.json", &root, err);
-    if (!rc && preprocess_parse(root, &enc->info.preprocess, err))
+    struct err    why  = ERR_INIT;
+    int           rc   = read_json(enc->dir, "preprocessor_config.json", &root, &why);
+    if (rc == ERR_NOTFOUND && options->towers_only)
+        return 0;
+    if (rc)
+        return err_set(err, why.code, "%s", why.msg);
+    if (preprocess_parse(root, &enc->info.preprocess, err))
         rc = err_prefix(err, "preprocessor_config.json");
     jnode_free(root);
     return rc;
@@ -61,8 +70,18 @@ static int read_preprocess(struct encoder *enc, struct err *err)
 
 int encoder_open(const char *dir, struct encoder **out, struct err *err)
 {
+    return encoder_open_with(dir, NULL, out, err);
+}
+
+int encoder_open_with(const char *dir, const struct encoder_options *options, struct encoder **out,
+                      struct err *err)
+{
+    static const struct encoder_options defaults = {0};
+    if (!options)
+        options = &defaults;
     struct jnode   *config = NULL;
     struct encoder *enc    = mem_zeroed(1, sizeof *enc);
+    bool            open   = false;
     int             rc     = 0;
     if (!enc) {
         rc = err_set(err, ERR_NOMEM, "out of memory");
@@ -71,17 +90,21 @@ int encoder_open(const char *dir, struct encoder **out, struct err *err)
     rc = path_real(dir, &enc->dir, err);
     if (!rc && !file_is_dir(enc->dir))
         rc = err_set(err, ERR_USAGE, "it is not a folder");
+    if (!rc) {
+        open = clip_folder_is_open_clip(enc->dir);
+        rc   = read_json(enc->dir, open ? "open_clip_config.json" : "config.json", &config, err);
+    }
     if (!rc)
-        rc = read_json(enc->dir, "config.json", &config, err);
-    if (!rc)
-        rc = find_family(enc, config, err);
-    if (!rc)
-        rc = read_preprocess(enc, err);
+        rc = find_family(enc, config, open, err);
+    if (!rc && !open)
+        rc = read_preprocess(enc, options, err);
     if (rc)
         goto out;
     enc->info.dir  = enc->dir;
     enc->info.name = path_base(enc->dir);
-    rc             = enc->family->open(enc->dir, config, &enc->info, &enc->model, err);
+    if (model_id_of_folder(enc->info.name, enc->id))
+        enc->info.name = enc->id;
+    rc = enc->family->open(enc->dir, config, options, &enc->info, &enc->model, err);
 out:
     jnode_free(config);
     if (rc) {
@@ -166,6 +189,27 @@ int encoder_texts(const struct encoder *enc, struct encoder_scratch *scratch,
 {
     int rc = enc->family->texts(enc->model, scratch, texts, n, out, err);
     return rc ? rc : check_finite(enc, out, n, err);
+}
+
+int encoder_tokens(const struct encoder *enc, struct encoder_scratch *scratch, const int32_t *ids,
+                   const int32_t *starts, int n, float *out, struct err *err)
+{
+    const struct encoder_info *info = &enc->info;
+    if (n > 0 && starts[0] != 0)
+        return err_set(err, ERR_FORMAT, "the first text begins at id %d, not 0", (int)starts[0]);
+    for (int i = 0; i < n; i++) {
+        /* they begin at 0 and rise, so that the difference cannot overflow */
+        if (starts[i + 1] <= starts[i] || starts[i + 1] - starts[i] > info->max_tokens)
+            return err_set(err, ERR_FORMAT, "text %d does not have between 1 and %d tokens", i,
+                           info->max_tokens);
+        for (int32_t k = starts[i]; k < starts[i + 1]; k++) {
+            if (ids[k] < 0 || ids[k] >= info->vocabulary)
+                return err_set(err, ERR_FORMAT,
+                               "text %d has the token %d, and the model knows those below %d", i,
+                               (int)ids[k], info->vocabulary);
+        }
+    }
+    return n > 0 ? enc->family->tokens(enc->model, scratch, ids, starts, n, out, err) : 0;
 }
 
 int encoder_image_bytes(const struct encoder *enc, struct encoder_scratch *scratch,

@@ -10,7 +10,9 @@
 
 #include "base/err.h"
 #include "image/preprocess.h"
+#include "nn/precision.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,22 +20,33 @@ struct encoder;
 struct encoder_scratch;
 
 struct encoder_info {
-    const char       *name;       /* "osprey-small": the folder's name */
+    const char       *name;       /* "osprey-small": the folder's name, as models_find takes it */
     const char       *dir;        /* absolute */
     const char       *family;     /* config.json's model_type */
     const char       *hash;       /* 32 hex digits over the weights: what a library remembers */
     int               dim;        /* of the joint space */
     int               image_size; /* pixels, square */
     int               max_tokens;
+    int               vocabulary;  /* token ids are below it */
     int               image_batch; /* pictures that one call likes to get together */
     int64_t           parameters;
     int64_t           image_flops; /* multiplications and additions for one picture; 0: unknown */
-    const char       *precision; /* "f32" */
-    const char       *cpu;       /* kernels in use: "portable", "avx2", "avx512" */
+    const char       *missing;     /* files that texts or pictures need, or NULL */
+    const char       *precision;   /* "f32", "bf16", "int8" */
+    const char       *cpu;         /* kernels in use: "portable", "avx2", "avx512" */
     struct preprocess preprocess;
 };
 
-/* Opens the model in a folder. */
+struct encoder_options {
+    enum precision precision; /* of the towers' layers. Auto is single precision unless the
+                                 family can do with less; info.precision says what came of it */
+    bool towers_only;         /* tokenizer and preprocessor files may be missing (info.missing names
+                                 them): encoder_images and encoder_tokens still work */
+};
+
+/* Opens the model in a folder. options may be NULL. */
+int  encoder_open_with(const char *dir, const struct encoder_options *options, struct encoder **out,
+                       struct err *err);
 int  encoder_open(const char *dir, struct encoder **out, struct err *err);
 void encoder_close(struct encoder *enc); /* NULL-safe */
 
@@ -52,6 +65,13 @@ int encoder_images(const struct encoder *enc, struct encoder_scratch *scratch,
 /* n strings of any bytes. out: (n, dim). */
 int encoder_texts(const struct encoder *enc, struct encoder_scratch *scratch,
                   const char *const *texts, int n, float *out, struct err *err);
+
+/* n texts as the model's own token ids, start and end tokens included, laid end
+ * to end: text i is ids[starts[i] .. starts[i + 1]); starts has n + 1 entries and
+ * begins with 0. For comparing towers apart from tokenizers. ids and lengths that
+ * the model does not have are ERR_FORMAT. out: (n, dim). */
+int encoder_tokens(const struct encoder *enc, struct encoder_scratch *scratch, const int32_t *ids,
+                   const int32_t *starts, int n, float *out, struct err *err);
 
 /* Decodes, preprocesses and encodes one picture: what a query needs. bytes: the
  * file. out: (dim). */

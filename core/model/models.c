@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "model/model_id.h"
 
 #include <dirent.h>
 #include <stdbool.h>
@@ -39,6 +40,20 @@ static int add_place(struct places *p, char *dir, struct err *err)
     return 0;
 }
 
+int models_fetched_dir(char **dir, struct err *err)
+{
+    const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+    if (data && data[0] == '/') /* a relative one is to be ignored, says XDG */
+        *dir = path_join(data, "osprey/models");
+    else if (home && *home)
+        *dir = path_join(home, ".local/share/osprey/models");
+    else
+        return err_set(err, ERR_USAGE,
+                       "cannot tell where fetched models are: neither XDG_DATA_HOME nor HOME is "
+                       "set");
+    return *dir ? 0 : err_set(err, ERR_NOMEM, "out of memory");
+}
+
 static int find_places(struct places *p, struct err *err)
 {
     static const char *const beside[] = {"../models", "../share/osprey/models"};
@@ -54,14 +69,21 @@ static int find_places(struct places *p, struct err *err)
             rc = add_place(p, mem_strndup(list, len), err);
         list += len + (list[len] == ':');
     }
+    char *fetched = NULL;
+    if (!rc && !models_fetched_dir(&fetched, NULL))
+        rc = add_place(p, fetched, err);
     return rc;
 }
 
-static bool holds_model(const char *dir)
+bool models_is_model(const char *dir)
 {
-    char *config = path_join(dir, "config.json");
-    bool  yes    = config && file_exists(config);
-    free(config);
+    static const char *const names[] = {"config.json", "open_clip_config.json"};
+    bool                     yes     = false;
+    for (size_t i = 0; i < sizeof names / sizeof *names && !yes; i++) {
+        char *config = path_join(dir, names[i]);
+        yes          = config && file_exists(config);
+        free(config);
+    }
     return yes;
 }
 
@@ -70,7 +92,7 @@ static int find_folder(const char *name, char **dir, struct err *err)
     int rc = path_real(name, dir, err);
     if (rc)
         return err_prefix(err, "cannot find the model");
-    if (!holds_model(*dir)) {
+    if (!models_is_model(*dir)) {
         rc = err_set(err, ERR_NOTFOUND, "%s is not a model: it has no config.json", *dir);
         free(*dir);
         *dir = NULL;
@@ -93,27 +115,71 @@ static int not_found(const struct places *p, const char *name, struct err *err)
     return rc;
 }
 
-int models_find(const char *name, char **dir, struct err *err)
+/* Looks through the places; *dir stays NULL where none holds it. */
+static int look_up(const struct places *p, const char *folder, char **dir, struct err *err)
 {
-    if (strchr(name, '/'))
-        return find_folder(name, dir, err);
-    if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-        return err_set(err, ERR_USAGE, "\"%s\" is not the name of a model", name);
-    struct places p    = {0};
-    bool          done = false;
-    int           rc   = find_places(&p, err);
-    for (size_t i = 0; i < p.n && !rc && !done; i++) {
-        char *candidate = path_join(p.dirs[i], name);
-        if (candidate && holds_model(candidate)) {
-            rc   = path_real(candidate, dir, err);
-            done = true;
-        }
+    int rc = 0;
+    for (size_t i = 0; i < p->n && !rc && !*dir; i++) {
+        char *candidate = path_join(p->dirs[i], folder);
+        if (!candidate)
+            rc = err_set(err, ERR_NOMEM, "out of memory");
+        else if (models_is_model(candidate))
+            rc = path_real(candidate, dir, err);
         free(candidate);
     }
-    if (!rc && !done)
+    return rc;
+}
+
+static int find_named(const char *name, const char *folder, char **dir, struct err *err)
+{
+    struct places p     = {0};
+    char         *found = NULL;
+    int           rc    = find_places(&p, err);
+    if (!rc)
+        rc = look_up(&p, folder, &found, err);
+    if (!rc && !found)
         rc = not_found(&p, name, err);
     places_release(&p);
+    if (!rc)
+        *dir = found;
     return rc;
+}
+
+static int find_default(char **dir, struct err *err)
+{
+    char *name = NULL;
+    int   rc   = models_default(&name, err);
+    if (!rc)
+        rc = models_find(name, dir, err);
+    if (rc && name && strcmp(name, MODELS_DEFAULT) != 0) {
+        (void)err_prefix(err, "the default model is gone (`osprey model use " MODELS_DEFAULT
+                              "` goes back to the one that came with osprey)");
+    }
+    free(name);
+    return rc;
+}
+
+int models_find(const char *name, char **dir, struct err *err)
+{
+    struct model_id id;
+    char            folder[MODEL_ID_MAX];
+    if (!name)
+        return find_default(dir, err);
+    if (strchr(name, '/')) {
+        if (file_exists(name) || model_id_parse(name, &id, NULL))
+            return find_folder(name, dir, err);
+        model_id_folder(&id, folder);
+        int rc = find_named(name, folder, dir, err);
+        if (rc == ERR_NOTFOUND)
+            rc = err_set(err, rc,
+                         "there is no folder %.200s, and no fetched model of that name: `osprey "
+                         "model get %.200s` fetches it",
+                         name, name);
+        return rc;
+    }
+    if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return err_set(err, ERR_USAGE, "\"%s\" is not the name of a model", name);
+    return find_named(name, name, dir, err);
 }
 
 static int compare_entries(const void *a, const void *b)
@@ -137,10 +203,13 @@ static int add_entry(struct models_entry *entries, size_t *n, const char *name, 
                      struct err *err)
 {
     struct models_entry entry = {0};
-    int                 rc    = 0;
+    char                id[MODEL_ID_MAX];
+    int                 rc = 0;
     if (!candidate)
         return err_set(err, ERR_NOMEM, "out of memory");
-    if (holds_model(candidate) && *n < MAX_MODELS && !is_listed(entries, *n, name)) {
+    if (model_id_of_folder(name, id))
+        name = id;
+    if (models_is_model(candidate) && *n < MAX_MODELS && !is_listed(entries, *n, name)) {
         rc         = path_real(candidate, &entry.dir, err);
         entry.name = rc ? NULL : mem_strdup(name);
         if (!rc && !entry.name) {

@@ -31,6 +31,7 @@
 #define MAX_HEADER (1u << 20)   /* bytes of a file's beginning that go into the key */
 #define SAMPLES    8            /* places within a file that do as well */
 #define SAMPLE     4096u        /* bytes each */
+#define FORM       64           /* bytes of a form's name */
 #define HEX        33           /* 32 digits and a NUL */
 #define USED_EVERY 86400        /* seconds: how exactly a file's time says when it was last used */
 #define UNUSED     (60 * 86400) /* seconds after which a cached file is removed */
@@ -44,6 +45,7 @@ struct block {
 struct prepared {
     char              **files; /* (n_files) */
     size_t              n_files;
+    char                form[FORM];
     char                key[HEX];
     char                hash[HEX];
     char               *path; /* of the cached file, NULL where there is no place for one */
@@ -124,6 +126,8 @@ static int compute_key(const struct prepared *p, char out[HEX], struct err *err)
     int64_t version = LAYOUT_VERSION;
     if (!rc)
         (void)XXH3_128bits_update(state, &version, sizeof version);
+    if (!rc && strcmp(p->form, "f32") != 0)
+        (void)XXH3_128bits_update(state, p->form, strlen(p->form) + 1);
     for (size_t i = 0; i < p->n_files && !rc; i++)
         rc = key_add(state, p->files[i], err);
     if (!rc)
@@ -200,6 +204,12 @@ static void try_cache(struct prepared *p)
 
 int prepared_open(const char *const *files, size_t n_files, struct prepared **out, struct err *err)
 {
+    return prepared_open_as("f32", files, n_files, out, err);
+}
+
+int prepared_open_as(const char *form, const char *const *files, size_t n_files,
+                     struct prepared **out, struct err *err)
+{
     if (n_files < 1 || n_files > MAX_FILES)
         return err_set(err, ERR_USAGE, "cannot prepare a model of %zu files", n_files);
     int              rc  = 0;
@@ -211,6 +221,7 @@ int prepared_open(const char *const *files, size_t n_files, struct prepared **ou
         rc = err_set(err, ERR_NOMEM, "cannot prepare a model: out of memory");
         goto out;
     }
+    (void)snprintf(p->form, sizeof p->form, "%s", form);
     for (; p->n_files < n_files; p->n_files++) {
         p->files[p->n_files] = mem_strdup(files[p->n_files]);
         if (!p->files[p->n_files]) {

@@ -28,6 +28,10 @@ struct prepared;
 
 /* files: the n_files model files that the weights derive from. */
 int prepared_open(const char *const *files, size_t n_files, struct prepared **out, struct err *err);
+/* The same for one of several forms of the weights ("bf16"), each cached by
+ * itself; prepared_open's is "f32". */
+int prepared_open_as(const char *form, const char *const *files, size_t n_files,
+                     struct prepared **out, struct err *err);
 /* True while the floats that prepared_floats hands out are to be filled. */
 bool prepared_building(const struct prepared *p);
 /* n floats under a name, 64-byte aligned, valid until prepared_close; zeroed

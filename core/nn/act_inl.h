@@ -55,6 +55,12 @@ static inline float act_quick_gelu(float x)
     return x / (1.0f + act_exp(-1.702f * x));
 }
 
+/* (1 + tanh(z)) / 2 is the logistic function of 2 z. */
+static inline float act_gelu_tanh(float x)
+{
+    return x / (1.0f + act_exp(-1.59576912f * (x + 0.044715f * x * x * x)));
+}
+
 static inline float act_tanh(float x)
 {
     return 1.0f - 2.0f / (1.0f + act_exp(2.0f * x));
@@ -68,6 +74,9 @@ static inline void act_run(float *x, int n, enum act act)
     } else if (act == ACT_QUICK_GELU) {
         for (int i = 0; i < n; i++)
             x[i] = act_quick_gelu(x[i]);
+    } else if (act == ACT_GELU_TANH) {
+        for (int i = 0; i < n; i++)
+            x[i] = act_gelu_tanh(x[i]);
     } else if (act == ACT_TANH) {
         for (int i = 0; i < n; i++)
             x[i] = act_tanh(x[i]);

@@ -54,6 +54,28 @@ void depthwise_ref(const struct depthwise *d)
     }
 }
 
+void stem_ref(const struct stem *s)
+{
+    for (int p = 0; p < s->channels; p += CONV_PANEL) {
+        for (int x = 0; x < s->out_w; x++) {
+            float sum[CONV_PANEL];
+            for (int c = 0; c < CONV_PANEL; c++)
+                sum[c] = s->bias[p + c];
+            for (int i = 0; i < STEM_K; i++) {
+                const float *in = s->rows[i] + (ptrdiff_t)x * STEM_STEP;
+                const float *w  = s->w[i] + (ptrdiff_t)p * STEM_RUN;
+                for (int j = 0; j < STEM_RUN; j++, w += CONV_PANEL) {
+                    for (int c = 0; c < CONV_PANEL; c++)
+                        sum[c] += in[j] * w[c];
+                }
+            }
+            float *out = s->out + (ptrdiff_t)x * s->channels + p;
+            for (int c = 0; c < CONV_PANEL; c++)
+                out[c] = sum[c] < 0 ? 0 : sum[c] > 6 ? 6 : sum[c];
+        }
+    }
+}
+
 void pixels_ref(const uint8_t *pixels, const float *scale, const float *shift, int n, float *out)
 {
     for (int i = 0; i < n; i++)
@@ -64,10 +86,10 @@ struct conv_kernels conv_kernels_for(struct cpu cpu)
 {
 #if defined(__x86_64__)
     if (cpu.level == CPU_AVX512)
-        return (struct conv_kernels){depthwise_avx512, pixels_avx512};
+        return (struct conv_kernels){depthwise_avx512, stem_avx512, pixels_avx512};
     if (cpu.level == CPU_AVX2)
-        return (struct conv_kernels){depthwise_avx2, pixels_avx2};
+        return (struct conv_kernels){depthwise_avx2, stem_avx2, pixels_avx2};
 #endif
     (void)cpu;
-    return (struct conv_kernels){depthwise_ref, pixels_ref};
+    return (struct conv_kernels){depthwise_ref, stem_ref, pixels_ref};
 }

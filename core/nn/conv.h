@@ -36,8 +36,28 @@ typedef void (*depthwise_kernel)(const struct depthwise *d);
 typedef void (*pixels_kernel)(const uint8_t *pixels, const float *scale, const float *shift, int n,
                               float *out);
 
+/* A stem: 3 x 3 pixels of three channels, every second pixel, one row of outputs.
+ * A window's pixels in one row are STEM_RUN neighbours. */
+#define STEM_K    3
+#define STEM_RUN  (STEM_K * 3)
+#define STEM_STEP 6 /* floats from one window to the next */
+
+struct stem {
+    int          channels;     /* a multiple of CONV_PANEL */
+    int          out_w;        /* pixels */
+    const float *rows[STEM_K]; /* ((out_w - 1) * STEM_STEP + STEM_RUN) */
+    const float
+        *w[STEM_K];    /* for each row: (channels / 16, STEM_RUN, 16), as gemm_pack leaves it */
+    const float *bias; /* (channels) */
+    float       *out;  /* (out_w, channels), dense */
+};
+
+/* out = relu6(bias + sum over the window), one row, on one thread. */
+typedef void (*stem_kernel)(const struct stem *s);
+
 struct conv_kernels {
     depthwise_kernel depthwise;
+    stem_kernel      stem;
     pixels_kernel    pixels;
 };
 

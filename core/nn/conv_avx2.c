@@ -76,6 +76,50 @@ void depthwise_avx2(const struct depthwise *d)
         row(d, 5, 2);
 }
 
+/* width outputs of one panel: two registers each. */
+INLINE void stem_tile(const struct stem *s, int x, int p, const int width)
+{
+    __m256 sum[12];
+#pragma GCC unroll 6
+    for (int i = 0; i < width; i++) {
+        sum[2 * i]     = _mm256_loadu_ps(s->bias + p);
+        sum[2 * i + 1] = _mm256_loadu_ps(s->bias + p + 8);
+    }
+#pragma GCC unroll 1
+    for (int row = 0; row < STEM_K; row++) {
+        const float *in = s->rows[row] + (ptrdiff_t)x * STEM_STEP;
+        const float *w  = s->w[row] + (ptrdiff_t)p * STEM_RUN;
+#pragma GCC unroll 1
+        for (int k = 0; k < STEM_RUN; k++, in++, w += CONV_PANEL) {
+            __m256 b0 = _mm256_loadu_ps(w), b1 = _mm256_loadu_ps(w + 8);
+#pragma GCC unroll 6
+            for (int i = 0; i < width; i++) {
+                __m256 a       = _mm256_broadcast_ss(in + i * STEM_STEP);
+                sum[2 * i]     = _mm256_fmadd_ps(a, b0, sum[2 * i]);
+                sum[2 * i + 1] = _mm256_fmadd_ps(a, b1, sum[2 * i + 1]);
+            }
+        }
+    }
+    __m256 zero = _mm256_setzero_ps(), six = _mm256_set1_ps(6.0f);
+    float *out = s->out + (ptrdiff_t)x * s->channels + p;
+#pragma GCC unroll 6
+    for (int i = 0; i < width; i++, out += s->channels) {
+        _mm256_storeu_ps(out, _mm256_min_ps(six, _mm256_max_ps(zero, sum[2 * i])));
+        _mm256_storeu_ps(out + 8, _mm256_min_ps(six, _mm256_max_ps(zero, sum[2 * i + 1])));
+    }
+}
+
+void stem_avx2(const struct stem *s)
+{
+    for (int p = 0; p < s->channels; p += CONV_PANEL) {
+        int x = 0;
+        for (; x + 6 <= s->out_w; x += 6)
+            stem_tile(s, x, p, 6);
+        for (; x < s->out_w; x++)
+            stem_tile(s, x, p, 1);
+    }
+}
+
 void pixels_avx2(const uint8_t *pixels, const float *scale, const float *shift, int n, float *out)
 {
     for (int i = 0; i < n; i++)

@@ -79,6 +79,66 @@ void depthwise_avx512(const struct depthwise *d)
         row(d, 5, 2);
 }
 
+/* width outputs of np panels; np * width sums stay in registers. */
+INLINE void stem_tile(const struct stem *s, int x, int p, const int width, const int np)
+{
+    __m512 sum[28];
+#pragma GCC unroll 2
+    for (int j = 0; j < np; j++) {
+        __m512 bias = _mm512_loadu_ps(s->bias + p + j * CONV_PANEL);
+#pragma GCC unroll 14
+        for (int i = 0; i < width; i++)
+            sum[i * np + j] = bias;
+    }
+#pragma GCC unroll 1
+    for (int row = 0; row < STEM_K; row++) {
+        const float *in = s->rows[row] + (ptrdiff_t)x * STEM_STEP;
+        const float *w  = s->w[row] + (ptrdiff_t)p * STEM_RUN;
+#pragma GCC unroll 1
+        for (int k = 0; k < STEM_RUN; k++, in++, w += CONV_PANEL) {
+            __m512 b[2];
+#pragma GCC unroll 2
+            for (int j = 0; j < np; j++)
+                b[j] = _mm512_loadu_ps(w + j * STEM_RUN * CONV_PANEL);
+#pragma GCC unroll 14
+            for (int i = 0; i < width; i++) {
+                __m512 a = _mm512_set1_ps(in[i * STEM_STEP]);
+#pragma GCC unroll 2
+                for (int j = 0; j < np; j++)
+                    sum[i * np + j] = _mm512_fmadd_ps(a, b[j], sum[i * np + j]);
+            }
+        }
+    }
+    __m512 zero = _mm512_setzero_ps(), six = _mm512_set1_ps(6.0f);
+    float *out = s->out + (ptrdiff_t)x * s->channels + p;
+#pragma GCC unroll 14
+    for (int i = 0; i < width; i++, out += s->channels) {
+#pragma GCC unroll 2
+        for (int j = 0; j < np; j++)
+            _mm512_storeu_ps(out + j * CONV_PANEL,
+                             _mm512_min_ps(six, _mm512_max_ps(zero, sum[i * np + j])));
+    }
+}
+
+void stem_avx512(const struct stem *s)
+{
+    for (int p = 0; p < s->channels; p += 2 * CONV_PANEL) {
+        int pair = s->channels - p > CONV_PANEL, x = 0;
+        for (; x + 14 <= s->out_w; x += 14) {
+            if (pair)
+                stem_tile(s, x, p, 14, 2);
+            else
+                stem_tile(s, x, p, 14, 1);
+        }
+        for (; x < s->out_w; x++) {
+            if (pair)
+                stem_tile(s, x, p, 1, 2);
+            else
+                stem_tile(s, x, p, 1, 1);
+        }
+    }
+}
+
 void pixels_avx512(const uint8_t *pixels, const float *scale, const float *shift, int n, float *out)
 {
     for (int i = 0; i < n; i++)

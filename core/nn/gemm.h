@@ -16,6 +16,7 @@
 #define OSPREY_NN_GEMM_H
 
 #include "base/cpu.h"
+#include "nn/team.h"
 
 #include <stddef.h>
 
@@ -27,6 +28,7 @@ enum act {
     ACT_RELU6,
     ACT_GELU /* erf */,
     ACT_QUICK_GELU /* x sigmoid(1.702 x) */,
+    ACT_GELU_TANH /* gelu_new: GELU's tanh approximation */,
     ACT_TANH
 };
 
@@ -56,5 +58,17 @@ gemm_kernel gemm_kernel_for(struct cpu cpu);
 
 /* The whole product on up to threads OpenMP threads. */
 void gemm_run(gemm_kernel kernel, const struct gemm *g, int threads);
+
+/* How a team shares a product of which a panel of W takes so many bytes: across
+ * times down items, by whole groups of panels and by rows. */
+struct gemm_parts {
+    int across, down;
+    int group; /* panels that kernels take together */
+};
+
+struct gemm_parts gemm_parts_for(int m, int n, int k, size_t panel, int members);
+
+/* The whole product as one phase of a team, every member of which calls this. */
+void gemm_shared(gemm_kernel kernel, const struct gemm *g, struct team_member *m);
 
 #endif

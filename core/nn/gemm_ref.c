@@ -38,6 +38,8 @@ static float activate(float x, enum act act)
         return 0.5f * x * (1.0f + erff(x * 0.70710678f));
     case ACT_QUICK_GELU:
         return x / (1.0f + expf(-1.702f * x));
+    case ACT_GELU_TANH:
+        return 0.5f * x * (1.0f + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
     case ACT_TANH:
         return tanhf(x);
     case ACT_NONE:

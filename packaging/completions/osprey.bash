@@ -28,7 +28,7 @@ _osprey() {
             compopt -o filenames 2>/dev/null
             return
             ;;
-        --image | --npy | --captions)
+        --image | --npy | --captions | --golden)
             COMPREPLY=($(compgen -f -- "$cur"))
             compopt -o filenames 2>/dev/null
             return
@@ -38,10 +38,10 @@ _osprey() {
             return
             ;;
         --precision)
-            COMPREPLY=($(compgen -W 'auto f32' -- "$cur"))
+            COMPREPLY=($(compgen -W 'auto f32 bf16 int8' -- "$cur"))
             return
             ;;
-        -k | --min-score | --batch | --threads | --seed | --port | --listen) return ;;
+        -k | --min-score | --batch | --threads | --tolerance | --seed | --port | --listen) return ;;
     esac
 
     if [[ -z $command ]]; then
@@ -57,7 +57,7 @@ _osprey() {
         verify) own='--repair' ;;
         eval) own='--images --captions --seed' ;;
         serve) own='--port --listen' ;;
-        model) own='--batch --threads' ;;
+        model) own='--batch --threads --golden --tolerance' ;;
         help)
             COMPREPLY=($(compgen -W "$commands" -- "$cur"))
             return
@@ -84,10 +84,10 @@ _osprey() {
             fi
             ;;
         model)
-            if [[ $prev == info || $prev == bench ]]; then
+            if [[ $prev =~ ^(info|bench|check|use|get)$ ]]; then
                 COMPREPLY=($(compgen -W "$(_osprey_models)" -- "$cur") $(compgen -d -- "$cur"))
             else
-                COMPREPLY=($(compgen -W 'list info bench' -- "$cur"))
+                COMPREPLY=($(compgen -W 'list get use info check bench' -- "$cur"))
             fi
             ;;
     esac

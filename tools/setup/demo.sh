@@ -22,7 +22,7 @@ done
 [ ! -d "$WALLPAPERS" ] || folders+=("$WALLPAPERS")
 
 step "Indexing Debian's stamps and wallpapers into $NEAR/demo-library"
-osprey index "${folders[@]}" || die "indexing failed"
+osprey index --model osprey-small "${folders[@]}" || die "indexing failed"
 
 # show LABEL COMMAND...: the command as one would type it, then what it prints.
 show()
@@ -55,4 +55,10 @@ Now your own pictures:
     $NEAR/osprey search a dog on a beach
     $NEAR/osprey similar ~/Pictures/one-of-them.jpg
     $NEAR/osprey --help
+
+The default model, osprey-small, is small. A CLIP finds far more, and two commands bring one
+(600 MB from the Hugging Face hub, once; docs/models.md lists others):
+
+    $NEAR/osprey model get openai/clip-vit-base-patch32
+    $NEAR/osprey index --model openai/clip-vit-base-patch32 ~/Pictures
 END
