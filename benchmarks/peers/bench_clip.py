@@ -69,6 +69,8 @@ def peers(args, batch, text):
     import onnxruntime as ort
     options = ort.SessionOptions()
     options.intra_op_num_threads = args.threads
+    # Spinning workers of an idle peer would take the other side's processor.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     session = ort.InferenceSession(f"{args.model}/{'text' if text else 'vision'}.onnx", options,
                                    providers=["CPUExecutionProvider"])
     if text:
