@@ -58,7 +58,8 @@ for target in "${targets[@]}"; do
         continue
     }
     say "    $target: $(sed -n 's/^stat::number_of_executed_units: *//p' "$LOGS/fuzz-$target.log") inputs"
+    # One input for each branch: counters would keep ten times as many.
     [ $merge = 0 ] || run_logged "fuzz-merge-$target" "merging $target" \
-        "$program" "${limits[@]}" -merge=1 "$corpus" "$grown" || status=1
+        "$program" "${limits[@]}" -merge=1 -use_counters=0 "$corpus" "$grown" || status=1
 done
 exit $status
