@@ -13,7 +13,7 @@ PREFIX ?= /usr/local
 export BUILD JOBS FAISS_SOURCE FAISS_PREFIX OSPREY_SYSTEM_FAISS OSPREY_MARCH OSPREY_WHEELS OSPREY_NO_APT
 
 S := tools/setup
-.PHONY: build setup demo test test-all bench bench-peers install deb format check-format clean help
+.PHONY: build setup demo test test-all fuzz bench bench-peers install deb format check-format clean help
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
 
@@ -32,8 +32,11 @@ demo: build ## index some real pictures and search them
 test: build ## every quick test; the last line counts them
 	@$(S)/test.sh
 
-test-all: build ## the quick tests, again under sanitizers, and the fuzz corpus
+test-all: build ## the quick tests, again under sanitizers and for aarch64; fuzzing
 	@$(S)/test_all.sh
+
+fuzz: ## look for inputs that break something, TIME seconds (60) for each kind
+	@tests/fuzz/run.sh --time $(or $(TIME),60)
 
 bench: build ## measure; prints ratios
 	@$(S)/bench.sh
@@ -58,7 +61,7 @@ check-format: ## say which C sources are not formatted
 	@git ls-files '*.c' '*.h' | xargs clang-format --dry-run --Werror
 
 clean: ## remove what was built; keeps .deps/ (FAISS, packages) and the model
-	rm -rf $(BUILD) build-asan build-tsan
+	rm -rf $(BUILD) build-asan build-tsan build-fuzz build-arm64
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22

@@ -12,12 +12,19 @@ function(osprey_flags target)
       -fno-sanitize-recover=all)
     target_link_options(${target} PUBLIC -fsanitize=${OSPREY_SANITIZE})
   endif()
+  if(OSPREY_FUZZ)
+    target_compile_options(${target} PRIVATE -fsanitize=fuzzer-no-link)
+  endif()
 endfunction()
 
-# One static library from the .c files of a folder and its subfolders.
+# One static library from the .c files of a folder and its subfolders, without the
+# kernels of another kind of processor.
 function(osprey_library name)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.c)
   list(FILTER sources EXCLUDE REGEX "/main\\.c$")
+  if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|amd64")
+    list(FILTER sources EXCLUDE REGEX "_avx[^/]*\\.c$")
+  endif()
   add_library(osprey_${name} STATIC ${sources})
   osprey_flags(osprey_${name})
 endfunction()

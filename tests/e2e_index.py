@@ -395,6 +395,36 @@ class Index(unittest.TestCase):
         self.assertIn(b"other-model", done.stderr)
         self.assertIn(b"--model", done.stderr)
 
+    def test_a_library_keeps_its_precision(self):
+        for i in range(3):
+            self.put("%d.jpg" % i, i)
+        self.index("--precision", "int8", self.folder)
+        self.assertEqual(self.precisions(), [("int8", "active")])
+        single = self.embeddings()
+        self.put("new.jpg", 9)
+        summary = self.index()  # in the library's own, whatever auto is elsewhere
+        self.assertEqual(summary["encoded"], 1)
+        self.assertEqual(self.precisions(), [("int8", "active")])
+        done = self.run_indexer("--precision", "f32", self.folder)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn(b"int8", done.stderr)
+        self.assertIn(b"f32", done.stderr)
+        self.index("--precision", "int8", self.folder)
+        done = self.run_indexer("--precision", "bf16", "--model", "osprey-small", self.folder)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.index("--model", "osprey-small")  # the same model, named
+        self.assertEqual(self.precisions(), [("int8", "active")])
+        after = self.embeddings()
+        self.assertEqual({k: after[k] for k in single}, single)
+
+    def precisions(self):
+        with sqlite3.connect(os.path.join(self.library, "catalog.db")) as db:
+            return db.execute("SELECT precision, state FROM models").fetchall()
+
+    def embeddings(self):
+        with sqlite3.connect(os.path.join(self.library, "catalog.db")) as db:
+            return dict(db.execute("SELECT key, vector FROM embeddings").fetchall())
+
     def test_a_model_is_not_complete_without_offline_folders(self):
         self.put("a.jpg", 1)
         away = os.path.join(self.dir, "away")

@@ -262,9 +262,10 @@ static void a_thousand_sentences_equal_pytorch(void **state)
     int        n_levels = levels(cpus);
     for (int level = 0; level < n_levels; level++) {
         struct bert *bert     = load(cpus[level]);
-        /* plain C is slow: a fifth of them, the long ones at the end included */
+        /* plain C is slow: a fifth of them, the long ones at the end included; under
+         * qemu it takes minutes for a few */
         bool         portable = cpus[level].level == CPU_PORTABLE;
-        float        d        = worst_difference(bert, 20, portable ? 7 : 1);
+        float        d        = worst_difference(bert, 20, TEST_EMULATED ? 97 : portable ? 7 : 1);
         print_message("%s: largest difference %.2g\n", cpu_level_name(cpus[level].level), d);
         assert_true(d <= TOLERANCE);
         bert_free(bert);

@@ -5,12 +5,21 @@
 #include <string.h>
 
 #if defined(__x86_64__)
+#include <cpuid.h>
+
+/* The system saves the registers it uses if it saves AVX2's. Not every compiler's
+ * __builtin_cpu_supports knows it. */
+static bool has_f16c(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+
 static struct cpu cpu_of_hardware(void)
 {
     struct cpu cpu = {.level = CPU_PORTABLE};
     __builtin_cpu_init(); /* also asks XGETBV whether the system saves the registers */
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") ||
-        !__builtin_cpu_supports("f16c"))
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !has_f16c())
         return cpu;
     cpu.level    = CPU_AVX2;
     cpu.avx_vnni = false; /* no kernel uses it yet, and old compilers cannot ask */

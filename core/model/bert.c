@@ -152,30 +152,32 @@ static int prepare(struct loader *l, const char *name, size_t n, float **out)
 static int load_linear(struct loader *l, const char *as, const char *const *names, int n_names,
                        int rows, int cols, struct linear *out)
 {
-    char           name[256];
-    float         *weight, *bias;
-    int            n         = rows * n_names;
-    enum precision precision = l->bert->linear.precision;
+    char                 name[256];
+    const struct tensor *w[3], *b[3];
+    float               *weight, *bias;
+    int                  n = rows * n_names, rc = 0;
+    size_t               each      = (size_t)rows * (size_t)cols;
+    enum precision       precision = l->bert->linear.precision;
+    /* all of them, before memory of the size that they should have is asked for */
+    for (int i = 0; i < n_names && !rc; i++) {
+        (void)snprintf(name, sizeof name, "%s.weight", names[i]);
+        rc = find(l, name, rows, cols, &w[i]);
+        (void)snprintf(name, sizeof name, "%s.bias", names[i]);
+        if (!rc)
+            rc = find(l, name, rows, 0, &b[i]);
+    }
     (void)snprintf(name, sizeof name, "%s.packed", as);
-    int rc = prepare(l, name, linear_packed_bytes(precision, n, cols) / sizeof *weight, &weight);
+    if (!rc)
+        rc = prepare(l, name, linear_packed_bytes(precision, n, cols) / sizeof *weight, &weight);
     (void)snprintf(name, sizeof name, "%s.bias", as);
     if (!rc)
         rc = prepare(l, name, (size_t)n, &bias);
-    size_t each = (size_t)rows * (size_t)cols;
     if (!rc && prepared_building(l->prepared))
         rc = scratch_for(l, each * (size_t)n_names);
-    for (int i = 0; i < n_names && !rc; i++) {
-        const struct tensor *w, *b;
-        (void)snprintf(name, sizeof name, "%s.weight", names[i]);
-        rc = find(l, name, rows, cols, &w);
-        (void)snprintf(name, sizeof name, "%s.bias", names[i]);
+    for (int i = 0; i < n_names && !rc && prepared_building(l->prepared); i++) {
+        rc = read_floats(l, w[i], l->scratch + each * (size_t)i);
         if (!rc)
-            rc = find(l, name, rows, 0, &b);
-        if (rc || !prepared_building(l->prepared))
-            continue;
-        rc = read_floats(l, w, l->scratch + each * (size_t)i);
-        if (!rc)
-            rc = read_floats(l, b, bias + (size_t)rows * (size_t)i);
+            rc = read_floats(l, b[i], bias + (size_t)rows * (size_t)i);
     }
     if (rc)
         return rc;

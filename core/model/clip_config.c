@@ -269,9 +269,11 @@ static int read_open_tower(const struct part *p, struct clip_tower_config *t)
         rc = read_real(p, "mlp_ratio", 4, 0, 64, &ratio);
     if (!rc)
         rc = read_real(&norm, "eps", 1e-5, 0, 1, &eps);
+    if (rc)
+        return rc; /* ratio may be past any int */
     t->mlp = (int)(t->width * ratio);
     t->eps = (float)eps;
-    if (!rc && (t->mlp < 1 || t->mlp > MAX_MLP))
+    if (t->mlp < 1 || t->mlp > MAX_MLP)
         rc = err_set(p->err, ERR_FORMAT, "%s: %smlp_ratio makes a layer of %d", p->path, p->name,
                      t->mlp);
     return rc;

@@ -181,27 +181,31 @@ static int load_packed(struct loader *l, const char *name, enum precision precis
 
 static int load_linear(struct loader *l, const char *as, const struct source *s, struct linear *out)
 {
-    char          name[NAME];
-    void         *weight  = NULL;
-    float        *bias    = NULL;
-    int           n       = s->rows * s->n;
-    size_t        each    = (size_t)s->rows * (size_t)s->cols;
+    char                 name[NAME];
+    const struct tensor *w[3], *b[3] = {NULL};
+    void                *weight = NULL;
+    float               *bias   = NULL;
+    int                  n      = s->rows * s->n;
+    size_t               each   = (size_t)s->rows * (size_t)s->cols;
     const int64_t dims[2] = {s->transposed ? s->cols : s->rows, s->transposed ? s->rows : s->cols};
     const int64_t length  = s->rows;
-    int rc = load_packed(l, name_in(name, "%s.packed", as), l->precision, n, s->cols, &weight);
+    int           rc      = 0;
+    /* all of them, before memory of the size that they should have is asked for */
+    for (int i = 0; i < s->n && !rc; i++) {
+        rc = find(l, s->weight[i], 2, dims, &w[i]);
+        if (!rc && s->biased)
+            rc = find(l, s->bias[i], 1, &length, &b[i]);
+    }
+    if (!rc)
+        rc = load_packed(l, name_in(name, "%s.packed", as), l->precision, n, s->cols, &weight);
     if (!rc && s->biased)
         rc = prepared_floats(l->prepared, name_in(name, "%s.bias", as), (size_t)n, &bias, l->err);
     if (!rc && building(l))
         rc = scratch_for(l, each * (size_t)(s->n + s->transposed));
-    for (int i = 0; i < s->n && !rc; i++) {
-        const struct tensor *w, *b = NULL;
-        rc = find(l, s->weight[i], 2, dims, &w);
+    for (int i = 0; i < s->n && !rc && building(l); i++) {
+        rc = read_weight(l, s, w[i], each * (size_t)i);
         if (!rc && s->biased)
-            rc = find(l, s->bias[i], 1, &length, &b);
-        if (!rc && building(l))
-            rc = read_weight(l, s, w, each * (size_t)i);
-        if (!rc && b && building(l))
-            rc = checkpoint_floats(l->checkpoint, b, bias + (size_t)s->rows * (size_t)i, l->err);
+            rc = checkpoint_floats(l->checkpoint, b[i], bias + (size_t)s->rows * (size_t)i, l->err);
     }
     if (rc)
         return rc;

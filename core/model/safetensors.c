@@ -108,6 +108,9 @@ static int parse_tensor(const struct safetensors *st, const char *name, const st
     t->bytes = (size_t)(end - begin);
     t->data  = st->map.data + st->data_start + (size_t)begin;
     size_t want;
+    /* of a dtype that we do not know: so that no sum over elements overflows */
+    if (!size && (uint64_t)t->elements / 8 > t->bytes)
+        return bad(st, name, "its data_offsets do not fit its shape", err);
     if (size && (!size_mul((size_t)t->elements, size, &want) || want != t->bytes))
         return bad(st, name, "its data_offsets do not fit its shape and dtype", err);
     return 0;

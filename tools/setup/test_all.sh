@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The slow tier: the quick tests as they are, again under AddressSanitizer and
-# UBSan, the threaded ones under ThreadSanitizer, and the fuzz corpus.
+# UBSan, the threaded ones under ThreadSanitizer, core's for aarch64 through qemu,
+# and some fuzzing.
 # The last line counts all of them together. Arguments go to ctest (-R NAME).
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -33,9 +34,13 @@ if [ -n "$(ctest --test-dir "$plain" -N -R "$TSAN_TESTS" | grep 'Test *#' || tru
     OMP_NUM_THREADS=1 run "$tsan" -R "$TSAN_TESTS"
 fi
 
-if [ -x "$ROOT/tests/fuzz/run.sh" ]; then
-    step "Fuzz corpus"
-    BUILD=$asan "$ROOT/tests/fuzz/run.sh" || status=1
+if [ "$(uname -m)" = x86_64 ]; then
+    step "The same for aarch64: core"
+    "$ROOT/tools/setup/test_arm64.sh" "$@" || status=1
+    reports+=("$ROOT/build-arm64/junit.xml")
 fi
+
+step "Fuzzing"
+"$ROOT/tests/fuzz/run.sh" || status=1
 python3 "$ROOT/tools/setup/count_tests.py" "${reports[@]}" || status=1
 exit $status

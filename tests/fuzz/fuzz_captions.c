@@ -1,0 +1,27 @@
+/* A TSV file of captions. */
+#include "tests/fuzz/fuzz.h"
+
+#include "learn/captions.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct captions set = {0};
+    struct err      err = ERR_INIT;
+    fuzz_write("captions.tsv", data, size);
+    char *path = fuzz_path("captions.tsv");
+    int   rc   = captions_read_tsv(path, &set, &err);
+    fuzz_check_err(rc, &err);
+    if (!rc) {
+        fuzz_check(set.n_images > 0 && set.n_captions >= set.n_images);
+        for (size_t i = 0; i < set.n_captions; i++) {
+            fuzz_check(set.image_of[i] >= 0 && (size_t)set.image_of[i] < set.n_images);
+            fuzz_check(strlen(set.texts[i]) + strlen(set.files[set.image_of[i]]) <= size);
+        }
+        captions_release(&set);
+    }
+    free(path);
+    return 0;
+}
