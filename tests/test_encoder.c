@@ -84,7 +84,7 @@ static void embeddings_equal_torch_at_each_level(void **state)
     const char *texts[] = {"a dog on a beach", "ein Caf\xC3\xA9 in K\xC3\xB6ln, 2019!", many};
     for (int k = 0; k < 3; k++)
         make_picture(k, pixels + k * PIXELS);
-    for (int level = 0; level < 3; level++) {
+    for (int level = 0; level < (TEST_EMULATED ? 1 : 3); level++) {
         struct encoder *enc = NULL;
         setenv("OSPREY_CPU", names[level], 1);
         assert_int_equal(encoder_open(SMALL, &enc, &err), 0);
