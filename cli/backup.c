@@ -22,7 +22,7 @@ static int print(const struct common *common, const char *file, struct err *err)
         return 0;
     }
     struct jnode *o = jnode_object();
-    return out_json(o, !o || json_set_path(o, "backup", file), err);
+    return out_json(o, !o || jnode_set_path(o, "backup", file), err);
 }
 
 int cmd_backup(int argc, char **argv)

@@ -83,7 +83,7 @@ static int print(const struct encoder_info *info, const float *vector, const cha
     failed |= jnode_set_int(o, "dimension", info->dim);
     for (int i = 0; a && i < info->dim; i++)
         failed |= jnode_push_real(a, (double)vector[i]);
-    failed |= a ? jnode_set(o, "embedding", a) : json_set_path(o, "npy", npy);
+    failed |= a ? jnode_set(o, "embedding", a) : jnode_set_path(o, "npy", npy);
     return out_json(o, failed, err);
 }
 

@@ -3,10 +3,10 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/session.h"
-#include "cli/system.h"
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "learn/captions.h"
 #include "learn/retrieval.h"
 
@@ -70,7 +70,8 @@ static int encode_pictures(struct session *s, const char *dir, const struct capt
 {
     const struct encoder_info *info  = encoder_info(s->enc);
     size_t                     bytes = (size_t)info->image_size * (size_t)info->image_size * 3;
-    size_t batch = (size_t)(info->image_batch > usable_cpus() ? info->image_batch : usable_cpus());
+    size_t                     batch =
+        (size_t)(info->image_batch > parallel_cores() ? info->image_batch : parallel_cores());
     uint8_t *pixels = mem_array(batch, bytes);
     int      rc     = pixels ? 0 : err_set(err, ERR_NOMEM, "out of memory for %zu pictures", batch);
     for (size_t i = 0; !rc && i < set->n_images; i += batch) {
@@ -126,7 +127,7 @@ static int evaluate(struct session *s, const struct eval_request *request, struc
         rc = encode_captions(s, &set, texts, err);
     if (!rc)
         rc = retrieval_evaluate(images, set.n_images, texts, set.n_captions, set.image_of, (int)dim,
-                                request->seed, usable_cpus(), &out->t2i, &out->i2t, err);
+                                request->seed, parallel_cores(), &out->t2i, &out->i2t, err);
 out:
     free(images);
     free(texts);

@@ -2,7 +2,8 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/session.h"
-#include "cli/system.h"
+
+#include "base/file.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,7 +12,8 @@
 
 static const char help[] =
     "Removes a folder from the library, or what lies below a folder inside one. The\n"
-    "pictures themselves are left alone.\n"
+    "pictures themselves are left alone. What lies below a folder that stays comes back\n"
+    "with the next `osprey index` if it is still there.\n"
     "\n"
     "Usage: osprey forget [OPTION...] DIR\n"
     "\n" HELP_LIBRARY HELP_OUTPUT "\n"
@@ -28,7 +30,7 @@ static int print(const struct common *common, const char *path, int64_t removed,
     struct jnode *o      = jnode_object();
     int           failed = !o;
     if (o) {
-        failed |= json_set_path(o, "forgotten", path);
+        failed |= jnode_set_path(o, "forgotten", path);
         failed |= jnode_set_int(o, "images", removed);
     }
     return out_json(o, failed, err);

@@ -61,8 +61,8 @@ static int list_line(const struct common *common, const struct models_entry *e, 
     struct jnode *o      = jnode_object();
     int           failed = !o;
     if (o) {
-        failed |= json_set_path(o, "name", e->name);
-        failed |= json_set_path(o, "dir", e->dir);
+        failed |= jnode_set_path(o, "name", e->name);
+        failed |= jnode_set_path(o, "dir", e->dir);
         failed |= jnode_set_bool(o, "default", is_default);
     }
     return out_json(o, failed, err);
@@ -142,8 +142,8 @@ static int model_info(struct session *s, struct err *err)
     struct jnode *o      = jnode_object();
     int           failed = !o;
     if (o) {
-        failed |= json_set_path(o, "name", m->name);
-        failed |= json_set_path(o, "dir", m->dir);
+        failed |= jnode_set_path(o, "name", m->name);
+        failed |= jnode_set_path(o, "dir", m->dir);
         failed |= jnode_set_str(o, "family", m->family);
         failed |= jnode_set_int(o, "dimension", m->dim);
         failed |= jnode_set_int(o, "parameters", m->parameters);
@@ -178,8 +178,8 @@ static int model_use(struct session *s, const char *name, struct err *err)
         struct jnode *o   = jnode_object();
         int           bad = !o;
         if (o) {
-            bad |= json_set_path(o, "default", kept);
-            bad |= json_set_path(o, "dir", encoder_info(s->enc)->dir);
+            bad |= jnode_set_path(o, "default", kept);
+            bad |= jnode_set_path(o, "dir", encoder_info(s->enc)->dir);
         }
         rc = out_json(o, bad, err);
     } else if (!rc) {

@@ -8,9 +8,9 @@
 #include "cli/model_bench.h"
 
 #include "cli/output.h"
-#include "cli/system.h"
 
 #include "base/mem.h"
+#include "base/parallel.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -141,7 +141,7 @@ static int print(const struct session *s, int batch, int threads, double images_
     struct jnode *o      = jnode_object();
     int           failed = !o;
     if (o) {
-        failed |= json_set_path(o, "model", m->name);
+        failed |= jnode_set_path(o, "model", m->name);
         failed |= jnode_set_int(o, "batch", batch);
         failed |= jnode_set_int(o, "threads", threads);
         failed |= jnode_set_str(o, "precision", m->precision);
@@ -157,7 +157,7 @@ static int print(const struct session *s, int batch, int threads, double images_
 int model_bench(struct session *s, const struct model_bench *bench, struct err *err)
 {
     size_t      batch        = bench->batch ? bench->batch : DEFAULT_BATCH;
-    size_t      threads      = bench->threads ? bench->threads : (size_t)usable_cpus();
+    size_t      threads      = bench->threads ? bench->threads : (size_t)parallel_cores();
     double      images_per_s = 0, texts_per_s = 0;
     struct work w = {0};
     if (batch > MAX_BATCH)

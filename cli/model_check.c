@@ -221,8 +221,8 @@ static int report(const struct check *c, const struct distance *images,
     struct jnode *o   = jnode_object();
     int           bad = !o;
     if (o) {
-        bad |= json_set_path(o, "model", c->info->name);
-        bad |= json_set_path(o, "golden", safetensors_path(c->golden));
+        bad |= jnode_set_path(o, "model", c->info->name);
+        bad |= jnode_set_path(o, "golden", safetensors_path(c->golden));
         bad |= jnode_set_str(o, "precision", c->info->precision);
         bad |= jnode_set_str(o, "kernels", c->info->cpu);
         bad |= jnode_set_bool(o, "ok", ok);

@@ -273,7 +273,7 @@ static int write_origin(const struct get *g, struct err *err)
         bad |= jnode_set_str(o, "revision", g->id.revision[0] ? g->id.revision : "main");
         bad |= jnode_set_str(o, "commit", g->repo.commit);
         if (g->snapshot)
-            bad |= json_set_path(o, "linked_to", g->snapshot);
+            bad |= jnode_set_path(o, "linked_to", g->snapshot);
     }
     line   = bad ? NULL : jnode_write(o);
     int rc = line ? file_replace(path, line, strlen(line), err)
@@ -349,7 +349,7 @@ static int report(const struct get *g, bool already, struct err *err)
         int           bad = !o;
         if (o) {
             bad |= jnode_set_str(o, "model", g->name);
-            bad |= json_set_path(o, "dir", g->dir);
+            bad |= jnode_set_path(o, "dir", g->dir);
             if (!already)
                 bad |= jnode_set_str(o, "commit", g->repo.commit);
             bad |= jnode_set_int(o, "fetched", g->progress.arrived);

@@ -2,7 +2,6 @@
 #include "cli/output.h"
 
 #include "base/mem.h"
-#include "text/utf8.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -52,46 +51,6 @@ int out_json(struct jnode *object, int failed, struct err *err)
     putchar('\n');
     free(line);
     return 0;
-}
-
-static char *base64(const unsigned char *bytes, size_t n)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    char             *out      = mem_array((n + 2) / 3 * 4 + 1, 1);
-    if (!out)
-        return NULL;
-    char *o = out;
-    for (size_t i = 0; i < n; i += 3) {
-        unsigned b = (unsigned)bytes[i] << 16;
-        b |= i + 1 < n ? (unsigned)bytes[i + 1] << 8 : 0;
-        b |= i + 2 < n ? bytes[i + 2] : 0;
-        *o++ = digits[b >> 18];
-        *o++ = digits[b >> 12 & 63];
-        *o++ = i + 1 < n ? digits[b >> 6 & 63] : '=';
-        *o++ = i + 2 < n ? digits[b & 63] : '=';
-    }
-    *o = '\0';
-    return out;
-}
-
-int json_set_path(struct jnode *object, const char *key, const char *path)
-{
-    size_t n  = strlen(path);
-    int    rc = jnode_set_strn(object, key, path, n);
-    if (rc || utf8_valid(path, n))
-        return rc;
-    size_t key_n     = strlen(key);
-    char  *bytes_key = mem_array(key_n + sizeof "_bytes", 1);
-    char  *encoded   = base64((const unsigned char *)path, n);
-    rc               = -1;
-    if (bytes_key && encoded) {
-        memcpy(bytes_key, key, key_n);
-        memcpy(bytes_key + key_n, "_bytes", sizeof "_bytes");
-        rc = jnode_set_str(object, bytes_key, encoded);
-    }
-    free(bytes_key);
-    free(encoded);
-    return rc;
 }
 
 const char *time_text(int64_t seconds, char out[32])

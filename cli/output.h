@@ -28,9 +28,6 @@ bool output_broken(void);
  * returned, ORed; ERR_NOMEM then. */
 int out_json(struct jnode *object, int failed, struct err *err);
 
-/* Sets "path" (and "path_bytes" when it isn't UTF-8) or another key with the
- * suffix; returns 0, or -1 when out of memory. */
-int         json_set_path(struct jnode *object, const char *key, const char *path);
 /* Seconds since 1970 as "2024-05-01T12:00:00Z"; out: at least 32 bytes. */
 const char *time_text(int64_t seconds, char out[32]);
 

@@ -2,7 +2,6 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/session.h"
-#include "cli/system.h"
 
 #include "base/file.h"
 
@@ -32,8 +31,8 @@ static int print(const struct common *common, const char *from, const char *to, 
     int           failed = !o;
     if (o) {
         failed |= jnode_set_int(o, "folders", folders);
-        failed |= json_set_path(o, "old", from);
-        failed |= json_set_path(o, "new", to);
+        failed |= jnode_set_path(o, "old", from);
+        failed |= jnode_set_path(o, "new", to);
     }
     return out_json(o, failed, err);
 }

@@ -5,7 +5,6 @@
 #include "base/mem.h"
 #include "cli/output.h"
 #include "cli/preview.h"
-#include "cli/system.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,7 +138,7 @@ static int print_json(size_t rank, const struct library_hit *hit, const struct l
         failed |= jnode_set_int(o, "rank", (int64_t)rank);
         failed |= jnode_set_real(o, "score", (double)hit->score);
         failed |= jnode_set_int(o, "id", hit->id);
-        failed |= json_set_path(o, "path", path);
+        failed |= jnode_set_path(o, "path", path);
         if (image->width > 0 && image->height > 0) {
             failed |= jnode_set_int(o, "width", image->width);
             failed |= jnode_set_int(o, "height", image->height);

@@ -1,7 +1,7 @@
 /* What a command has open (session.h). */
 #include "cli/session.h"
 
-#include "cli/system.h"
+#include "base/parallel.h"
 #include "storage/library_encoder.h"
 
 #include <stdlib.h>
@@ -36,7 +36,7 @@ int session_library(struct session *s, struct err *err)
 
 static int session_scratch(struct session *s, struct err *err)
 {
-    int threads = usable_cpus();
+    int threads = parallel_cores();
     if (threads > QUERY_THREADS)
         threads = QUERY_THREADS;
     if (encoder_info(s->enc)->parameters < ONE_THREAD_PARAMETERS)

@@ -2,7 +2,6 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/results.h"
-#include "cli/system.h"
 
 #include "base/file.h"
 #include "base/hash.h"

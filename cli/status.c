@@ -53,7 +53,7 @@ static struct jnode *folder_json(const struct library_folder *f, int *failed)
     struct jnode *o = jnode_object();
     if (!o)
         return NULL;
-    *failed |= json_set_path(o, "path", f->path);
+    *failed |= jnode_set_path(o, "path", f->path);
     *failed |= jnode_set_bool(o, "online", f->online);
     *failed |= jnode_set_int(o, "images", f->images);
     *failed |= jnode_set_int(o, "errors", f->errors);
@@ -77,7 +77,7 @@ static int print_json(const struct state *st, const char *dir, struct err *err)
     failed |= jnode_set_int(index, "base", st->stats.index_base);
     failed |= jnode_set_int(index, "delta", st->stats.index_delta);
 
-    failed |= json_set_path(o, "library", dir);
+    failed |= jnode_set_path(o, "library", dir);
     failed |= jnode_set_int(o, "images", st->stats.images);
     failed |= jnode_set_int(o, "errors", st->stats.errors);
     failed |= jnode_set_str(o, "model", st->active.id ? st->active.name : NULL);
@@ -150,7 +150,7 @@ static int print_error(const struct common *common, const struct library_error *
     struct jnode *o      = jnode_object();
     int           failed = !o;
     if (o) {
-        failed |= json_set_path(o, "path", e->path);
+        failed |= jnode_set_path(o, "path", e->path);
         failed |= jnode_set_str(o, "error", e->reason);
         failed |= jnode_set_int(o, "when", e->when);
     }

@@ -1,20 +1,10 @@
-/* What commands ask of the system: processors, paths, files. */
+/* What commands ask of the system: files, programs. */
 #ifndef OSPREY_CLI_SYSTEM_H
 #define OSPREY_CLI_SYSTEM_H
 
 #include "base/err.h"
 
 #include <stdbool.h>
-
-/* Processors that this process may use. */
-int usable_cpus(void);
-
-/* The absolute form of a path that need not exist: what does exist is resolved,
- * the rest is taken as written. Freed by the caller. */
-int path_absolute(const char *path, char **out, struct err *err);
-/* The absolute form as written, without a look at the disk: what the library
- * recorded before a link took the place of a folder. Freed by the caller. */
-int path_written(const char *path, char **out, struct err *err);
 
 /* A regular file, as far as anyone can see. */
 bool is_file(const char *path);

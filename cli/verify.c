@@ -42,6 +42,7 @@ static void print_finding(void *ctx, const char *finding)
         r->rc = rc;
 }
 
+/* images: -1 where a damaged catalogue cannot tell. */
 static int print_verdict(const struct common *common, int64_t findings, int64_t damage,
                          int64_t images, bool repair, struct err *err)
 {
@@ -62,7 +63,8 @@ static int print_verdict(const struct common *common, int64_t findings, int64_t 
         failed |= jnode_set_int(o, "damage", damage);
         failed |= jnode_set_int(o, "findings", findings);
         failed |= jnode_set_bool(o, "repair", repair);
-        failed |= jnode_set_int(o, "images", images);
+        failed |=
+            images < 0 ? jnode_set_str(o, "images", NULL) : jnode_set_int(o, "images", images);
     }
     return out_json(o, failed, err);
 }
@@ -72,7 +74,9 @@ static int verify(struct session *s, bool repair, int64_t *damage, struct err *e
     struct report        report = {.common = s->common, .err = ERR_INIT};
     struct library_stats stats  = {0};
     int                  rc = library_verify(s->lib, repair, print_finding, &report, damage, err);
-    if (!rc)
+    if (!rc && *damage && library_stats(s->lib, &stats, NULL))
+        stats.images = -1; /* the verdict stands all the same */
+    else if (!rc && !*damage)
         rc = library_stats(s->lib, &stats, err);
     if (!rc && report.rc) {
         *err = report.err;
@@ -101,6 +105,11 @@ int cmd_verify(int argc, char **argv)
         rc = args_exactly(&args, 0, "no argument", NULL, &err);
     if (!rc)
         rc = session_library(&session, &err);
+    if (rc == ERR_DAMAGED || rc == ERR_FORMAT) /* too damaged to be looked into */
+        rc = err_set(&err, rc,
+                     "%s: restore a backup of the catalogue, or move the library away and index "
+                     "again",
+                     err.msg);
     if (!rc)
         rc = verify(&session, repair, &damage, &err);
 out:

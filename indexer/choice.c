@@ -1,47 +1,12 @@
 /* Which model fills the library: see choice.h. */
 #include "indexer/choice.h"
 
-#include "base/file.h"
-#include "base/mem.h"
 #include "model/models.h"
+#include "storage/library_encoder.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Opens the model that a library remembers, and checks that it is that one. */
-static int remembered_open(const struct library_model *model, struct encoder **out, struct err *err)
-{
-    struct encoder_options options = {0};
-    char                  *dir     = NULL;
-    int                    rc      = 0;
-    if (!precision_of(model->precision, &options.precision))
-        return err_set(err, ERR_UNSUPPORTED,
-                       "this library was filled in the precision %s, which this version does not "
-                       "know",
-                       model->precision);
-    if (file_is_dir(model->dir))
-        dir = mem_strdup(model->dir);
-    else
-        rc = models_find(model->name, &dir, err);
-    if (!rc && !dir)
-        rc = err_set(err, ERR_NOMEM, "out of memory");
-    if (!rc)
-        rc = encoder_open_with(dir, &options, out, err);
-    free(dir);
-    if (rc)
-        return rc;
-    const struct encoder_info *info = encoder_info(*out);
-    if (strcmp(info->hash, model->hash) != 0) {
-        rc = err_set(err, ERR_FAILED,
-                     "this library was filled by the model %s (weights %.12s), but %s holds %s "
-                     "(weights %.12s): to index everything again with it, say --model %s",
-                     model->name, model->hash, info->dir, info->name, info->hash, info->dir);
-        encoder_close(*out);
-        *out = NULL;
-    }
-    return rc;
-}
 
 static void model_describe(const struct encoder_info *info, struct library_model *model)
 {
@@ -109,7 +74,7 @@ int choice_make(struct library *lib, const char *name, enum precision precision,
     if (!none && !name) {
         choice->model = active;
         rc            = same_precision(&active, precision, err);
-        return rc ? rc : remembered_open(&active, &choice->encoder, err);
+        return rc ? rc : encoder_open_recorded(lib, &active, PRECISION_AUTO, &choice->encoder, err);
     }
     rc = named_open(lib, name, precision, &choice->encoder, err);
     if (rc)
@@ -128,7 +93,8 @@ int choice_filling(struct library *lib, struct choice *choice, struct err *err)
 {
     *choice = (struct choice){.filling = true};
     int rc  = library_model_filling(lib, &choice->model, err);
-    return rc ? rc : remembered_open(&choice->model, &choice->encoder, err);
+    return rc ? rc
+              : encoder_open_recorded(lib, &choice->model, PRECISION_AUTO, &choice->encoder, err);
 }
 
 void choice_release(struct choice *choice)

@@ -138,9 +138,10 @@ int commit_take(struct commit *c, struct item *item, struct err *err)
         progress_note(c->progress, item->reason ? item->reason : "out of memory");
         item_free(item);
         return 0;
+    case ITEM_LEFT:
     case ITEM_SKIPPED:
     case ITEM_FOUND:
-        c->tally->skipped++;
+        c->tally->skipped += item->state != ITEM_LEFT;
         c->tally->missing += item->known_id && !item->embedded;
         item_finish(c, item);
         return 0;

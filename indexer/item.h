@@ -17,6 +17,7 @@ enum item_state {
     ITEM_COPY,    /* its content is in the library: copy_of */
     ITEM_WAITING, /* its content is being encoded for another path right now */
     ITEM_ERROR,   /* cannot be read: reason */
+    ITEM_LEFT,    /* not looked at, for the run is to stop: the next one sees to it */
     ITEM_SKIPPED, /* went or kept changing while it was read: the next run sees to it */
     ITEM_NOTE     /* no file: something to tell the user, in reason */
 };

@@ -111,10 +111,10 @@ static int options_parse(int argc, char **argv, struct options *o)
     for (int c; (c = getopt_long(argc, argv, ":k:qh", known, NULL)) != -1;) {
         switch (c) {
         case LIBRARY:
-            o->library = optarg;
-            break;
         case MODEL:
-            o->model = optarg;
+            if (!*optarg)
+                return usage("an option lacks its value: ", c == MODEL ? "--model" : "--library");
+            *(c == MODEL ? &o->model : &o->library) = optarg;
             break;
         case PRECISION:
             if (!precision_of(optarg, &o->precision))
@@ -166,6 +166,8 @@ static int open_library(const struct options *o, struct library **lib, struct er
     bool  missing = false;
     int   rc      = 0;
     for (size_t i = 0; i < o->n_dirs; i++) {
+        if (!*o->dirs[i]) /* a script's unset variable: not the current folder */
+            return err_set(err, ERR_USAGE, "an empty path names no folder");
         if (file_exists(o->dirs[i]) && !file_is_dir(o->dirs[i]))
             return err_set(err, ERR_USAGE, "cannot index %s: it is not a folder", o->dirs[i]);
         missing = missing || !file_exists(o->dirs[i]);

@@ -1,49 +1,13 @@
 /* What a run is to scan: see plan.h. */
 #include "indexer/plan.h"
 
-#include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
 
-#include <errno.h>
-#include <limits.h>
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-/* path made absolute without looking at the disk: for folders that are not there. */
-static char *path_lexical(const char *path)
-{
-    char       here[PATH_MAX] = "";
-    struct buf out;
-    int        rc = 0;
-    if (*path != '/' && !getcwd(here, sizeof here))
-        return NULL;
-    buf_init(&out, 1u << 20);
-    const char *parts[] = {here, path};
-    for (int i = 0; i < 2; i++) {
-        const char *p = parts[i];
-        while (*p && !rc) {
-            size_t n = strcspn(p, "/");
-            if (n == 2 && !strncmp(p, "..", 2)) {
-                const char *slash = out.len ? strrchr(out.data, '/') : NULL;
-                if (slash) {
-                    out.len           = (size_t)(slash - out.data);
-                    out.data[out.len] = '\0';
-                }
-            } else if (n > 0 && !(n == 1 && *p == '.')) {
-                rc = buf_append(&out, "/", 1, NULL) ? -1 : buf_append(&out, p, n, NULL);
-            }
-            p += n;
-            p += *p == '/';
-        }
-    }
-    if (!rc && out.len == 0)
-        rc = buf_append(&out, "/", 1, NULL);
-    char *whole = rc ? NULL : buf_steal(&out);
-    buf_release(&out);
-    return whole;
-}
 
 /* True when inner is outer, or lies below it. */
 static bool lies_in(const char *inner, const char *outer)
@@ -91,6 +55,37 @@ static int plan_add(struct plan *plan, int64_t folder_id, const char *root, cons
     return 0;
 }
 
+static bool holds_nothing(const char *dir)
+{
+    DIR *d       = opendir(dir);
+    bool nothing = true;
+    for (const struct dirent *e; d && nothing && (e = readdir(d));)
+        nothing = !strcmp(e->d_name, ".") || !strcmp(e->d_name, "..");
+    if (d)
+        closedir(d);
+    return nothing;
+}
+
+/* A new folder takes in the known ones inside it, and its scan would then drop
+ * what an unmounted one of them holds. */
+static int check_inner(struct library *lib, const char *path, struct err *err)
+{
+    struct library_folder *folders = NULL;
+    size_t                 n       = 0;
+    int                    rc      = library_folders(lib, &folders, &n, err);
+    for (size_t i = 0; i < n && !rc; i++) {
+        const struct library_folder *f = &folders[i];
+        if (f->images > 0 && strcmp(f->path, path) != 0 && lies_in(f->path, path) &&
+            holds_nothing(f->path))
+            rc = err_set(err, ERR_USAGE,
+                         "cannot index %s: the library knows pictures in %s, which is missing, "
+                         "empty or not mounted: mount it first, or osprey forget it",
+                         path, f->path);
+    }
+    library_folders_free(folders, n);
+    return rc;
+}
+
 /* A folder of the command line: added to the library, or known to it though it
  * is not there now. *path: what to add; NULL when it is known. */
 static int dir_resolve(struct library *lib, const char *dir, char **path, struct err *err)
@@ -98,7 +93,7 @@ static int dir_resolve(struct library *lib, const char *dir, char **path, struct
     struct err why = ERR_INIT;
     if (!path_real(dir, path, &why)) {
         if (file_is_dir(*path))
-            return 0;
+            return check_inner(lib, *path, err);
         free(*path);
         *path = NULL;
         return err_set(err, ERR_USAGE, "cannot index %s: it is not a folder", dir);
@@ -106,15 +101,17 @@ static int dir_resolve(struct library *lib, const char *dir, char **path, struct
     struct library_folder *folders = NULL;
     size_t                 n       = 0;
     int                    rc      = library_folders(lib, &folders, &n, err);
-    char                  *lexical = path_lexical(dir);
+    char                  *written = NULL;
     bool                   known   = false;
-    for (size_t i = 0; i < n && lexical; i++)
-        known = known || !strcmp(folders[i].path, lexical);
+    if (!rc)
+        rc = path_written(dir, &written, err);
+    for (size_t i = 0; i < n && written; i++)
+        known = known || !strcmp(folders[i].path, written);
     library_folders_free(folders, n);
     if (!rc && known)
-        *path = lexical;
+        *path = written;
     else
-        free(lexical);
+        free(written);
     if (!rc && !known)
         rc = err_set(err, ERR_USAGE, "cannot index %s: %s", dir, why.msg);
     return rc;

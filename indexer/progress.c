@@ -5,7 +5,6 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "text/utf8.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -194,24 +193,6 @@ void progress_note(struct progress *p, const char *text)
     fputc('\n', stderr);
 }
 
-/* Base64 with padding (RFC 4648, section 4); freed by the caller. */
-static char *base64(const char *bytes, size_t n)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    char             *out      = mem_array((n + 2) / 3 + 1, 4);
-    size_t            at       = 0;
-    for (size_t i = 0; out && i < n; i += 3) {
-        uint32_t three = 0;
-        for (size_t k = 0; k < 3; k++)
-            three = three << 8 | (i + k < n ? (unsigned char)bytes[i + k] : 0u);
-        for (size_t k = 0; k < 4; k++)
-            out[at++] = i + k <= n ? digits[three >> (18 - 6 * k) & 63] : '=';
-    }
-    if (out)
-        out[at] = '\0';
-    return out;
-}
-
 void progress_error(struct progress *p, const char *root, const char *path, const char *reason)
 {
     char *whole = root ? path_join(root, path) : mem_strdup(path);
@@ -220,12 +201,7 @@ void progress_error(struct progress *p, const char *root, const char *path, cons
     if (p->json) {
         struct jnode *object = jnode_object();
         int           bad    = jnode_set_str(object, "error", reason);
-        bad |= jnode_set_str(object, "path", whole);
-        if (!utf8_valid(whole, strlen(whole))) {
-            char *coded = base64(whole, strlen(whole));
-            bad |= coded ? jnode_set_str(object, "path_bytes", coded) : -1;
-            free(coded);
-        }
+        bad |= jnode_set_path(object, "path", whole);
         json_print(object, bad);
     } else if (!p->quiet) {
         bar_clear(p);

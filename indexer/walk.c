@@ -18,6 +18,7 @@
 #define OPEN_LEVELS   32            /* folders open at a time */
 #define PATH_CEILING  (1u << 20)    /* bytes of one path */
 #define NAMES_CEILING (1024u << 20) /* bytes of the names in one folder */
+#define NAMED_FOLDER  0x7f          /* beside the DT_ types: the name of a folder "x.jpg" */
 
 struct name {
     uint32_t at; /* into names; names[at] is the type, the name follows */
@@ -98,21 +99,9 @@ static unsigned char entry_type(int fd, const char *name)
     return S_ISDIR(st.st_mode) ? DT_DIR : S_ISLNK(st.st_mode) ? DT_LNK : DT_REG;
 }
 
-/* Keeps an entry if it can matter. */
-static int level_add(struct level *level, const struct walk_options *options, size_t *room,
-                     const struct dirent *d, struct err *err)
+static int level_put(struct level *level, size_t *room, unsigned char type, const char *name,
+                     struct err *err)
 {
-    const char *name = d->d_name;
-    if (!strcmp(name, ".") || !strcmp(name, ".."))
-        return 0;
-    level->seen++;
-    if (name[0] == '.' && !options->hidden)
-        return 0;
-    unsigned char type = d->d_type;
-    if (type == DT_UNKNOWN)
-        type = entry_type(level->fd, name);
-    if (type != DT_DIR && !walk_is_candidate(name))
-        return 0;
     if (level->n == *room) {
         size_t       more    = *room ? *room * 2 : 64;
         struct name *entries = mem_regrow(level->entries, more, sizeof *entries);
@@ -128,6 +117,28 @@ static int level_add(struct level *level, const struct walk_options *options, si
         rc = buf_append(&level->names, name, strlen(name) + 1, err);
     if (!rc)
         level->entries[level->n++] = (struct name){at};
+    return rc;
+}
+
+/* Keeps an entry if it can matter. */
+static int level_add(struct level *level, const struct walk_options *options, size_t *room,
+                     const struct dirent *d, struct err *err)
+{
+    const char *name = d->d_name;
+    if (!strcmp(name, ".") || !strcmp(name, ".."))
+        return 0;
+    level->seen++;
+    if (name[0] == '.' && !options->hidden)
+        return 0;
+    unsigned char type = d->d_type;
+    if (type == DT_UNKNOWN)
+        type = entry_type(level->fd, name);
+    bool candidate = walk_is_candidate(name);
+    int  rc        = 0;
+    if (type == DT_DIR && candidate) /* two places in the order: its own, and its contents' */
+        rc = level_put(level, room, NAMED_FOLDER, name, err);
+    if (!rc && (type == DT_DIR || candidate))
+        rc = level_put(level, room, type, name, err);
     return rc;
 }
 
@@ -348,6 +359,10 @@ static bool walk_look(struct walk *w, unsigned char type, const char *name,
         entry_fill(w, entry, WALK_FILE, NULL);
         return true;
     }
+    if (type == NAMED_FOLDER) {
+        entry_fill(w, entry, WALK_BAD, "a folder, not a picture: what is in it is looked at");
+        return true;
+    }
     int fd = w->levels[w->depth - 1].fd;
     if (fstatat(fd, name, &st, 0)) {
         int why = errno;
@@ -359,8 +374,12 @@ static bool walk_look(struct walk *w, unsigned char type, const char *name,
                                   : strerror(why));
         return true;
     }
-    if (S_ISDIR(st.st_mode))
-        return false; /* a link to a folder; or the file was replaced by one: next time */
+    if (S_ISDIR(st.st_mode) && type != DT_LNK)
+        return false; /* the file was replaced by a folder: next time */
+    if (S_ISDIR(st.st_mode)) {
+        entry_fill(w, entry, WALK_BAD, "a symbolic link to a folder: those are not followed");
+        return true;
+    }
     if (S_ISREG(st.st_mode))
         entry_fill(w, entry, WALK_FILE, NULL);
     else

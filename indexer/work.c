@@ -202,7 +202,7 @@ static void *worker_run(void *arg)
         if (!item)
             return NULL;
         if (atomic_load(crew->setup.stop))
-            item->state = ITEM_SKIPPED;
+            item->state = ITEM_LEFT;
         else
             item_fill(crew, item, me->pixels + (size_t)me->n * crew->pixel_bytes);
         if (item->state != ITEM_FOUND) {

@@ -24,9 +24,10 @@ int catalog_fail(struct catalog *cat, int rc, const char *doing, struct err *err
     switch (rc & 0xff) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
+    case SQLITE_PROTOCOL: /* a lock of the log's shared memory, held as long */
         return err_set(err, ERR_BUSY,
-                       "catalogue %s: cannot %s: another process has held it for more than %d s",
-                       cat->file, doing, cat->busy_ms / 1000);
+                       "catalogue %s: cannot %s: another process does not let go of it", cat->file,
+                       doing);
     case SQLITE_NOMEM:
         code = ERR_NOMEM;
         break;
@@ -67,6 +68,9 @@ static int prepare(struct catalog *cat, const char *sql, sqlite3_stmt **out, str
     if (cat->n_cache == CATALOG_STATEMENTS)
         return err_set(err, ERR_LIMIT, "catalogue %s: too many kinds of statements", cat->file);
     int rc = sqlite3_prepare_v3(cat->db, sql, -1, SQLITE_PREPARE_PERSISTENT, out, NULL);
+    if (rc == SQLITE_ERROR) /* our statements are right: a table or a column is not there */
+        return err_set(err, ERR_DAMAGED, "catalogue %s is not as its version says: %s", cat->file,
+                       sqlite3_errmsg(cat->db));
     if (rc != SQLITE_OK)
         return catalog_fail(cat, rc, "prepare a statement", err);
     cat->cache[cat->n_cache].sql  = sql;
@@ -134,7 +138,9 @@ int catalog_step_row(struct catalog *cat, sqlite3_stmt *stmt, struct err *err)
         sqlite3_reset(stmt);
         return 0;
     }
-    rc = catalog_fail(cat, rc, sqlite3_stmt_readonly(stmt) ? "read" : "write", err);
+    /* Beginning and committing count as reading, and still may find the disk full. */
+    bool reads = sqlite3_stmt_readonly(stmt) && (rc & 0xff) != SQLITE_FULL;
+    rc         = catalog_fail(cat, rc, reads ? "read" : "write", err);
     sqlite3_reset(stmt);
     return rc;
 }

@@ -54,6 +54,8 @@ int catalog_embedding_put(struct catalog *cat, int64_t model_id, int64_t image_i
  * model was among them, *wanted whether one of model_id was. */
 int catalog_embeddings_copy(struct catalog *cat, int64_t from, int64_t to, int64_t model_id,
                             bool *active, bool *wanted, struct err *err);
+/* Reads through them: for when nothing else knows. */
+int catalog_embeddings_count(struct catalog *cat, int64_t model_id, int64_t *n, struct err *err);
 int catalog_embeddings_drop(struct catalog *cat, int64_t image_id, struct err *err);
 
 /* Walks one model's embeddings in order of image id, beginning after `after`.
@@ -75,12 +77,15 @@ int catalog_change_belongs(struct catalog *cat, int64_t seq, int64_t stamp, bool
 /* Image ids of the changes after seq, oldest first; freed with free(). */
 int catalog_changes_after(struct catalog *cat, int64_t seq, int64_t **ids, size_t *n,
                           struct err *err);
+/* How many images those changes are of. */
+int catalog_changes_count(struct catalog *cat, int64_t seq, int64_t *n, struct err *err);
 int catalog_changes_trim(struct catalog *cat, int64_t before_seq, struct err *err);
 
 /* ---- Folders ---- */
 
 int catalog_folder_add(struct catalog *cat, const char *path, int64_t *id, char **below,
                        struct err *err);
+int catalog_folder_exists(struct catalog *cat, int64_t id, bool *yes, struct err *err);
 int catalog_folders(struct catalog *cat, struct library_folder **out, size_t *n, struct err *err);
 int catalog_folder_scanned(struct catalog *cat, int64_t id, bool online, struct err *err);
 /* Notes a change for each image that goes. */

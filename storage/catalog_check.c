@@ -130,7 +130,7 @@ static int check_relations(struct check *c, struct err *err)
          " (SELECT count(*) FROM errors WHERE folder_id = f.id)",
          "UPDATE folders SET images = (SELECT count(*) FROM images WHERE folder_id = folders.id),"
          " errors = (SELECT count(*) FROM errors WHERE folder_id = folders.id)",
-         "folders count their images or errors wrongly"},
+         "folder(s) count their images or errors wrongly"},
     };
     int rc = 0;
     for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]) && rc == 0; i++)
@@ -241,6 +241,17 @@ static int check_embeddings(struct check *c, struct err *err)
     return rc;
 }
 
+/* Without an active model no image is ever found. */
+static int check_model(struct check *c, struct err *err)
+{
+    int64_t images = 0;
+    int     rc     = catalog_int(c->cat, &images, err, "SELECT count(*) FROM images", "");
+    if (rc == 0 && images > 0)
+        finding(c, false, "no model answers for the %lld images: `osprey index` chooses one again",
+                (long long)images);
+    return rc;
+}
+
 static int check_all(struct check *c, bool *fatal, struct err *err)
 {
     int rc = check_file(c, fatal, err);
@@ -250,8 +261,8 @@ static int check_all(struct check *c, bool *fatal, struct err *err)
     if (rc)
         return rc;
     rc = check_relations(c, err);
-    if (rc == 0 && c->model)
-        rc = check_embeddings(c, err);
+    if (rc == 0)
+        rc = c->model ? check_embeddings(c, err) : check_model(c, err);
     if (rc == 0)
         return catalog_commit(c->cat, err);
     catalog_rollback(c->cat);
@@ -273,8 +284,10 @@ int catalog_check(struct catalog *cat, const struct library_model *model, bool r
     }
     if (*fatal)
         finding(&c, false,
-                "catalogue %s is damaged beyond repair: restore a backup of it, or move "
-                "the library away and index again",
+                repair ? "catalogue %s is damaged beyond repair: restore a backup of it, or move "
+                         "the library away and index again"
+                       : "catalogue %s is damaged: where `osprey verify --repair` does not help, "
+                         "restore a backup of it, or move the library away and index again",
                 cat->file);
     *found = c.found;
     *left  = c.left;
@@ -312,6 +325,10 @@ int catalog_backup(struct catalog *cat, const char *file, struct err *err)
     int      rc = path_real(cat->file, &from_real, err);
     if (rc)
         return rc;
+    if (!n) {
+        rc = err_set(err, ERR_USAGE, "cannot back up to an empty path");
+        goto out;
+    }
     if (file_is_dir(file)) {
         rc = err_set(err, ERR_USAGE, "cannot back up to %s: it is a folder", file);
         goto out;

@@ -53,6 +53,15 @@ void path_range_release(struct path_range *range)
     memset(range, 0, sizeof(*range));
 }
 
+int catalog_folder_exists(struct catalog *cat, int64_t id, bool *yes, struct err *err)
+{
+    int64_t found = 0;
+    int     rc = catalog_int(cat, &found, err, "SELECT EXISTS (SELECT 1 FROM folders WHERE id = ?)",
+                             "i", id);
+    *yes       = found != 0;
+    return rc;
+}
+
 int catalog_folders(struct catalog *cat, struct library_folder **out, size_t *n, struct err *err)
 {
     struct library_folder *list = NULL;

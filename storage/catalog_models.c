@@ -205,6 +205,12 @@ int catalog_embeddings_copy(struct catalog *cat, int64_t from, int64_t to, int64
     return rc;
 }
 
+int catalog_embeddings_count(struct catalog *cat, int64_t model_id, int64_t *n, struct err *err)
+{
+    return catalog_int(cat, n, err, "SELECT count(*) FROM embeddings WHERE key > ? AND key < ?",
+                       "ii", embedding_key(model_id, 0), embedding_key(model_id + 1, 0));
+}
+
 int catalog_embeddings_drop(struct catalog *cat, int64_t image_id, struct err *err)
 {
     return catalog_run(cat, err,
@@ -300,6 +306,13 @@ int catalog_changes_after(struct catalog *cat, int64_t seq, int64_t **ids, size_
     *ids = list;
     *n   = len;
     return 0;
+}
+
+int catalog_changes_count(struct catalog *cat, int64_t seq, int64_t *n, struct err *err)
+{
+    return catalog_int(
+        cat, n, err, "SELECT count(DISTINCT image_id) FROM changes WHERE seq > ? AND image_id > 0",
+        "i", seq);
 }
 
 int catalog_changes_trim(struct catalog *cat, int64_t before_seq, struct err *err)

@@ -282,10 +282,16 @@ static int add_item(struct library *lib, const struct library_model *model, bool
                     struct library_item *item, uint16_t *scratch, struct err *err)
 {
     bool same_content = false;
+    bool there        = true;
     item->id          = 0;
+    int rc            = catalog_folder_exists(lib->cat, item->folder_id, &there, err);
+    if (rc == 0 && !there)
+        return err_set(err, ERR_NOTFOUND, "its folder was taken out of the library meanwhile");
+    if (rc)
+        return rc;
     if (item->error)
         return catalog_error_put(lib->cat, item, err);
-    int rc = catalog_image_put(lib->cat, item, &same_content, err);
+    rc = catalog_image_put(lib->cat, item, &same_content, err);
     if (rc == 0)
         rc = put_embedding(lib, model, item, same_content, scratch, err);
     /* A model that fills beside the active one changes nothing in the index, as

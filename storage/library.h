@@ -156,9 +156,9 @@ struct library_item {
     int64_t      id;        /* out: the image's id (0 for an error) */
 };
 
-/* Adds or replaces a batch in one transaction: all of it or nothing. A file
- * that replaces an image at the same path keeps its id. Costs the same in a
- * library of any size. */
+/* Adds or replaces a batch in one transaction: all of it or nothing. ERR_NOTFOUND
+ * when a folder was forgotten, or the image that a copy is of went. A file that replaces an image
+ * at the same path keeps its id. Costs the same in a library of any size. */
 int library_add(struct library *lib, int64_t model_id, struct library_item *items, size_t n,
                 struct err *err);
 /* Image `to` (a copy found in this scan) is where image `from` went: `from`

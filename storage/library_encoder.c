@@ -17,6 +17,17 @@ int encoder_open_named(const char *name, const struct encoder_options *options,
     return rc;
 }
 
+static int check_dim(const struct library *lib, const struct library_model *m,
+                     const struct encoder *enc, struct err *err)
+{
+    int dim = encoder_info(enc)->dim;
+    if (dim == m->dim)
+        return 0;
+    return err_set(err, ERR_DAMAGED,
+                   "the library in %s records %d numbers for the model %s, which yields %d",
+                   library_dir(lib), m->dim, m->name, dim);
+}
+
 static int open_asked_for(const struct library *lib, const struct library_model *m,
                           const char *model, enum precision precision, struct encoder **out,
                           struct err *err)
@@ -27,16 +38,19 @@ static int open_asked_for(const struct library *lib, const struct library_model 
     if (rc)
         return rc;
     const struct encoder_info *other = encoder_info(enc);
-    if (strcmp(other->hash, m->hash) == 0) {
+    if (strcmp(other->hash, m->hash) == 0)
+        rc = check_dim(lib, m, enc, err);
+    else
+        rc = err_set(
+            err, ERR_FAILED,
+            "the library in %s was filled by the model %s (%.12s), and %s (%.12s) is another: "
+            "go on without --model, or run `osprey index --model %s` to embed the pictures "
+            "again",
+            library_dir(lib), m->name, m->hash, other->name, other->hash, other->dir);
+    if (rc)
+        encoder_close(enc);
+    else
         *out = enc;
-        return 0;
-    }
-    rc = err_set(err, ERR_FAILED,
-                 "the library in %s was filled by the model %s (%.12s), and %s (%.12s) is another: "
-                 "go on without --model, or run `osprey index --model %s` to embed the pictures "
-                 "again",
-                 library_dir(lib), m->name, m->hash, other->name, other->hash, other->dir);
-    encoder_close(enc);
     return rc;
 }
 
@@ -55,19 +69,33 @@ static void try_folder(const char *dir, const struct library_model *m, enum prec
     encoder_close(enc);
 }
 
-static int open_recorded(const struct library *lib, const struct library_model *m,
-                         enum precision precision, struct encoder **out, struct err *err)
+/* What precision comes to for vectors of m. */
+static int settle_precision(const struct library *lib, const struct library_model *m,
+                            enum precision *precision, struct err *err)
+{
+    if (*precision != PRECISION_AUTO || precision_of(m->precision, precision))
+        return 0;
+    return err_set(err, ERR_UNSUPPORTED,
+                   "the library in %s was filled in the precision %s, which this version does not "
+                   "know",
+                   library_dir(lib), m->precision);
+}
+
+int encoder_open_recorded(const struct library *lib, const struct library_model *m,
+                          enum precision precision, struct encoder **out, struct err *err)
 {
     struct encoder *enc    = NULL;
     char           *named  = NULL;
     struct err      reason = ERR_INIT;
-    int             rc     = 0;
+    int             rc     = settle_precision(lib, m, &precision, err);
+    if (rc)
+        return rc;
     if (!models_find(m->name, &named, NULL))
         try_folder(named, m, precision, &enc, &reason);
     if (!enc && m->dir[0] && (!named || strcmp(named, m->dir) != 0))
         try_folder(m->dir, m, precision, &enc, &reason);
     if (enc)
-        *out = enc;
+        rc = check_dim(lib, m, enc, err);
     else if (reason.code)
         rc = err_set(err, ERR_FAILED, "cannot open the model %s that filled the library in %s: %s",
                      m->name, library_dir(lib), reason.msg);
@@ -79,6 +107,10 @@ static int open_recorded(const struct library *lib, const struct library_model *
                      library_dir(lib), m->name, m->hash, named ? named : m->dir,
                      named ? named : m->dir);
     free(named);
+    if (rc)
+        encoder_close(enc);
+    else
+        *out = enc;
     return rc;
 }
 
@@ -86,27 +118,15 @@ int library_open_encoder(struct library *lib, const char *model, enum precision 
                          struct encoder **out, struct err *err)
 {
     struct library_model m;
-    struct encoder      *enc = NULL;
-    int                  rc  = library_model_active(lib, &m, err);
+    int                  rc = library_model_active(lib, &m, err);
     if (rc == ERR_NOTFOUND)
         return err_set(err, ERR_NOTFOUND,
                        "the library in %s has no pictures to search yet: run `osprey index DIR`",
                        library_dir(lib));
-    if (!rc && precision == PRECISION_AUTO && !precision_of(m.precision, &precision))
-        rc = err_set(err, ERR_UNSUPPORTED,
-                     "the library in %s was filled in the precision %s, which this version does "
-                     "not know",
-                     library_dir(lib), m.precision);
-    if (!rc)
-        rc = model ? open_asked_for(lib, &m, model, precision, &enc, err)
-                   : open_recorded(lib, &m, precision, &enc, err);
-    if (!rc && encoder_info(enc)->dim != m.dim) {
-        rc = err_set(err, ERR_DAMAGED,
-                     "the library in %s records %d numbers for the model %s, which yields %d",
-                     library_dir(lib), m.dim, m.name, encoder_info(enc)->dim);
-        encoder_close(enc);
-    }
-    if (!rc)
-        *out = enc;
-    return rc;
+    if (!rc && model)
+        rc = settle_precision(lib, &m, &precision, err);
+    if (rc)
+        return rc;
+    return model ? open_asked_for(lib, &m, model, precision, out, err)
+                 : encoder_open_recorded(lib, &m, precision, out, err);
 }

@@ -10,10 +10,16 @@
 int encoder_open_named(const char *name, const struct encoder_options *options,
                        struct encoder **out, struct err *err);
 
+/* Opens a model that the library records: found by its name, else in the folder
+ * that it was loaded from. Where neither holds those weights it is an error that
+ * says what to do. precision auto: the recorded one. */
+int encoder_open_recorded(const struct library *lib, const struct library_model *recorded,
+                          enum precision precision, struct encoder **out, struct err *err);
+
 /* Opens the model whose weights filled the library: named by the caller, or,
- * with model NULL, found by its recorded name, else in the folder it was loaded
- * from. Other weights are an error that names both; a library without pictures
- * is ERR_NOTFOUND. precision auto: the one that filled the library. */
+ * with model NULL, the recorded one. Other weights are an error that names both;
+ * a library without pictures is ERR_NOTFOUND. precision auto: the one that filled
+ * the library. */
 int library_open_encoder(struct library *lib, const char *model, enum precision precision,
                          struct encoder **out, struct err *err);
 

@@ -11,6 +11,10 @@
 #include "storage/delta.h"
 #include "storage/vindex.h"
 
+#define LIBRARY_TRIES                                                                              \
+    4 /* to read catalogue and index while another process replaces the latter                     \
+       */
+
 /* Which kind of base for how many images, and when it is rewritten. */
 struct library_tuning {
     int64_t flat_max;  /* images up to which the base is exact */
@@ -43,7 +47,19 @@ int  library_refresh(struct library *lib, bool last_try, bool *again, struct err
  * transaction open nevertheless, when no model is active. */
 int  library_begin_search(struct library *lib, bool *model, struct err *err);
 void library_unload(struct library *lib);
-/* So much has come since the base that it should be rewritten. */
-bool library_delta_is_large(const struct library *lib);
+/* So many changes since a base of so many entries that it should be rewritten. */
+bool library_delta_is_large(const struct library *lib, int64_t base, int64_t delta);
+
+/* What the index's file and the catalogue say, with neither index nor embeddings
+ * loaded. */
+struct index_state {
+    bool                 has_model; /* one is active; nothing else counts without */
+    bool                 has_base;  /* the file belongs to it and to this catalogue */
+    struct library_model model;
+    struct vindex_info   base;  /* with has_base */
+    int64_t              delta; /* with has_base: images that came, changed or went since */
+};
+/* Begins a read transaction, and leaves it open on success. */
+int library_index_state(struct library *lib, struct index_state *out, struct err *err);
 
 #endif

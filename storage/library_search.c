@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TRIES            4
 #define FILTER_EXACT_MAX 20000 /* images that pass a filter: read one by one up to here */
 #define FETCH_MAX        20000 /* candidates; beyond, reading everything is as fast */
 #define EXACT_MARGIN     2e-5f /* between scores summed in different orders */
@@ -122,7 +121,8 @@ static int load(struct library *lib, bool last_try, bool *again, struct err *err
 static bool newer_base_waits(const struct library *lib)
 {
     struct vindex_file now;
-    if (!library_delta_is_large(lib))
+    if (!library_delta_is_large(lib, lib->base ? vindex_info(lib->base)->count : 0,
+                                (int64_t)lib->delta.count))
         return false;
     now = vindex_file_at(lib->vectors_path);
     return now.inode != 0 && !vindex_file_equal(&now, &lib->tried);
@@ -158,13 +158,13 @@ int library_refresh(struct library *lib, bool last_try, bool *again, struct err 
 int library_begin_search(struct library *lib, bool *model, struct err *err)
 {
     *model = true;
-    for (int try = 1; try <= TRIES; try++) {
+    for (int try = 1; try <= LIBRARY_TRIES; try++) {
         struct err e     = ERR_INIT;
         bool       again = false;
         int        rc    = catalog_begin_read(lib->cat, err);
         if (rc)
             return rc;
-        rc = library_refresh(lib, try == TRIES, &again, &e);
+        rc = library_refresh(lib, try == LIBRARY_TRIES, &again, &e);
         if (rc == 0 && !again)
             return 0;
         if (rc == ERR_NOTFOUND) {
@@ -439,24 +439,4 @@ int library_search(struct library *lib, const float *query, size_t k,
     *hits = s.top.heap;
     *n    = s.top.n;
     return 0;
-}
-
-int library_stats(struct library *lib, struct library_stats *out, struct err *err)
-{
-    bool model = false;
-    memset(out, 0, sizeof(*out));
-    int rc = library_begin_search(lib, &model, err);
-    if (rc)
-        return rc;
-    rc = catalog_stats(lib->cat, out, err);
-    catalog_rollback(lib->cat);
-    enum vindex_kind kind = VINDEX_FLAT; /* the delta is exact, too */
-    if (model && lib->base) {
-        const struct vindex_info *info = vindex_info(lib->base);
-        kind                           = info->kind;
-        out->index_base                = info->count - info->gone;
-    }
-    out->index_delta = model ? (int64_t)lib->delta.count : 0;
-    snprintf(out->index_kind, sizeof(out->index_kind), "%s", vindex_kind_name(kind));
-    return rc;
 }

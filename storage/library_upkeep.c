@@ -178,13 +178,6 @@ static bool can_grow(const struct library *lib, enum vindex_kind kind)
            (info->trained == 0 || all / 4 <= info->trained);
 }
 
-bool library_delta_is_large(const struct library *lib)
-{
-    int64_t tenth = lib->base ? vindex_info(lib->base)->count / 10 : 0;
-    return (int64_t)lib->delta.count >
-           (tenth > lib->tuning.delta_min ? tenth : lib->tuning.delta_min);
-}
-
 /* Inside a read transaction, caught up. */
 static int rewrite(struct library *lib, struct err *err)
 {
@@ -216,18 +209,37 @@ static int trim(struct library *lib, int64_t seq, struct err *err)
     return rc;
 }
 
-int library_index_maintain(struct library *lib, bool force, struct err *err)
+/* Whether rewriting may be due; loading the index then tells. */
+static int may_be_due(struct library *lib, bool force, bool *due, struct err *err)
 {
-    bool model = false;
-    int  fd    = -1;
-    int  rc    = library_begin_search(lib, &model, err);
+    struct index_state   state;
+    struct library_stats stats;
+    int                  rc = library_index_state(lib, &state, err);
     if (rc)
         return rc;
-    bool due =
-        model && lib->seq > 0 && (library_delta_is_large(lib) || (force && lib->delta.count > 0));
+    rc = catalog_stats(lib->cat, &stats, err);
     catalog_rollback(lib->cat);
-    if (!due)
-        return 0;
+    int64_t base  = state.has_base ? state.base.count : 0;
+    int64_t delta = state.has_base ? state.delta : stats.images;
+    *due = state.has_model && (library_delta_is_large(lib, base, delta) || (force && delta > 0));
+    return rc;
+}
+
+/* Inside a read transaction, caught up. */
+static bool is_due(const struct library *lib, bool force)
+{
+    int64_t base  = lib->base ? vindex_info(lib->base)->count : 0;
+    int64_t delta = (int64_t)lib->delta.count;
+    return lib->seq > 0 && (library_delta_is_large(lib, base, delta) || (force && delta > 0));
+}
+
+int library_index_maintain(struct library *lib, bool force, struct err *err)
+{
+    bool model = false, due = false;
+    int  fd = -1;
+    int  rc = may_be_due(lib, force, &due, err);
+    if (rc || !due)
+        return rc;
     rc = build_lock(lib, force, &fd, err);
     if (rc || fd < 0)
         return rc;
@@ -235,8 +247,8 @@ int library_index_maintain(struct library *lib, bool force, struct err *err)
     rc = library_begin_search(lib, &model, err);
     if (rc == 0) {
         int64_t seq = lib->seq;
-        due = model && seq > 0 && (library_delta_is_large(lib) || (force && lib->delta.count > 0));
-        rc  = due ? rewrite(lib, err) : 0;
+        due         = model && is_due(lib, force);
+        rc          = due ? rewrite(lib, err) : 0;
         catalog_rollback(lib->cat);
         if (rc == 0 && due) {
             library_unload(lib);

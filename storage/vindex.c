@@ -184,6 +184,21 @@ static void info_from_trailer(struct vindex_info *info, const struct trailer *t)
     memcpy(info->model_hash, t->model_hash, 64);
 }
 
+int vindex_peek(const char *path, struct vindex_info *out, struct err *err)
+{
+    struct trailer t;
+    struct stat    st;
+    int            fd = -1, rc = open_file(path, &fd, &t, &st, err);
+    if (rc)
+        return rc;
+    if (t.body_bytes <= CHECK_ON_OPEN)
+        rc = hash_body(fd, path, &t, err);
+    close(fd);
+    if (rc == 0)
+        info_from_trailer(out, &t);
+    return rc;
+}
+
 /* Has FAISS read the file that fd is, even when path names a newer one by now. */
 static int read_index(struct vindex *ix, int fd, const char *path, int flags, struct err *err)
 {

@@ -45,6 +45,9 @@ void vindex_free(struct vindex *ix); /* NULL-safe */
 const struct vindex_info *vindex_info(const struct vindex *ix);
 /* Reads the whole file against its checksum; ERR_DAMAGED when it differs. */
 int                       vindex_check(const char *path, struct err *err);
+/* Reads the file's trailer alone, and against its checksum where the file is so
+ * small that vindex_open would do so, too. Errors as from vindex_open. */
+int                       vindex_peek(const char *path, struct vindex_info *out, struct err *err);
 /* Which file lies at path now, so that a replaced one is noticed; zeroes: none. */
 struct vindex_file {
     uint64_t device, inode;

@@ -406,6 +406,34 @@ class Cli(unittest.TestCase):
             out = subprocess.run([OSPREY, "verify", "--library", other] + args, capture_output=True)
             self.assertEqual(out.returncode, status, out)
 
+    def test_verify_of_a_ruined_catalogue_says_what_to_do(self):
+        for at in (0, 100, 8192):  # the magic, the schema's page, the first table
+            other = self.copy_of_library()
+            with open(os.path.join(other, "catalog.db"), "r+b") as f:
+                f.seek(at)
+                f.write(b"\xa5" * 64)
+            for args in ([], ["--repair"]):
+                out = subprocess.run([OSPREY, "verify", "--library", other] + args,
+                                     capture_output=True)
+                self.assertEqual(out.returncode, 3, out)
+                self.assertIn(b"restore a backup", out.stdout + out.stderr)
+
+    def test_damaged_weights_are_no_answer(self):
+        cache = os.path.join(self.tmp, "cache")
+        env = {"XDG_CACHE_HOME": cache}
+        self.run_osprey("embed", "a", library=False, env=env)
+        (prepared,) = [os.path.join(d, f) for d, _, names in os.walk(cache) for f in names]
+        size = os.path.getsize(prepared)
+        with open(prepared, "r+b") as f:
+            f.seek(size // 2)
+            f.write(b"\xff" * (size - size // 2))
+        for args in (["a"], ["--image", self.picture("p01.png")]):
+            out, err = self.run_osprey("embed", *args, library=False, env=env, status=3)
+            self.assertEqual(out, b"")
+            self.assertIn(b"no number", err)
+        shutil.rmtree(cache)
+        self.run_osprey("embed", "a", library=False, env=env)
+
     def test_backup_is_a_library(self):
         other = os.path.join(self.tmp, "restored")
         os.makedirs(other)
@@ -417,6 +445,7 @@ class Cli(unittest.TestCase):
                                capture_output=True)
         self.assertEqual(found.stdout, self.run_osprey("search", "--json", "a dog")[0])
         self.run_osprey("backup", "/no-such-folder/catalog.db", status=3)
+        self.run_osprey("backup", "", status=2)
 
     def test_relocate_and_forget(self):
         other = self.copy_of_library()

@@ -197,6 +197,24 @@ class Index(unittest.TestCase):
         summary = self.index("--threads", "1")
         self.assertEqual((summary["unchanged"], summary["offline"]), (2, 0))
 
+    def test_a_parent_does_not_drop_an_offline_folder(self):
+        inner = self.at("usb/photos")
+        self.put("usb/photos/a.jpg", 1)
+        self.put("b.jpg", 2)
+        self.index(inner)
+        away = self.folder + "-away"
+        os.rename(inner, away)
+        for present in (False, True):  # missing, then an empty mount point
+            if present:
+                os.mkdir(inner)
+            done = self.run_indexer(self.folder)
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn(os.fsencode(inner), done.stderr)
+            self.assertEqual(len(self.rows()), 1)
+        os.rmdir(inner)
+        os.rename(away, inner)
+        self.counts(self.index(self.folder), added=1, unchanged=1, removed=0)
+
     def test_an_emptied_subfolder_with_many_pictures_is_kept(self):
         pictures.fill(self.at("few/x")[:-2], 20, seed=1000)
         pictures.fill(self.at("disk/x")[:-2], 101)
@@ -290,9 +308,10 @@ class Index(unittest.TestCase):
                         pass  # not made yet
             time.sleep(0.005)
         process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=60)
+        stdout, stderr = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 3, stderr)
         self.assertIn(b"interrupted", stderr)
+        self.assertNotIn(b"changed while", stdout)  # those left for later did not
         self.sound()
         some = len(self.rows())
         self.assertGreater(some, 0)
@@ -307,11 +326,15 @@ class Index(unittest.TestCase):
         until = time.monotonic() + 60
         while time.monotonic() < until and not (os.path.exists(lock) and os.path.getsize(lock)):
             time.sleep(0.005)
-        first.send_signal(signal.SIGSTOP)  # so that it is surely there still
-        try:
-            second = self.run_indexer(self.folder)
-        finally:
-            first.send_signal(signal.SIGCONT)
+        for _ in range(10):
+            first.send_signal(signal.SIGSTOP)  # so that it is surely there still
+            try:
+                second = self.run_indexer(self.folder)
+            finally:
+                first.send_signal(signal.SIGCONT)
+            if b"does not let go" not in second.stderr:
+                break
+            time.sleep(0.02)  # it was stopped within a transaction
         self.assertEqual(second.returncode, 3)
         self.assertIn(str(first.pid).encode(), second.stderr)
         self.assertEqual(first.wait(timeout=60), 0)
@@ -372,6 +395,36 @@ class Index(unittest.TestCase):
         self.assertIn(b"other-model", done.stderr)
         self.assertIn(b"--model", done.stderr)
 
+    def test_a_library_keeps_its_precision(self):
+        for i in range(3):
+            self.put("%d.jpg" % i, i)
+        self.index("--precision", "int8", self.folder)
+        self.assertEqual(self.precisions(), [("int8", "active")])
+        single = self.embeddings()
+        self.put("new.jpg", 9)
+        summary = self.index()  # in the library's own, whatever auto is elsewhere
+        self.assertEqual(summary["encoded"], 1)
+        self.assertEqual(self.precisions(), [("int8", "active")])
+        done = self.run_indexer("--precision", "f32", self.folder)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn(b"int8", done.stderr)
+        self.assertIn(b"f32", done.stderr)
+        self.index("--precision", "int8", self.folder)
+        done = self.run_indexer("--precision", "bf16", "--model", "osprey-small", self.folder)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.index("--model", "osprey-small")  # the same model, named
+        self.assertEqual(self.precisions(), [("int8", "active")])
+        after = self.embeddings()
+        self.assertEqual({k: after[k] for k in single}, single)
+
+    def precisions(self):
+        with sqlite3.connect(os.path.join(self.library, "catalog.db")) as db:
+            return db.execute("SELECT precision, state FROM models").fetchall()
+
+    def embeddings(self):
+        with sqlite3.connect(os.path.join(self.library, "catalog.db")) as db:
+            return dict(db.execute("SELECT key, vector FROM embeddings").fetchall())
+
     def test_a_model_is_not_complete_without_offline_folders(self):
         self.put("a.jpg", 1)
         away = os.path.join(self.dir, "away")
@@ -394,14 +447,16 @@ class Index(unittest.TestCase):
 
     def test_wrong_usage(self):
         self.put("a.jpg", 1)
-        for args in (["--none"], ["--threads", "0", self.folder], ["--threads"],
-                     [self.at("a.jpg")], [self.at("missing")], ["--precision", "int3", self.folder]):
+        for args in (["--none"], ["--library", "", self.folder], ["--model", "", self.folder], ["--threads", "0", self.folder], ["--threads"],
+                     [self.at("a.jpg")], [self.at("missing")], [""], ["--precision", "int3", self.folder]):
             done = self.run_indexer(*args)
             self.assertEqual(done.returncode, 2, args)
             self.assertTrue(done.stderr.strip(), args)
             self.assertEqual(done.stdout, b"", args)
         self.assertEqual(self.run_indexer().returncode, 3)  # nothing to index
         self.assertEqual(self.run_indexer("--model", "no-such-model", self.folder).returncode, 3)
+        self.index(self.folder)  # an empty DIR is wrong even where the current folder is known
+        self.assertEqual(self.run_indexer("", cwd=self.folder).returncode, 2)
         done = self.run_indexer("--help")
         self.assertEqual(done.returncode, 0)
         self.assertIn(b"--hidden", done.stdout)

@@ -11,7 +11,6 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <cmocka.h>
 
@@ -25,6 +24,7 @@ struct made_up {
     enum precision loaded;
     int            loads, encodes;
     bool           broken;
+    double         clock; /* seconds: only encoding takes any */
 };
 
 static char folder[64];
@@ -40,11 +40,10 @@ static int load(void *ctx, enum precision precision, struct err *err)
 static int encode(void *ctx, float *out, struct err *err)
 {
     struct made_up *m = ctx;
-    struct timespec t = {.tv_nsec = m->ms[m->loaded] * 1000000L};
     float           c = m->cosine[m->loaded];
     (void)err;
     m->encodes++;
-    (void)nanosleep(&t, NULL);
+    m->clock += m->ms[m->loaded] * 1e-3;
     out[0] = 1; /* the first agrees wholly: the least counts */
     out[1] = 0;
     out[2] = c;
@@ -52,12 +51,18 @@ static int encode(void *ctx, float *out, struct err *err)
     return 0;
 }
 
+static double made_up_now(void *ctx)
+{
+    return ((struct made_up *)ctx)->clock;
+}
+
 static int choose(struct made_up *m, const char *name, struct cpu cpu, enum precision *out)
 {
-    struct auto_trial trial   = {.ctx = m, .n = 2, .dim = 2, .load = load, .encode = encode};
-    char             *path    = path_join(folder, name);
-    const char       *files[] = {path};
-    struct err        err     = ERR_INIT;
+    struct auto_trial trial = {
+        .ctx = m, .n = 2, .dim = 2, .load = load, .encode = encode, .now = made_up_now};
+    char       *path    = path_join(folder, name);
+    const char *files[] = {path};
+    struct err  err     = ERR_INIT;
     assert_non_null(path);
     if (!file_exists(path))
         assert_int_equal(file_replace(path, name, 5, &err), 0);

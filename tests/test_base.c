@@ -75,6 +75,36 @@ static void file_replace_leaves_nothing_aside(void **state)
     free(path);
 }
 
+static void paths_need_not_exist(void **state)
+{
+    (void)state;
+    struct err err   = ERR_INIT;
+    char       dir[] = "/tmp/osprey-test-XXXXXX", *out = NULL;
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(chdir(dir), 0);
+    assert_int_equal(symlink("/usr", "link"), 0);
+    static const char *const cases[][3] = {/* given, written, absolute */
+                                           {"link/no-such/../x//y/.", "/link/x/y", "=/usr/x/y"},
+                                           {"none/./a", "/none/a", "/none/a"},
+                                           {"/../..//", "=/", "=/"},
+                                           {"/usr/", "=/usr", "=/usr"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        for (int how = 1; how <= 2; how++) {
+            const char *want = cases[i][how];
+            char       *all  = *want == '=' ? mem_strdup(want + 1) : path_join(dir, want + 1);
+            assert_int_equal((how == 1 ? path_written : path_absolute)(cases[i][0], &out, &err), 0);
+            assert_string_equal(out, all);
+            free(out);
+            free(all);
+        }
+    }
+    assert_int_equal(path_written("", &out, &err), ERR_USAGE);
+    assert_int_equal(path_absolute("", &out, &err), ERR_USAGE);
+    assert_int_equal(unlink("link"), 0);
+    assert_int_equal(chdir("/"), 0);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 static void json_survives_a_round_trip(void **state)
 {
     (void)state;
@@ -104,6 +134,25 @@ static void json_survives_a_round_trip(void **state)
     free(text);
     assert_int_equal(jnode_parse("{\"a\":", 5, "cut.json", &node, &err), ERR_FORMAT);
     assert_non_null(strstr(err.msg, "cut.json"));
+}
+
+static void json_paths_keep_their_bytes(void **state)
+{
+    (void)state;
+    struct jnode *node  = jnode_object();
+    const char   *bytes = NULL;
+    assert_int_equal(jnode_set_path(node, "path", "/a/\xC3\xA4"), 0);
+    assert_null(jnode_get(node, "path_bytes"));
+    assert_int_equal(jnode_set_path(node, "old", "/a\xFF"), 0);
+    assert_true(jnode_to_str(jnode_get(node, "old_bytes"), &bytes));
+    assert_string_equal(bytes, "L2H/");
+    assert_int_equal(jnode_set_path(node, "new", "/\xFF"), 0);
+    assert_true(jnode_to_str(jnode_get(node, "new_bytes"), &bytes));
+    assert_string_equal(bytes, "L/8=");
+    assert_int_equal(jnode_set_path(node, "one", "\xFE"), 0);
+    assert_true(jnode_to_str(jnode_get(node, "one_bytes"), &bytes));
+    assert_string_equal(bytes, "/g==");
+    jnode_free(node);
 }
 
 static void utf8_replaces_maximal_subparts(void **state)
@@ -136,7 +185,9 @@ int main(void)
         cmocka_unit_test(sizes_that_overflow_are_refused),
         cmocka_unit_test(buf_stops_at_its_ceiling),
         cmocka_unit_test(file_replace_leaves_nothing_aside),
+        cmocka_unit_test(paths_need_not_exist),
         cmocka_unit_test(json_survives_a_round_trip),
+        cmocka_unit_test(json_paths_keep_their_bytes),
         cmocka_unit_test(utf8_replaces_maximal_subparts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -275,7 +275,7 @@ static void bad_items_change_nothing(void **state)
             model = 77, want = ERR_NOTFOUND;
             break;
         case 7:
-            bad->folder_id = 99, want = ERR_FAILED;
+            bad->folder_id = 99, want = ERR_NOTFOUND;
             break;
         }
         assert_int_equal(library_add(r.lib, model, items, 2, &err), want);
@@ -543,6 +543,57 @@ static void a_damaged_page_is_told_not_repaired(void **state)
     remove_dir(r.dir);
 }
 
+/* Looking promises no more than the repair can hold, and says what else helps. */
+static void damage_without_repair_says_what_to_do(void **state)
+{
+    (void)state;
+    static const char *const wrecks[] = {
+        "DROP TABLE errors",
+        "UPDATE models SET state = 'retired'",
+    };
+    static const char *const advice[] = {"restore a backup", "osprey index"};
+    for (size_t i = 0; i < 2; i++) {
+        struct err  err = ERR_INIT;
+        struct room r   = room_open();
+        sqlite3    *db;
+        char       *file = path_join(r.dir, "catalog.db"), said[8000] = "";
+        int64_t     damage = 0, folder = add_folder(r.lib, "/pics");
+        add_one(r.lib, r.model, folder, "1.jpg", 1);
+        library_close(r.lib);
+        assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, wrecks[i], 0, 0, 0), SQLITE_OK);
+        sqlite3_close(db);
+        assert_ok(library_open(r.dir, LIBRARY_EXISTING, &r.lib, &err), &err);
+        assert_ok(library_verify(r.lib, false, collect, said, &damage, &err), &err);
+        assert_true(damage > 0);
+        assert_non_null(strstr(said, advice[i]));
+        assert_null(strstr(said, "beyond repair")); /* nothing was tried yet */
+        assert_ok(library_verify(r.lib, true, collect, said, &damage, &err), &err);
+        assert_true(damage > 0);
+        library_close(r.lib);
+        free(file);
+        remove_dir(r.dir);
+    }
+}
+
+static void a_forgotten_folder_takes_nothing_more(void **state)
+{
+    (void)state;
+    struct err          err = ERR_INIT;
+    struct room         r   = room_open();
+    float               embedding[DIM];
+    int64_t             removed = 0, folder = add_folder(r.lib, "/pics");
+    struct library_item item = picture(folder, "2.jpg", 2, embedding);
+    add_one(r.lib, r.model, folder, "1.jpg", 1);
+    assert_ok(library_forget(r.lib, "/pics", &removed, &err), &err);
+    assert_int_equal(library_add(r.lib, r.model, &item, 1, &err), ERR_NOTFOUND);
+    assert_non_null(strstr(err.msg, "2.jpg"));
+    assert_non_null(strstr(err.msg, "taken out of the library"));
+    item.error = "broken";
+    assert_int_equal(library_add(r.lib, r.model, &item, 1, &err), ERR_NOTFOUND);
+    room_close(&r);
+}
+
 static void a_backup_stands_alone(void **state)
 {
     (void)state;
@@ -623,6 +674,8 @@ int main(void)
         cmocka_unit_test(models_take_turns),
         cmocka_unit_test(verify_finds_and_repairs),
         cmocka_unit_test(a_damaged_page_is_told_not_repaired),
+        cmocka_unit_test(damage_without_repair_says_what_to_do),
+        cmocka_unit_test(a_forgotten_folder_takes_nothing_more),
         cmocka_unit_test(a_backup_stands_alone),
         cmocka_unit_test(the_lock_names_its_holder),
     };

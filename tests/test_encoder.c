@@ -104,6 +104,54 @@ static void embeddings_equal_torch_at_each_level(void **state)
     free(got);
 }
 
+/* Reduced precisions stay near the reference; auto is single precision here. */
+static void precisions_are_kept_apart(void **state)
+{
+    (void)state;
+    static const struct {
+        enum precision wanted;
+        const char    *got;
+        float          agrees; /* least cosine */
+    } cases[]          = {{PRECISION_AUTO, "f32", 0.999999f},
+                          {PRECISION_BF16, "bf16", 0.9995f},
+                          {PRECISION_INT8, "int8", 0.995f}};
+    struct err  err    = ERR_INIT;
+    uint8_t    *pixels = mem_array(3 * PIXELS, 1);
+    float      *images = stored("images", 3, DIM);
+    float      *texts  = stored("texts", 3, DIM);
+    float      *got    = mem_array(3 * DIM, sizeof *got);
+    const char *text[] = {"a dog on a beach", "ein Caf\xC3\xA9 in K\xC3\xB6ln, 2019!"};
+    for (int k = 0; k < 3; k++)
+        make_picture(k, pixels + k * PIXELS);
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        struct encoder_options options = {.precision = cases[c].wanted};
+        struct encoder        *enc     = NULL;
+        float                  least   = 1;
+        assert_int_equal(encoder_open_with(SMALL, &options, &enc, &err), 0);
+        assert_string_equal(encoder_info(enc)->precision, cases[c].got);
+        assert_string_equal(encoder_info(enc)->hash, encoder_info(small)->hash);
+        for (int what = 0; what < 2; what++) {
+            int rc = what ? encoder_texts(enc, scratch, text, 2, got, &err)
+                          : encoder_images(enc, scratch, pixels, 3, got, &err);
+            assert_int_equal(rc, 0);
+            for (int i = 0; i < 3 - what; i++) {
+                float cosine = 0;
+                for (int d = 0; d < DIM; d++)
+                    cosine += got[i * DIM + d] * (what ? texts : images)[i * DIM + d];
+                least = cosine < least ? cosine : least;
+            }
+        }
+        print_message("%s: least cosine %.6f\n", cases[c].got, (double)least);
+        assert_true(least >= cases[c].agrees);
+        assert_true(cases[c].wanted == PRECISION_AUTO || least < 0.999999f);
+        encoder_close(enc);
+    }
+    free(pixels);
+    free(images);
+    free(texts);
+    free(got);
+}
+
 static void info_says_what_it_is(void **state)
 {
     (void)state;
@@ -441,6 +489,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(info_says_what_it_is),
         cmocka_unit_test(embeddings_equal_torch_at_each_level),
+        cmocka_unit_test(precisions_are_kept_apart),
         cmocka_unit_test(batches_change_nothing),
         cmocka_unit_test(odd_texts_are_encoded),
         cmocka_unit_test(a_file_is_decoded_and_encoded),

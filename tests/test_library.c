@@ -303,6 +303,52 @@ static void the_index_file_may_be_lost_or_broken(void **state)
     room_close(&r);
 }
 
+/* A status line, and an upkeep with nothing to do, load no vectors. */
+static void its_state_is_told_without_loading(void **state)
+{
+    (void)state;
+    static struct truth  truth;
+    struct err           err = ERR_INIT;
+    struct library_stats stats;
+    struct room          r = room_with(&truth, 300);
+    room_reopen(&r);
+    assert_ok(library_stats(r.lib, &stats, &err), &err);
+    assert_int_equal(stats.index_base, 0);
+    assert_int_equal(stats.index_delta, truth.n);
+    assert_string_equal(stats.index_kind, "flat");
+    r.lib->tuning.delta_min = 1000;
+    assert_ok(library_index_maintain(r.lib, false, &err), &err); /* 300 are few */
+    assert_false(r.lib->loaded);
+    assert_false(file_exists(r.vectors));
+
+    assert_ok(library_index_maintain(r.lib, true, &err), &err);
+    size_t in_base = truth.n;
+    add_one(r.lib, r.model, r.folder, "late.jpg", 5);
+    add_one(r.lib, r.model, r.folder, "late.jpg", 6); /* the same image once more */
+    room_reopen(&r);
+    r.lib->tuning.delta_min = 1000;
+    assert_ok(library_index_maintain(r.lib, false, &err), &err);
+    assert_ok(library_stats(r.lib, &stats, &err), &err);
+    assert_false(r.lib->loaded);
+    assert_int_equal(stats.images, in_base + 1);
+    assert_int_equal(stats.index_base, in_base);
+    assert_int_equal(stats.index_delta, 1);
+
+    /* A broken file is no base, and is made anew when something is due. */
+    assert_ok(file_replace(r.vectors, "garbage", 7, &err), &err);
+    assert_ok(library_stats(r.lib, &stats, &err), &err);
+    assert_int_equal(stats.index_base, 0);
+    assert_int_equal(stats.index_delta, in_base + 1);
+    r.lib->tuning.delta_min = 100;
+    assert_ok(library_index_maintain(r.lib, false, &err), &err);
+    assert_ok(vindex_check(r.vectors, &err), &err);
+    assert_ok(library_stats(r.lib, &stats, &err), &err);
+    assert_int_equal(stats.index_base, in_base + 1);
+    assert_int_equal(stats.index_delta, 0);
+    assert_sound(r.lib);
+    room_close(&r);
+}
+
 /* An index of a catalogue's other future must not be believed. */
 static void a_restored_catalogue_drops_the_index(void **state)
 {
@@ -634,6 +680,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_prestate(search_equals_brute_force, &hnsw),
         cmocka_unit_test_prestate(search_equals_brute_force, &ivf),
         cmocka_unit_test(the_index_file_may_be_lost_or_broken),
+        cmocka_unit_test(its_state_is_told_without_loading),
         cmocka_unit_test(a_restored_catalogue_drops_the_index),
         cmocka_unit_test(verify_compares_index_and_catalogue),
         cmocka_unit_test(equal_scores_come_in_order_of_ids),

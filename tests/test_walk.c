@@ -68,8 +68,10 @@ static void expect(const struct walk_options *options, const char *const *lines)
     assert_int_equal(walk_open(tmp, "", options, &w, &err), 0);
     for (size_t i = 0;; i++) {
         assert_int_equal(walk_next(w, &entry, &err), 0);
-        if (entry.kind == WALK_END)
+        if (entry.kind == WALK_END) {
+            assert_null(lines[i]);
             break;
+        }
         char line[600];
         (void)snprintf(line, sizeof line, "%c %s", letters[entry.kind], entry.path);
         assert_non_null(lines[i]);
@@ -131,6 +133,7 @@ static void links_and_special_files(void **state)
     put("d/1.jpg");
     make("d.jpg");
     put("d.jpg/inside.png");
+    put("d.jpg!.png"); /* sorts between the folder's name and its contents */
     make("empty.png");
     assert_int_equal(mkfifo(at("fifo.jpg"), 0600), 0);
     assert_int_equal(mkfifo(at("fifo"), 0600), 0);
@@ -140,8 +143,9 @@ static void links_and_special_files(void **state)
     assert_int_equal(symlink("d", at("linked-folder")), 0);
     assert_int_equal(symlink("..", at("d/up")), 0);
     assert_int_equal(symlink("d", at("folder.jpg")), 0);
-    const char *lines[] = {"f d.jpg/inside.png", "f d/1.jpg",  "b dangling.jpg", "e empty.png/",
-                           "b fifo.jpg",         "f link.jpg", "b self.jpg",     NULL};
+    const char *lines[] = {"b d.jpg",        "f d.jpg!.png", "f d.jpg/inside.png", "f d/1.jpg",
+                           "b dangling.jpg", "b empty.png",  "e empty.png/",       "b fifo.jpg",
+                           "b folder.jpg",   "f link.jpg",   "b self.jpg",         NULL};
     expect(&(struct walk_options){0}, lines);
 }
 

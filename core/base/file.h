@@ -53,6 +53,12 @@ char       *path_join(const char *dir, const char *name);
 /* The absolute form with "." and ".." and symbolic links resolved; freed by the
  * caller. Fails when it does not exist. */
 int         path_real(const char *path, char **out, struct err *err);
+/* The absolute form of a path that need not exist: what does exist is resolved,
+ * the rest is taken as written. Freed by the caller. */
+int         path_absolute(const char *path, char **out, struct err *err);
+/* The absolute form as written, without a look at the disk: what the library
+ * recorded before a link took the place of a folder. Freed by the caller. */
+int         path_written(const char *path, char **out, struct err *err);
 /* The folder that the running program lies in; freed by the caller. */
 int         path_of_program(char **dir, struct err *err);
 /* What follows the last slash. */

@@ -47,6 +47,9 @@ struct jnode *jnode_array(void);
 int           jnode_set(struct jnode *object, const char *key, struct jnode *child);
 int   jnode_set_str(struct jnode *object, const char *key, const char *value); /* NULL: null */
 int   jnode_set_strn(struct jnode *object, const char *key, const char *value, size_t len);
+/* A path: bytes that are not UTF-8 become U+FFFD, and KEY_bytes then holds all of
+ * them in base64. */
+int   jnode_set_path(struct jnode *object, const char *key, const char *path);
 int   jnode_set_int(struct jnode *object, const char *key, int64_t value);
 int   jnode_set_real(struct jnode *object, const char *key, double value); /* not finite: null */
 int   jnode_set_bool(struct jnode *object, const char *key, bool value);

@@ -22,6 +22,8 @@ struct auto_trial {
     int (*load)(void *ctx, enum precision precision, struct err *err);
     /* Fixed inputs to out: (n, dim), of length 1. */
     int (*encode)(void *ctx, float *out, struct err *err);
+    /* The time, in seconds; NULL: the system's clock. */
+    double (*now)(void *ctx);
 };
 
 /* files: those that the weights derive from. */

@@ -146,6 +146,20 @@ static void expand_row(struct worker *w, const struct effnet_block *b, const str
         stem_row(w, y, out);
         return;
     }
+    if (!b->kernel.convert) { /* thousands of small products: a detour shows */
+        struct gemm g = {.m    = b->in_size,
+                         .n    = chunk->n,
+                         .k    = b->in_c,
+                         .a    = in + (ptrdiff_t)y * b->in_size * b->in_c,
+                         .lda  = b->in_c,
+                         .w    = chunk->weight,
+                         .bias = chunk->bias,
+                         .c    = out,
+                         .ldc  = chunk->n,
+                         .act  = ACT_RELU6};
+        b->kernel.gemm(&g);
+        return;
+    }
     struct linear_call call = {.rows = b->in_size,
                                .a    = in + (ptrdiff_t)y * b->in_size * b->in_c,
                                .lda  = b->in_c,

@@ -8,6 +8,7 @@
 #include "model/encoder_family.h"
 #include "model/model_id.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -162,16 +163,32 @@ void encoder_scratch_free(struct encoder_scratch *scratch)
     free(scratch);
 }
 
+/* Damaged weights are not noticed before: nobody sums them up at each start. */
+static int check_finite(const struct encoder *enc, const float *out, int n, struct err *err)
+{
+    size_t numbers = (size_t)n * (size_t)enc->info.dim;
+    for (size_t i = 0; i < numbers; i++) {
+        if (!isfinite(out[i]))
+            return err_set(err, ERR_DAMAGED,
+                           "the model %s yields what is no number: its files are damaged, or what "
+                           "is kept of them in ~/.cache/osprey/prepared, which may be deleted",
+                           enc->dir);
+    }
+    return 0;
+}
+
 int encoder_images(const struct encoder *enc, struct encoder_scratch *scratch,
                    const uint8_t *pixels, int n, float *out, struct err *err)
 {
-    return enc->family->images(enc->model, scratch, pixels, n, out, err);
+    int rc = enc->family->images(enc->model, scratch, pixels, n, out, err);
+    return rc ? rc : check_finite(enc, out, n, err);
 }
 
 int encoder_texts(const struct encoder *enc, struct encoder_scratch *scratch,
                   const char *const *texts, int n, float *out, struct err *err)
 {
-    return enc->family->texts(enc->model, scratch, texts, n, out, err);
+    int rc = enc->family->texts(enc->model, scratch, texts, n, out, err);
+    return rc ? rc : check_finite(enc, out, n, err);
 }
 
 int encoder_tokens(const struct encoder *enc, struct encoder_scratch *scratch, const int32_t *ids,

@@ -23,7 +23,7 @@ void low_bf16_convert_avx512bf16(const float *a, int lda, int rows, int k, void 
             _mm512_storeu_si512(x + i, (__m512i)pair);
         }
         for (; i < k; i += 16) { /* rows have room for a line more than they need */
-            __mmask16 mask = k - i < 16 ? (__mmask16)((1u << (k - i)) - 1) : (__mmask16)0xffff;
+            __mmask16 mask = (__mmask16)(k - i < 16 ? (1u << (k - i)) - 1 : 0xffffu);
             __m256bh  half = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, a + i));
             _mm256_storeu_si256((__m256i *)(void *)(x + i), (__m256i)half);
         }

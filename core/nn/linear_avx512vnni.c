@@ -35,7 +35,7 @@ INLINE __m512 floats_of(__m512i sum, const char *row, const char *panel)
 
 INLINE __mmask16 mask_of(int left)
 {
-    return left < 16 ? (__mmask16)((1u << left) - 1) : (__mmask16)0xffff;
+    return (__mmask16)(left < 16 ? (1u << left) - 1 : 0xffffu);
 }
 
 void low_int8_convert_avx512vnni(const float *a, int lda, int rows, int k, void *to,

@@ -168,6 +168,12 @@ static void restore(const struct fixture *f, enum part part)
         copy(f, f->weights);
 }
 
+/* Weights that are no numbers yield none, which is said. */
+static int encoded(int rc)
+{
+    return !rc || rc == ERR_DAMAGED;
+}
+
 static void encode(const struct encoder *enc)
 {
     static const char *const   texts[] = {"ab a", "", "b <|endoftext|> 7 \xFF\xC3\xA9 aaaa"};
@@ -178,12 +184,12 @@ static void encode(const struct encoder *enc)
     uint8_t                   *pixels  = mem_zeroed(side * side, 3);
     float                     *out     = mem_array(3 * (size_t)info->dim, sizeof *out);
     fuzz_check(pixels && out && !encoder_scratch_new(enc, 1, &scratch, &err));
-    fuzz_check(!encoder_images(enc, scratch, pixels, 1, out, &err));
+    fuzz_check(encoded(encoder_images(enc, scratch, pixels, 1, out, &err)));
     if (!info->missing)
-        fuzz_check(!encoder_texts(enc, scratch, texts, 3, out, &err));
+        fuzz_check(encoded(encoder_texts(enc, scratch, texts, 3, out, &err)));
     const int32_t ids[] = {0, info->vocabulary - 1, info->vocabulary, -1}, starts[] = {0, 1, 2, 4};
     int           rc = encoder_tokens(enc, scratch, ids, starts, 2, out, &err);
-    fuzz_check(!rc || rc == ERR_FORMAT);
+    fuzz_check(encoded(rc) || rc == ERR_FORMAT);
     fuzz_check(encoder_tokens(enc, scratch, ids, starts, 3, out, NULL) == ERR_FORMAT);
     encoder_scratch_free(scratch);
     free(pixels);

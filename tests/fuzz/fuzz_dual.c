@@ -168,6 +168,12 @@ static bool put_tensors(struct list *l, size_t first, size_t last, const char *f
     return written;
 }
 
+/* Weights that are no numbers yield none, which is said. */
+static int encoded(int rc)
+{
+    return !rc || rc == ERR_DAMAGED;
+}
+
 static void encode(const struct encoder *enc)
 {
     static const char *const   texts[] = {"ab a", "", "b [SEP] 7 \xFF\xC3\xA9 aaaa a a a a a a a"};
@@ -178,8 +184,8 @@ static void encode(const struct encoder *enc)
     uint8_t                   *pixels  = mem_zeroed(side * side, 3);
     float                     *out     = mem_array(3 * (size_t)info->dim, sizeof *out);
     fuzz_check(pixels && out && !encoder_scratch_new(enc, 1, &scratch, &err));
-    fuzz_check(!encoder_images(enc, scratch, pixels, 1, out, &err));
-    fuzz_check(!encoder_texts(enc, scratch, texts, 3, out, &err));
+    fuzz_check(encoded(encoder_images(enc, scratch, pixels, 1, out, &err)));
+    fuzz_check(encoded(encoder_texts(enc, scratch, texts, 3, out, &err)));
     encoder_scratch_free(scratch);
     free(pixels);
     free(out);

@@ -28,6 +28,12 @@ static char     name[512]; /* of the cached file */
 static uint8_t *good;
 static size_t   good_n;
 
+/* Weights that are no numbers yield none, which is said. */
+static int encoded(int rc)
+{
+    return !rc || rc == ERR_DAMAGED;
+}
+
 static void encode(const struct encoder *enc)
 {
     static const char *const   texts[] = {"ab a", "", "b <|endoftext|> 7 \xFF\xC3\xA9 aaaa"};
@@ -38,8 +44,8 @@ static void encode(const struct encoder *enc)
     uint8_t                   *pixels  = mem_zeroed(side * side, 3);
     float                     *out     = mem_array(3 * (size_t)info->dim, sizeof *out);
     fuzz_check(pixels && out && !encoder_scratch_new(enc, 1, &scratch, &err));
-    fuzz_check(!encoder_images(enc, scratch, pixels, 1, out, &err));
-    fuzz_check(!encoder_texts(enc, scratch, texts, 3, out, &err));
+    fuzz_check(encoded(encoder_images(enc, scratch, pixels, 1, out, &err)));
+    fuzz_check(encoded(encoder_texts(enc, scratch, texts, 3, out, &err)));
     encoder_scratch_free(scratch);
     free(pixels);
     free(out);

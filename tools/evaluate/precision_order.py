@@ -27,7 +27,7 @@ def embeddings(model, precision, folder, library):
                     "--library", library, folder], check=True, stdout=subprocess.DEVNULL)
     rows = sqlite3.connect(library / "catalog.db").execute(
         "SELECT images.path, embeddings.vector FROM images JOIN embeddings"
-        " ON embeddings.image_id = images.id ORDER BY images.path").fetchall()
+        " ON embeddings.key & ((1 << 40) - 1) = images.id ORDER BY images.path").fetchall()
     vectors = np.array([np.frombuffer(v, np.float16) for _, v in rows], np.float64)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
