@@ -17,7 +17,7 @@
 
 static inline float act_exp(float x)
 {
-    x                 = x < -87.0f ? -87.0f : x;
+    x                 = x > -87.0f ? x : -87.0f; /* not a number: as good as nothing */
     x                 = x > 88.0f ? 88.0f : x;
     const float round = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
     float       n     = (x * 1.44269504f + round) - round;
