@@ -333,7 +333,10 @@ class Get(unittest.TestCase):
         self.assertGreater(len(lines), 1)
         for line in lines[:-1]:
             self.assertEqual(line["progress"]["file"], "model.safetensors")
-            self.assertTrue(0 < line["progress"]["done"] < line["progress"]["total"])
+            # A slow machine may tell of the very beginning and the very end, too.
+            self.assertTrue(0 <= line["progress"]["done"] <= line["progress"]["total"])
+        told = [line["progress"]["done"] for line in lines[:-1]]
+        self.assertEqual(told, sorted(told))
 
     def test_a_revision_lives_beside_the_main_one(self):
         self.get()
