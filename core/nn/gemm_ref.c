@@ -6,6 +6,8 @@
  */
 #include "nn/gemm.h"
 
+#include "nn/kernels.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -27,7 +29,7 @@ void gemm_pack(const float *w, int n, int k, float *packed)
     }
 }
 
-static float activate(float x, enum act act)
+float act_ref(float x, enum act act)
 {
     switch (act) {
     case ACT_RELU:
@@ -70,7 +72,7 @@ static void panel_rows(const struct gemm *g, int row, int rows, int n0)
                 x += g->bias[n0 + j];
             if (g->residual)
                 x += g->residual[r * (size_t)g->ldr + (size_t)(n0 + j)];
-            g->c[r * (size_t)g->ldc + (size_t)(n0 + j)] = activate(x, g->act);
+            g->c[r * (size_t)g->ldc + (size_t)(n0 + j)] = act_ref(x, g->act);
         }
     }
 }

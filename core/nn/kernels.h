@@ -24,4 +24,7 @@ void pixels_avx512(const uint8_t *pixels, const float *scale, const float *shift
                    float *out);
 #endif
 
+/* An activation with the C library's functions: of the reference products. */
+float act_ref(float x, enum act act);
+
 #endif

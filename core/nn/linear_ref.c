@@ -4,6 +4,7 @@
  * are none. The activations' forms here are the packed weights' own: bfloat16 in
  * pairs, or bytes in fours behind a struct low_row.
  */
+#include "nn/kernels.h"
 #include "nn/linear_low.h"
 
 #include <math.h>
@@ -129,27 +130,6 @@ void low_int8_convert_ref(const float *a, int lda, int rows, int k, void *to, si
     }
 }
 
-static float activate(float x, enum act act)
-{
-    switch (act) {
-    case ACT_RELU:
-        return x < 0 ? 0 : x;
-    case ACT_RELU6:
-        return x < 0 ? 0 : x > 6 ? 6 : x;
-    case ACT_GELU:
-        return 0.5f * x * (1.0f + erff(x * 0.70710678f));
-    case ACT_QUICK_GELU:
-        return x / (1.0f + expf(-1.702f * x));
-    case ACT_GELU_TANH:
-        return 0.5f * x * (1.0f + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
-    case ACT_TANH:
-        return tanhf(x);
-    case ACT_NONE:
-    default:
-        return x;
-    }
-}
-
 /* One row's sums with one panel, without bias. */
 static void bf16_sums(const struct low *p, int row, const char *panel, float sums[GEMM_PANEL])
 {
@@ -203,7 +183,7 @@ static void product(const struct low *p,
                     x += p->bias[n0 + j];
                 if (p->residual)
                     x += p->residual[(ptrdiff_t)row * p->ldr + n0 + j];
-                c[j] = activate(x, p->act);
+                c[j] = act_ref(x, p->act);
             }
         }
     }
