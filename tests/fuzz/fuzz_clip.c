@@ -7,7 +7,7 @@
  * places (fuzz_edit). An index that a fixture does not have is read only where
  * its weights are not in one file.
  */
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/fuzz_model.h"
 
 #include "base/mem.h"
 #include "model/encoder.h"
@@ -168,34 +168,6 @@ static void restore(const struct fixture *f, enum part part)
         copy(f, f->weights);
 }
 
-/* Weights that are no numbers yield none, which is said. */
-static int encoded(int rc)
-{
-    return !rc || rc == ERR_DAMAGED;
-}
-
-static void encode(const struct encoder *enc)
-{
-    static const char *const   texts[] = {"ab a", "", "b <|endoftext|> 7 \xFF\xC3\xA9 aaaa"};
-    const struct encoder_info *info    = encoder_info(enc);
-    struct encoder_scratch    *scratch = NULL;
-    struct err                 err     = ERR_INIT;
-    size_t                     side    = (size_t)info->image_size;
-    uint8_t                   *pixels  = mem_zeroed(side * side, 3);
-    float                     *out     = mem_array(3 * (size_t)info->dim, sizeof *out);
-    fuzz_check(pixels && out && !encoder_scratch_new(enc, 1, &scratch, &err));
-    fuzz_check(encoded(encoder_images(enc, scratch, pixels, 1, out, &err)));
-    if (!info->missing)
-        fuzz_check(encoded(encoder_texts(enc, scratch, texts, 3, out, &err)));
-    const int32_t ids[] = {0, info->vocabulary - 1, info->vocabulary, -1}, starts[] = {0, 1, 2, 4};
-    int           rc = encoder_tokens(enc, scratch, ids, starts, 2, out, &err);
-    fuzz_check(encoded(rc) || rc == ERR_FORMAT);
-    fuzz_check(encoder_tokens(enc, scratch, ids, starts, 3, out, NULL) == ERR_FORMAT);
-    encoder_scratch_free(scratch);
-    free(pixels);
-    free(out);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char *const    levels[]     = {"portable", "avx2", "avx512"};
@@ -220,7 +192,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int   rc  = encoder_open_with(dir, &options, &enc, &err);
     fuzz_check_err(rc, &err);
     if (!rc)
-        encode(enc);
+        fuzz_encode(enc, "b <|endoftext|> 7 \xFF\xC3\xA9 aaaa", 1);
     encoder_close(enc);
     free(dir);
     fuzz_empty("cache/osprey/prepared");

@@ -5,7 +5,7 @@
  * or its dtype, or that it is missing; 2: the value), by which files are made that
  * are sound in themselves; what follows, if anything, is the config.json.
  */
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/fuzz_model.h"
 
 #include "base/mem.h"
 #include "model/encoder.h"
@@ -168,29 +168,6 @@ static bool put_tensors(struct list *l, size_t first, size_t last, const char *f
     return written;
 }
 
-/* Weights that are no numbers yield none, which is said. */
-static int encoded(int rc)
-{
-    return !rc || rc == ERR_DAMAGED;
-}
-
-static void encode(const struct encoder *enc)
-{
-    static const char *const   texts[] = {"ab a", "", "b [SEP] 7 \xFF\xC3\xA9 aaaa a a a a a a a"};
-    const struct encoder_info *info    = encoder_info(enc);
-    struct encoder_scratch    *scratch = NULL;
-    struct err                 err     = ERR_INIT;
-    size_t                     side    = (size_t)info->image_size;
-    uint8_t                   *pixels  = mem_zeroed(side * side, 3);
-    float                     *out     = mem_array(3 * (size_t)info->dim, sizeof *out);
-    fuzz_check(pixels && out && !encoder_scratch_new(enc, 1, &scratch, &err));
-    fuzz_check(encoded(encoder_images(enc, scratch, pixels, 1, out, &err)));
-    fuzz_check(encoded(encoder_texts(enc, scratch, texts, 3, out, &err)));
-    encoder_scratch_free(scratch);
-    free(pixels);
-    free(out);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct list l;
@@ -224,7 +201,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_check_err(rc, &err);
     fuzz_check(!rc || data[0] || used < size); /* unchanged, it opens */
     if (!rc)
-        encode(enc);
+        fuzz_encode(enc, "b [SEP] 7 \xFF\xC3\xA9 aaaa a a a a a a a", 0);
     encoder_close(enc);
     free(dir);
     free(cache);

@@ -4,7 +4,7 @@
  * Input: one byte, then for an even one changes to the cached file (fuzz_edit),
  * for an odd one another header, with its length made right.
  */
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/fuzz_model.h"
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -28,29 +28,6 @@ static char     name[512]; /* of the cached file */
 static uint8_t *good;
 static size_t   good_n;
 
-/* Weights that are no numbers yield none, which is said. */
-static int encoded(int rc)
-{
-    return !rc || rc == ERR_DAMAGED;
-}
-
-static void encode(const struct encoder *enc)
-{
-    static const char *const   texts[] = {"ab a", "", "b <|endoftext|> 7 \xFF\xC3\xA9 aaaa"};
-    const struct encoder_info *info    = encoder_info(enc);
-    struct encoder_scratch    *scratch = NULL;
-    struct err                 err     = ERR_INIT;
-    size_t                     side    = (size_t)info->image_size;
-    uint8_t                   *pixels  = mem_zeroed(side * side, 3);
-    float                     *out     = mem_array(3 * (size_t)info->dim, sizeof *out);
-    fuzz_check(pixels && out && !encoder_scratch_new(enc, 1, &scratch, &err));
-    fuzz_check(encoded(encoder_images(enc, scratch, pixels, 1, out, &err)));
-    fuzz_check(encoded(encoder_texts(enc, scratch, texts, 3, out, &err)));
-    encoder_scratch_free(scratch);
-    free(pixels);
-    free(out);
-}
-
 static void open_and_encode(void)
 {
     const struct encoder_options options = {.precision = PRECISION_INT8};
@@ -58,7 +35,7 @@ static void open_and_encode(void)
     struct err                   err     = ERR_INIT;
     if (encoder_open_with(dir, &options, &enc, &err))
         fuzz_stop(__FILE__, __LINE__, err.msg);
-    encode(enc);
+    fuzz_encode(enc, "b <|endoftext|> 7 \xFF\xC3\xA9 aaaa", 0);
     encoder_close(enc);
 }
 
