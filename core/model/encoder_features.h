@@ -23,18 +23,20 @@ struct encoder_feature_sizes {
 
 /* Where the features go; what is NULL is not wanted. */
 struct image_features {
-    float *pooled;  /* (n, image) */
-    float *logits;  /* (n, classes) */
-    float *regions; /* (n, grid * grid, region) */
+    float *pooled;    /* (n, image) */
+    float *logits;    /* (n, classes) */
+    float *regions;   /* (n, grid * grid, region) */
+    float *embedding; /* (n, dim), as encoder_images yields it, from the same pass */
 };
 
 struct text_features {
-    float *pooled;   /* (n, text) */
-    float *states;   /* (capacity, text): the tokens of all texts, end to end */
-    int   *starts;   /* (n + 1): text i's tokens are rows starts[i] .. starts[i + 1] - 1;
-                        required with states */
-    int    capacity; /* rows of states; ERR_LIMIT when the texts have more tokens. n *
-                        max_tokens is always enough */
+    float *pooled;    /* (n, text) */
+    float *states;    /* (capacity, text): the tokens of all texts, end to end */
+    int   *starts;    /* (n + 1): text i's tokens are rows starts[i] .. starts[i + 1] - 1;
+                         required with states */
+    int    capacity;  /* rows of states; ERR_LIMIT when the texts have more tokens. n *
+                         max_tokens is always enough */
+    float *embedding; /* (n, dim), as encoder_texts yields it, from the same pass */
 };
 
 struct encoder_feature_sizes encoder_feature_sizes(const struct encoder *enc);
