@@ -41,6 +41,9 @@ size_t clip_texts_scratch(const struct clip *clip, int n, int total_tokens, int 
 /* pixels: (n, image_size, image_size, 3) bytes RGB. out: (n, dim). */
 void clip_images(const struct clip *clip, const uint8_t *pixels, int n, int threads, void *scratch,
                  float *out);
+/* What the projection takes: pooled: (n, the image tower's width). */
+void clip_image_features(const struct clip *clip, const uint8_t *pixels, int n, int threads,
+                         void *scratch, float *pooled);
 
 /* n texts laid end to end without padding: ids[starts[i] .. starts[i + 1]) are
  * text i's 1 to positions ids with start and end token, each at least 0 and
@@ -48,5 +51,8 @@ void clip_images(const struct clip *clip, const uint8_t *pixels, int n, int thre
  * the pooled token changes nothing and is skipped. out: (n, dim). */
 void clip_texts(const struct clip *clip, const int32_t *ids, const int *starts, int n, int threads,
                 void *scratch, float *out);
+/* pooled: (n, the text tower's width). */
+void clip_text_features(const struct clip *clip, const int32_t *ids, const int *starts, int n,
+                        int threads, void *scratch, float *pooled);
 
 #endif

@@ -399,10 +399,14 @@ static int fill_chunk(const struct family *f, struct chunk *c, const char *const
     return count;
 }
 
-static int family_texts(const void *model, struct encoder_scratch *scratch,
-                        const char *const *texts, int n, float *out, struct err *err)
+/* What becomes of a chunk's texts: embeddings, or features. */
+typedef void clip_texts_fn(const struct clip *clip, const int32_t *ids, const int *starts, int n,
+                           int threads, void *scratch, float *out);
+
+/* out: (n, dim). */
+static int run_texts(const struct family *f, clip_texts_fn *run, struct encoder_scratch *scratch,
+                     const char *const *texts, int n, int dim, float *out, struct err *err)
 {
-    const struct family *f = model;
     struct chunk c  = {.ids = mem_array(CHUNK_TOKENS + (size_t)f->config.positions, sizeof *c.ids)};
     int          rc = c.ids ? 0 : err_set(err, ERR_NOMEM, "cannot encode texts: out of memory");
     if (!rc && !f->bpe)
@@ -416,11 +420,18 @@ static int family_texts(const void *model, struct encoder_scratch *scratch,
         rc = encoder_scratch_reserve(
             scratch, clip_texts_scratch(f->clip, count, c.starts[count], scratch->threads), err);
         if (!rc)
-            clip_texts(f->clip, c.ids, c.starts, count, scratch->threads, scratch->memory,
-                       out + (ptrdiff_t)i * f->config.dim);
+            run(f->clip, c.ids, c.starts, count, scratch->threads, scratch->memory,
+                out + (ptrdiff_t)i * dim);
     }
     free(c.ids);
     return rc;
+}
+
+static int family_texts(const void *model, struct encoder_scratch *scratch,
+                        const char *const *texts, int n, float *out, struct err *err)
+{
+    const struct family *f = model;
+    return run_texts(f, clip_texts, scratch, texts, n, f->config.dim, out, err);
 }
 
 static int family_tokens(const void *model, struct encoder_scratch *scratch, const int32_t *ids,
@@ -434,11 +445,50 @@ static int family_tokens(const void *model, struct encoder_scratch *scratch, con
     return rc;
 }
 
+static void family_feature_sizes(const void *model, struct encoder_feature_sizes *out)
+{
+    const struct family *f = model;
+    out->image             = f->config.vision.width;
+    out->classes           = 0;
+    out->grid              = f->config.image_size / f->config.patch;
+    out->region            = f->config.vision.width;
+    out->text              = f->config.text.width;
+}
+
+static int family_image_features(const void *model, struct encoder_scratch *scratch,
+                                 const uint8_t *pixels, int n, const struct image_features *out,
+                                 struct err *err)
+{
+    const struct family *f = model;
+    if (out->regions)
+        return err_set(err, ERR_UNSUPPORTED, "a CLIP's regions are not to be had yet");
+    int rc =
+        encoder_scratch_reserve(scratch, clip_images_scratch(f->clip, n, scratch->threads), err);
+    if (!rc && out->pooled)
+        clip_image_features(f->clip, pixels, n, scratch->threads, scratch->memory, out->pooled);
+    return rc;
+}
+
+static int family_text_features(const void *model, struct encoder_scratch *scratch,
+                                const char *const *texts, int n, const struct text_features *out,
+                                struct err *err)
+{
+    const struct family *f = model;
+    if (out->states)
+        return err_set(err, ERR_UNSUPPORTED, "a CLIP's word states are not to be had yet");
+    return out->pooled ? run_texts(f, clip_text_features, scratch, texts, n, f->config.text.width,
+                                   out->pooled, err)
+                       : 0;
+}
+
 const struct encoder_family clip_family = {
-    .model_type = "clip",
-    .open       = family_open,
-    .close      = family_close,
-    .images     = family_images,
-    .texts      = family_texts,
-    .tokens     = family_tokens,
+    .model_type     = "clip",
+    .open           = family_open,
+    .close          = family_close,
+    .images         = family_images,
+    .texts          = family_texts,
+    .tokens         = family_tokens,
+    .feature_sizes  = family_feature_sizes,
+    .image_features = family_image_features,
+    .text_features  = family_text_features,
 };

@@ -54,11 +54,16 @@ struct clip_work {
 struct clip_work clip_work_lay_out(const struct clip_tower *t, int tokens, int longest, size_t wide,
                                    size_t low, int threads, float *base);
 
+/* What a call wants of each sequence's pooled token; NULL: not that. */
+struct clip_seen {
+    float *embedding; /* (n, projection.n), L2-normalised */
+    float *pooled;    /* (n, width): after the last norm, before the projection */
+};
+
 /* Sequence i is rows starts[i] to starts[i + 1] - 1 of w->x, pooled at its first
- * token (or, where causal, its last). out: (n, projection.n), L2-normalised.
- * Every member of the team calls this. */
+ * token (or, where causal, its last). Every member of the team calls this. */
 void clip_tower_run(const struct clip_tower *t, const struct clip_work *w, const int *starts, int n,
-                    struct team_member *m, float *out);
+                    struct team_member *m, const struct clip_seen *out);
 
 /* A product over rows of k contiguous floats; phases of the team. */
 void clip_linear_run(const struct linear_kernel *kernel, const struct linear *l, int rows,

@@ -351,40 +351,49 @@ static int fill_chunk(const struct dual *d, const struct chunk *c, const char *c
     return count;
 }
 
-static int dual_texts(const void *model, struct encoder_scratch *scratch, const char *const *texts,
-                      int n, float *out, struct err *err)
+/* Tokenizes texts until a chunk is full, and sees to scratch memory for it and its
+ * tower; how many texts, or an error. */
+static int take_chunk(const struct dual *d, struct encoder_scratch *scratch,
+                      const char *const *texts, int n, struct chunk *c, struct err *err)
 {
-    const struct dual *d      = model;
-    size_t             hidden = (size_t)bert_hidden(d->text);
-    int          most   = CHUNK_TOKENS + d->max_tokens; /* the last text may reach past the limit */
-    size_t       ids    = whole_lines((size_t)most * sizeof(int32_t));
-    size_t       starts = whole_lines((CHUNK_TEXTS + 1) * sizeof(int));
-    size_t       pooled = whole_lines(CHUNK_TEXTS * hidden * sizeof(float));
-    size_t       fixed  = ids + starts + pooled;
+    size_t hidden = (size_t)bert_hidden(d->text);
+    int    most   = CHUNK_TOKENS + d->max_tokens; /* the last text may reach past the limit */
+    size_t ids    = whole_lines((size_t)most * sizeof(int32_t));
+    size_t starts = whole_lines((CHUNK_TEXTS + 1) * sizeof(int));
+    size_t pooled = whole_lines(CHUNK_TEXTS * hidden * sizeof(float));
+    size_t fixed  = ids + starts + pooled;
     /* one short query is the common case: its tower needs far less */
-    struct chunk c      = {0};
-    for (int i = 0; i < n;) {
-        int rc = encoder_scratch_reserve(scratch, fixed, err);
+    for (size_t need = fixed;;) {
+        int rc = encoder_scratch_reserve(scratch, need, err);
         if (rc)
             return rc;
         char *base = scratch->memory;
-        c.ids      = (int32_t *)(void *)base;
-        c.starts   = (int *)(void *)(base + ids);
-        c.pooled   = (float *)(void *)(base + ids + starts);
-        int count  = fill_chunk(d, &c, texts + i, n - i, err);
+        c->ids     = (int32_t *)(void *)base;
+        c->starts  = (int *)(void *)(base + ids);
+        c->pooled  = (float *)(void *)(base + ids + starts);
+        c->tower   = base + fixed;
+        int count  = fill_chunk(d, c, texts, n, err);
         if (count < 0)
             return count;
-        size_t tower = bert_scratch_size(d->text, c.starts[count], scratch->threads);
-        if (fixed + tower > scratch->bytes) {
-            rc = encoder_scratch_reserve(scratch, fixed + tower, err);
-            if (rc)
-                return rc;
-            continue; /* the tokens were lost with the old memory */
-        }
-        bert_forward(d->text, c.ids, c.starts, count, scratch->threads, base + fixed, c.pooled,
-                     NULL, NULL);
+        need = fixed + bert_scratch_size(d->text, c->starts[count], scratch->threads);
+        if (need <= scratch->bytes)
+            return count;
+        /* the tokens are lost with the old memory */
+    }
+}
+
+static int dual_texts(const void *model, struct encoder_scratch *scratch, const char *const *texts,
+                      int n, float *out, struct err *err)
+{
+    const struct dual *d = model;
+    struct chunk       c;
+    for (int i = 0, count; i < n; i += count) {
+        count = take_chunk(d, scratch, texts + i, n - i, &c, err);
+        if (count < 0)
+            return count;
+        bert_forward(d->text, c.ids, c.starts, count, scratch->threads, c.tower, c.pooled, NULL,
+                     NULL);
         head_texts(d->head, c.pooled, count, out + (ptrdiff_t)i * head_dim(d->head));
-        i += count;
     }
     return 0;
 }
@@ -408,11 +417,68 @@ static int dual_tokens(const void *model, struct encoder_scratch *scratch, const
     return 0;
 }
 
+static void dual_feature_sizes(const void *model, struct encoder_feature_sizes *out)
+{
+    const struct dual *d = model;
+    out->image           = effnet_features(d->vision);
+    out->classes         = effnet_classes(d->vision);
+    out->grid            = effnet_grid(d->vision);
+    out->region          = out->image;
+    out->text            = bert_hidden(d->text);
+}
+
+static int dual_image_features(const void *model, struct encoder_scratch *scratch,
+                               const uint8_t *pixels, int n, const struct image_features *out,
+                               struct err *err)
+{
+    const struct dual *d        = model;
+    ptrdiff_t          features = effnet_features(d->vision), classes = effnet_classes(d->vision);
+    ptrdiff_t          size = effnet_image_size(d->vision), grid = effnet_grid(d->vision);
+    size_t tower = whole_lines(effnet_scratch_size(d->vision, IMAGE_BATCH, scratch->threads));
+    int    rc    = encoder_scratch_reserve(scratch,
+                                           tower + (size_t)features * IMAGE_BATCH * sizeof(float), err);
+    for (int i = 0; !rc && i < n; i += IMAGE_BATCH) {
+        int    count   = n - i < IMAGE_BATCH ? n - i : IMAGE_BATCH;
+        float *unasked = (float *)(void *)((char *)scratch->memory + tower);
+        effnet_forward(d->vision, pixels + i * size * size * 3, count, scratch->threads,
+                       scratch->memory, out->pooled ? out->pooled + i * features : unasked,
+                       out->logits ? out->logits + i * classes : NULL,
+                       out->regions ? out->regions + i * grid * grid * features : NULL, NULL);
+    }
+    return rc;
+}
+
+static int dual_text_features(const void *model, struct encoder_scratch *scratch,
+                              const char *const *texts, int n, const struct text_features *out,
+                              struct err *err)
+{
+    const struct dual *d      = model;
+    ptrdiff_t          hidden = bert_hidden(d->text);
+    struct chunk       c;
+    for (int i = 0, count; i < n; i += count) {
+        count = take_chunk(d, scratch, texts + i, n - i, &c, err);
+        if (count < 0)
+            return count;
+        ptrdiff_t from = out->states ? out->starts[i] : 0;
+        if (out->states && c.starts[count] > out->capacity - from)
+            return err_set(err, ERR_LIMIT, "%d texts have more than %d tokens", n, out->capacity);
+        bert_forward(d->text, c.ids, c.starts, count, scratch->threads, c.tower,
+                     out->pooled ? out->pooled + i * hidden : c.pooled,
+                     out->states ? out->states + from * hidden : NULL, NULL);
+        for (int t = 1; out->states && t <= count; t++)
+            out->starts[i + t] = (int)from + c.starts[t];
+    }
+    return 0;
+}
+
 const struct encoder_family dual_encoder_family = {
-    .model_type = "vision-text-dual-encoder",
-    .open       = dual_open,
-    .close      = dual_close,
-    .images     = dual_images,
-    .texts      = dual_texts,
-    .tokens     = dual_tokens,
+    .model_type     = "vision-text-dual-encoder",
+    .open           = dual_open,
+    .close          = dual_close,
+    .images         = dual_images,
+    .texts          = dual_texts,
+    .tokens         = dual_tokens,
+    .feature_sizes  = dual_feature_sizes,
+    .image_features = dual_image_features,
+    .text_features  = dual_text_features,
 };
