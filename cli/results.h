@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "cli/session.h"
+#include "storage/query.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,8 +18,11 @@ struct results_request {
     const char    *in;     /* only below this folder, or NULL */
     bool           has_min_score;
     double         min_score;
-    const char    *preview;  /* --preview's value, or NULL */
-    const uint8_t *not_hash; /* leaves out pictures with this content, or NULL */
+    const char    *preview;         /* --preview's value, or NULL */
+    const uint8_t *not_hash;        /* leaves out pictures with this content, or NULL */
+    size_t         rerank;          /* how many to re-rank, with the session's re-ranker; 0: none */
+    const struct query_term *terms; /* (n_terms) with rerank: what vector was made of */
+    size_t                   n_terms;
 };
 
 /* Prints the results, best first; *shown counts them. */

@@ -22,6 +22,7 @@ static const char help[] =
 struct state {
     struct library_stats   stats;
     struct library_model   active, filling;
+    struct library_regions regions; /* of the active model; id 0: none */
     struct library_folder *folders;
     size_t                 n_folders;
 };
@@ -40,6 +41,13 @@ static int state_read(struct library *lib, struct state *st, struct err *err)
         rc = library_model_filling(lib, &st->filling, err);
         if (rc == ERR_NOTFOUND) {
             st->filling.id = 0;
+            rc             = 0;
+        }
+    }
+    if (!rc && st->active.id) {
+        rc = library_regions_find(lib, NULL, &st->regions, err);
+        if (rc == ERR_NOTFOUND) {
+            st->regions.id = 0;
             rc             = 0;
         }
     }
@@ -89,6 +97,13 @@ static int print_json(const struct state *st, const char *dir, struct err *err)
     }
     if (st->filling.id)
         failed |= jnode_set_str(o, "filling", st->filling.name);
+    if (st->regions.id) {
+        struct jnode *regions = jnode_object();
+        failed |= jnode_set_int(regions, "images", st->regions.images);
+        failed |= jnode_set_int(regions, "bytes", (int64_t)st->regions.bytes);
+        failed |= jnode_set_str(regions, "reranker", st->regions.hash);
+        failed |= jnode_set(o, "regions", regions);
+    }
     failed |= jnode_set_int(o, "generation", st->stats.generation);
     failed |= jnode_set(o, "index", index);
     failed |= jnode_set(o, "folders", folders);
@@ -112,6 +127,9 @@ static void print_text(const struct state *st, const char *dir)
                st->filling.dim);
     printf("index       %s, %" PRId64 " vectors and %" PRId64 " changes since\n",
            s->index_kind[0] ? s->index_kind : "none", s->index_base, s->index_delta);
+    if (st->regions.id)
+        printf("regions     of %" PRId64 " images, %zu bytes each (re-ranker %.12s)\n",
+               st->regions.images, st->regions.bytes, st->regions.hash);
     printf("generation  %" PRId64 "\n", s->generation);
     for (size_t i = 0; i < st->n_folders; i++) {
         const struct library_folder *f = &st->folders[i];

@@ -21,6 +21,7 @@ struct worker {
     struct encoder_scratch *scratch;
     uint8_t                *pixels; /* (batch, size, size, 3) */
     float                  *out;    /* (batch, dim) */
+    uint8_t                *kept;   /* (batch, kept) with a re-ranker */
     struct item            *held[BATCH_CEILING];
     int                     n; /* of held */
 };
@@ -33,6 +34,7 @@ struct work {
     struct err        err;
     int               batch;
     size_t            pixel_bytes; /* of one picture as the tower takes it */
+    size_t            kept;        /* bytes of one picture's regions; 0: none are wanted */
     struct worker    *workers;     /* (started) */
     int               started;
 };
@@ -165,6 +167,21 @@ static void item_fill(struct work *crew, struct item *item, uint8_t *pixels)
     item->state = ITEM_SKIPPED;
 }
 
+/* Both copies, or neither. */
+static int item_result(struct item *item, const float *embedding, size_t dim, const uint8_t *kept,
+                       size_t kept_bytes, struct err *err)
+{
+    item->embedding = mem_array(dim, sizeof *item->embedding);
+    if (kept_bytes)
+        item->regions = mem_array(kept_bytes, 1);
+    if (!item->embedding || (kept_bytes && !item->regions))
+        return err_set(err, ERR_NOMEM, "out of memory for an embedding");
+    memcpy(item->embedding, embedding, dim * sizeof *embedding);
+    if (kept_bytes)
+        memcpy(item->regions, kept, kept_bytes);
+    return 0;
+}
+
 /* Encodes what is held and hands it on. */
 static void worker_flush(struct worker *me)
 {
@@ -172,13 +189,18 @@ static void worker_flush(struct worker *me)
     const struct encoder_info *info = encoder_info(crew->setup.encoder);
     struct err                 err  = ERR_INIT;
     size_t                     dim  = (size_t)info->dim;
-    int rc = encoder_images(crew->setup.encoder, me->scratch, me->pixels, me->n, me->out, &err);
+    int                        rc;
+    if (crew->kept)
+        rc = reranker_pictures(crew->setup.reranker, me->scratch, me->pixels, me->n, me->out,
+                               me->kept, &err);
+    else
+        rc = encoder_images(crew->setup.encoder, me->scratch, me->pixels, me->n, me->out, &err);
     for (int i = 0; i < me->n; i++) {
         struct item *item = me->held[i];
-        if (!rc && !(item->embedding = mem_array(dim, sizeof *item->embedding)))
-            rc = err_set(&err, ERR_NOMEM, "out of memory for an embedding");
         if (!rc)
-            memcpy(item->embedding, me->out + (size_t)i * dim, dim * sizeof *item->embedding);
+            rc = item_result(item, me->out + (size_t)i * dim, dim,
+                             crew->kept ? me->kept + (size_t)i * crew->kept : NULL, crew->kept,
+                             &err);
         item->state = rc ? ITEM_SKIPPED : ITEM_ENCODED;
     }
     if (rc)
@@ -221,7 +243,9 @@ static int worker_init(struct worker *me, struct work *crew, struct err *err)
     me->crew                        = crew;
     me->pixels                      = mem_aligned((size_t)crew->batch * crew->pixel_bytes, 1);
     me->out = mem_aligned((size_t)crew->batch * (size_t)info->dim, sizeof *me->out);
-    if (!me->pixels || !me->out)
+    if (crew->kept)
+        me->kept = mem_array((size_t)crew->batch, crew->kept);
+    if (!me->pixels || !me->out || (crew->kept && !me->kept))
         return err_set(err, ERR_NOMEM, "out of memory for a worker");
     return encoder_scratch_new(crew->setup.encoder, 1, &me->scratch, err);
 }
@@ -231,6 +255,7 @@ static void worker_release(struct worker *me)
     encoder_scratch_free(me->scratch);
     free(me->pixels);
     free(me->out);
+    free(me->kept);
 }
 
 int work_start(const struct work_setup *setup, struct work **out, struct err *err)
@@ -244,6 +269,7 @@ int work_start(const struct work_setup *setup, struct work **out, struct err *er
                         : info->image_batch > BATCH_CEILING ? BATCH_CEILING
                                                             : info->image_batch;
     crew->pixel_bytes = (size_t)info->preprocess.out_w * (size_t)info->preprocess.out_h * 3;
+    crew->kept        = setup->reranker ? reranker_info(setup->reranker)->kept_bytes : 0;
     pthread_mutex_init(&crew->lock, NULL);
     pthread_mutex_init(&crew->long_file, NULL);
     uint64_t total = DECODE_BUDGET + DECODE_PER_CORE * (uint64_t)setup->threads;

@@ -79,7 +79,7 @@ int library_regions_get(struct library *lib, const struct library_regions *of, i
                         uint8_t *out, struct err *err);
 /* From now on, through this handle, pictures without regions of this re-ranker count
  * as not embedded (library_known_after, library_find_content), and library_add takes
- * regions in, as many bytes of each. */
+ * regions in, as many bytes of each. hash NULL: no more. */
 int library_regions_want(struct library *lib, int64_t model_id, const char *hash, size_t bytes,
                          struct err *err);
 /* Drops what other re-rankers kept for the same model, and of models that are retired. */

@@ -23,7 +23,7 @@ _osprey() {
     done
 
     case $prev in
-        --library | --in | --images)
+        --library | --in | --images | --reranker)
             COMPREPLY=($(compgen -d -- "$cur"))
             compopt -o filenames 2>/dev/null
             return
@@ -49,10 +49,10 @@ _osprey() {
         return
     fi
     case $command in
-        search) own='--image --min-score --in --preview' ;;
+        search) own='--image --min-score --in --rerank --reranker --preview' ;;
         similar) own='--others --min-score --in --preview' ;;
         embed) own='--image --npy' ;;
-        index) own='--threads --hidden' ;;
+        index) own='--threads --hidden --regions --reranker' ;;
         status) own='--errors' ;;
         verify) own='--repair' ;;
         eval) own='--images --captions --seed' ;;
