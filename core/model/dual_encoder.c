@@ -176,8 +176,8 @@ static int load_towers(struct dual *d, const struct jnode *config, const struct 
         struct head_towers towers = {.features = effnet_features(d->vision),
                                      .classes  = effnet_classes(d->vision),
                                      .hidden   = bert_hidden(d->text)};
-        rc = head_load(d->heads, jnode_get(config, "osprey"), &towers, d->prepared, cpu, &d->head,
-                       err);
+        rc = head_load(d->heads, jnode_get(config, "osprey"), &towers, d->prepared, cpu,
+                       d->precision, &d->head, err);
     }
     if (!rc)
         rc = check_together(d, config, pre, err);
@@ -291,6 +291,11 @@ static int dual_open(const char *dir, const struct jnode *config,
     return 0;
 }
 
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
 static size_t whole_lines(size_t bytes)
 {
     return (bytes + 63) / 64 * 64;
@@ -320,8 +325,8 @@ static int dual_images(const void *model, struct encoder_scratch *scratch, const
         int count = n - i < most ? n - i : most;
         effnet_forward(d->vision, pixels + (size_t)i * size * size * 3, count, scratch->threads,
                        base, x, l, NULL, NULL);
-        head_images(d->head, x, l, count, scratch->threads, base + tower + pooled + logits,
-                    out + (ptrdiff_t)i * head_dim(d->head));
+        head_images(d->head, &(struct head_seen){.pooled = x, .logits = l}, count, scratch->threads,
+                    base + tower + pooled + logits, out + (ptrdiff_t)i * head_dim(d->head));
     }
     return 0;
 }
@@ -374,7 +379,8 @@ static int dual_texts(const void *model, struct encoder_scratch *scratch, const 
         int count  = fill_chunk(d, &c, texts + i, n - i, err);
         if (count < 0)
             return count;
-        size_t tower = bert_scratch_size(d->text, c.starts[count], scratch->threads);
+        size_t tower = larger(bert_scratch_size(d->text, c.starts[count], scratch->threads),
+                              head_scratch_size(d->head, count));
         if (fixed + tower > scratch->bytes) {
             rc = encoder_scratch_reserve(scratch, fixed + tower, err);
             if (rc)
@@ -383,7 +389,8 @@ static int dual_texts(const void *model, struct encoder_scratch *scratch, const 
         }
         bert_forward(d->text, c.ids, c.starts, count, scratch->threads, base + fixed, c.pooled,
                      NULL, NULL);
-        head_texts(d->head, c.pooled, count, out + (ptrdiff_t)i * head_dim(d->head));
+        head_texts(d->head, c.pooled, count, scratch->threads, base + fixed,
+                   out + (ptrdiff_t)i * head_dim(d->head));
         i += count;
     }
     return 0;
@@ -397,13 +404,17 @@ static int dual_tokens(const void *model, struct encoder_scratch *scratch, const
     for (int i = 0; i < n; i++) {
         int ends[] = {0, starts[i + 1] - starts[i]};
         int rc     = encoder_scratch_reserve(
-                scratch, pooled + bert_scratch_size(d->text, ends[1], scratch->threads), err);
+                scratch,
+                pooled + larger(bert_scratch_size(d->text, ends[1], scratch->threads),
+                                head_scratch_size(d->head, 1)),
+                err);
         if (rc)
             return rc;
         float *x = scratch->memory;
         bert_forward(d->text, ids + starts[i], ends, 1, scratch->threads,
                      (char *)scratch->memory + pooled, x, NULL, NULL);
-        head_texts(d->head, x, 1, out + (ptrdiff_t)i * head_dim(d->head));
+        head_texts(d->head, x, 1, scratch->threads, (char *)scratch->memory + pooled,
+                   out + (ptrdiff_t)i * head_dim(d->head));
     }
     return 0;
 }

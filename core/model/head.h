@@ -58,6 +58,7 @@
 #include "base/json.h"
 #include "model/prepared.h"
 #include "model/safetensors.h"
+#include "nn/precision.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -71,23 +72,30 @@ struct head_towers {
     int hidden;   /* of the text tower, pooled: 384 */
 };
 
-/* config: the object "osprey" of config.json. st and p must outlive the head. */
+/* config: the object "osprey" of config.json. st and p must outlive the head.
+ * precision: of the trained layers; not auto. */
 int  head_load(const struct safetensors *st, const struct jnode *config,
                const struct head_towers *towers, struct prepared *p, struct cpu cpu,
-               struct head **out, struct err *err);
+               enum precision precision, struct head **out, struct err *err);
 void head_free(struct head *head); /* NULL-safe */
 
 int     head_dim(const struct head *head);
 int64_t head_parameters(const struct head *head);
 
-/* Bytes of 64-byte aligned scratch for n pictures. */
+/* Bytes of 64-byte aligned scratch for n pictures or texts. */
 size_t head_scratch_size(const struct head *head, int n);
 
-/* pooled: (n, features). logits: (n, classes), overwritten. out: (n, dim), of
- * length 1. */
-void head_images(const struct head *head, const float *pooled, float *logits, int n, int threads,
+/* What the image tower saw in n pictures. */
+struct head_seen {
+    const float *pooled; /* (n, features) */
+    float       *logits; /* (n, classes), overwritten */
+};
+
+/* out: (n, dim), of length 1. */
+void head_images(const struct head *head, const struct head_seen *seen, int n, int threads,
                  void *scratch, float *out);
 /* pooled: (n, hidden). out: (n, dim), of length 1. */
-void head_texts(const struct head *head, const float *pooled, int n, float *out);
+void head_texts(const struct head *head, const float *pooled, int n, int threads, void *scratch,
+                float *out);
 
 #endif
