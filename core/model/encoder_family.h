@@ -38,6 +38,8 @@ struct encoder_family {
     /* What encoder_tokens has checked. */
     int (*tokens)(const void *model, struct encoder_scratch *scratch, const int32_t *ids,
                   const int32_t *starts, int n, float *out, struct err *err);
+    /* As in encoder.h; NULL where towers and head are one. */
+    int (*parts)(const void *model, struct encoder_part **parts, size_t *n, struct err *err);
 };
 
 extern const struct encoder_family dual_encoder_family;

@@ -48,7 +48,7 @@
  * NAME:unit is NAME divided by its length.
  *
  * Keys that other parts read: max_tokens, distance ("cosine", "euclidean",
- * "manhattan": encoder.h), towers and towers_hash (dual_encoder.c).
+ * "manhattan": distance.h), towers and towers_hash (dual_files.h).
  */
 #ifndef OSPREY_MODEL_HEAD_H
 #define OSPREY_MODEL_HEAD_H
