@@ -10,7 +10,7 @@
 
 static void model_describe(const struct encoder_info *info, struct library_model *model)
 {
-    *model = (struct library_model){.dim = info->dim};
+    *model = (struct library_model){.dim = info->dim, .distance = info->distance};
     (void)snprintf(model->name, sizeof model->name, "%s", info->name);
     (void)snprintf(model->dir, sizeof model->dir, "%s", info->dir);
     (void)snprintf(model->hash, sizeof model->hash, "%s", info->hash);

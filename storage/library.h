@@ -17,6 +17,7 @@
 #define OSPREY_STORAGE_LIBRARY_H
 
 #include "base/err.h"
+#include "model/distance.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -43,12 +44,13 @@ const char *library_dir(const struct library *lib);
 /* ---- The model that fills it ---- */
 
 struct library_model {
-    int64_t id;            /* of the catalogue, 0 before library_model_register */
-    char    name[256];     /* "osprey-small" */
-    char    dir[4096];     /* where it was loaded from */
-    char    hash[65];      /* over its weights */
-    char    precision[16]; /* "f32" */
-    int     dim;
+    int64_t       id;            /* of the catalogue, 0 before library_model_register */
+    char          name[256];     /* "osprey-small" */
+    char          dir[4096];     /* where it was loaded from */
+    char          hash[65];      /* over its weights */
+    char          precision[16]; /* "f32" */
+    int           dim;
+    enum distance distance;
 };
 
 /* The model whose embeddings answer searches; ERR_NOTFOUND before the first
@@ -185,7 +187,7 @@ struct library_filter {
 
 struct library_hit {
     int64_t id;
-    float   score; /* inner product of the normalised query and embedding, exact */
+    float   score; /* exact; distance_score of the normalised query and embedding */
 };
 
 /* The k best images for query (dim), best first, ties by id. Approximate

@@ -47,8 +47,10 @@ int  library_refresh(struct library *lib, bool last_try, bool *again, struct err
  * transaction open nevertheless, when no model is active. */
 int  library_begin_search(struct library *lib, bool *model, struct err *err);
 void library_unload(struct library *lib);
+/* How the vector index measures for a model. */
+enum vindex_metric library_metric(const struct library_model *model);
 /* So many changes since a base of so many entries that it should be rewritten. */
-bool library_delta_is_large(const struct library *lib, int64_t base, int64_t delta);
+bool               library_delta_is_large(const struct library *lib, int64_t base, int64_t delta);
 
 /* What the index's file and the catalogue say, with neither index nor embeddings
  * loaded. */
