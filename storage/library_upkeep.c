@@ -417,6 +417,10 @@ int library_verify(struct library *lib, bool repair, void (*report)(void *ctx, c
     *damage = left;
     if (rc || fatal)
         return rc;
+    rc      = library_kept_check(lib, repair, report, ctx, &left, err);
+    *damage = left;
+    if (rc)
+        return rc;
     rc = audit_index(&a, err);
     if (rc == 0 && a.found > SPELLED_OUT && report)
         report(ctx, "the vector index has more findings; they are counted, not listed");
