@@ -142,7 +142,7 @@ static void axis_linear(struct axis *axis, bool fixed)
 static void axis_log(struct axis *axis)
 {
     static const double marks[] = {1, 2, 5};
-    if (!(axis->high > axis->low)) {
+    if (!(log(axis->high) - log(axis->low) > 1e-9)) {
         axis->low /= 2;
         axis->high *= 2;
     }
