@@ -2,7 +2,7 @@
 #include "image/augment.h"
 
 #include "base/mem.h"
-#include "base/random.h"
+#include "base/splitmix.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -30,16 +30,17 @@ static int clamped(double value, int low, int high)
 struct augment_part augment_part(const struct augment *augment, int width, int height,
                                  uint64_t *random)
 {
-    const double        least = augment->min_area;
-    double              area = (least + (1 - least) * random_unit(random)) * width * (double)height;
+    const double least = augment->min_area;
+    double       area  = (least + (1 - least) * splitmix_unit(random)) * width * (double)height;
     /* the ratio of its sides, from 3:4 to 4:3, evenly in the logarithm */
-    double              ratio = exp((2 * random_unit(random) - 1) * log(4.0 / 3.0));
+    double       ratio = exp((2 * splitmix_unit(random) - 1) * log(4.0 / 3.0));
     struct augment_part part;
     part.width  = clamped(round(sqrt(area * ratio)), 1, width);
     part.height = clamped(round(sqrt(area / ratio)), 1, height);
-    part.x = clamped(floor(random_unit(random) * (width - part.width + 1)), 0, width - part.width);
+    part.x =
+        clamped(floor(splitmix_unit(random) * (width - part.width + 1)), 0, width - part.width);
     part.y =
-        clamped(floor(random_unit(random) * (height - part.height + 1)), 0, height - part.height);
+        clamped(floor(splitmix_unit(random) * (height - part.height + 1)), 0, height - part.height);
     return part;
 }
 
@@ -90,9 +91,9 @@ static int crop(const struct augment *augment, const struct preprocess *p, const
     if (!rc) {
         double factor[3];
         size_t pixels = (size_t)p->out_w * (size_t)p->out_h;
-        bool   mirror = random_unit(&random) < 0.5;
+        bool   mirror = splitmix_unit(&random) < 0.5;
         for (int i = 0; i < 3; i++)
-            factor[i] = 1 + augment->jitter * (2 * random_unit(&random) - 1);
+            factor[i] = 1 + augment->jitter * (2 * splitmix_unit(&random) - 1);
         memcpy(out, resized.data, pixels * 3);
         if (mirror)
             flip(out, p->out_w, p->out_h);

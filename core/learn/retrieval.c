@@ -2,7 +2,7 @@
 #include "learn/retrieval.h"
 
 #include "base/mem.h"
-#include "base/random.h"
+#include "base/splitmix.h"
 #include "nn/gemm.h"
 
 #include <limits.h>
@@ -146,7 +146,7 @@ static int bootstrap(const int *hits, const int *queries, size_t n_groups, uint6
     for (size_t s = 0; s < RESAMPLES; s++) {
         long hit = 0, all = 0;
         for (size_t g = 0; g < n_groups; g++) {
-            size_t drawn = (size_t)random_below(&seed, n_groups);
+            size_t drawn = (size_t)splitmix_below(&seed, n_groups);
             hit += hits[drawn];
             all += queries[drawn];
         }

@@ -2,12 +2,12 @@
  * everywhere. The state is one number, the caller's; neighbouring seeds give
  * unrelated sequences. Not for secrets.
  */
-#ifndef OSPREY_BASE_RANDOM_H
-#define OSPREY_BASE_RANDOM_H
+#ifndef OSPREY_BASE_SPLITMIX_H
+#define OSPREY_BASE_SPLITMIX_H
 
 #include <stdint.h>
 
-static inline uint64_t random_next(uint64_t *state)
+static inline uint64_t splitmix_next(uint64_t *state)
 {
     uint64_t z = *state += 0x9E3779B97F4A7C15u;
     z          = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
@@ -16,15 +16,15 @@ static inline uint64_t random_next(uint64_t *state)
 }
 
 /* From 0 to below 1. */
-static inline double random_unit(uint64_t *state)
+static inline double splitmix_unit(uint64_t *state)
 {
-    return (double)(random_next(state) >> 11) * 0x1p-53;
+    return (double)(splitmix_next(state) >> 11) * 0x1p-53;
 }
 
 /* From 0 to n - 1, n at least 1 (the bias, below n / 2^64, does not matter here). */
-static inline uint64_t random_below(uint64_t *state, uint64_t n)
+static inline uint64_t splitmix_below(uint64_t *state, uint64_t n)
 {
-    return random_next(state) % n;
+    return splitmix_next(state) % n;
 }
 
 #endif
