@@ -182,34 +182,38 @@ static void image_part(const struct clip *c, const uint8_t *pixels, int n, int t
     run_team(run_images, &p, threads);
 }
 
-/* The part from row i on. */
-static struct clip_seen seen_from(const struct clip_seen *all, ptrdiff_t i, int dim, int width)
+/* The part from picture or text i on, whose states begin at a row. */
+static struct clip_seen seen_from(const struct clip_seen *all, ptrdiff_t i, ptrdiff_t row, int dim,
+                                  int width)
 {
     return (struct clip_seen){.embedding = all->embedding ? all->embedding + i * dim : NULL,
-                              .pooled    = all->pooled ? all->pooled + i * width : NULL};
+                              .pooled    = all->pooled ? all->pooled + i * width : NULL,
+                              .states    = all->states ? all->states + row * width : NULL,
+                              .starts    = all->starts ? all->starts + i : NULL};
 }
 
 static void see_images(const struct clip *c, const uint8_t *pixels, int n, int threads,
-                       void *scratch, struct clip_seen out)
+                       void *scratch, const struct clip_seen *out)
 {
     ptrdiff_t picture = (ptrdiff_t)c->config.image_size * c->config.image_size * 3;
     for (int i = 0, part; i < n; i += part) {
         part = n - i < clip_image_batch(c) ? n - i : clip_image_batch(c);
         image_part(c, pixels + i * picture, part, threads, scratch,
-                   seen_from(&out, i, c->config.dim, c->vision.config.width));
+                   seen_from(out, i, (ptrdiff_t)i * c->grid * c->grid, c->config.dim,
+                             c->vision.config.width));
     }
 }
 
 void clip_images(const struct clip *c, const uint8_t *pixels, int n, int threads, void *scratch,
                  float *out)
 {
-    see_images(c, pixels, n, threads, scratch, (struct clip_seen){.embedding = out});
+    see_images(c, pixels, n, threads, scratch, &(struct clip_seen){.embedding = out});
 }
 
 void clip_image_features(const struct clip *c, const uint8_t *pixels, int n, int threads,
-                         void *scratch, float *pooled)
+                         void *scratch, const struct clip_seen *out)
 {
-    see_images(c, pixels, n, threads, scratch, (struct clip_seen){.pooled = pooled});
+    see_images(c, pixels, n, threads, scratch, out);
 }
 
 static struct clip_work text_work(const struct clip *c, int tokens, int threads, float *base)
@@ -279,11 +283,13 @@ static void text_part(const struct clip *c, const int32_t *ids, const int *from,
         embed(c, text, length, p.w.x + (ptrdiff_t)starts[i] * c->text.config.width);
         starts[i + 1] = starts[i] + length;
     }
+    for (int i = 1; out.states && i <= n; i++)
+        out.starts[i] = out.starts[0] + starts[i];
     run_team(run_texts, &p, threads);
 }
 
 static void see_texts(const struct clip *c, const int32_t *ids, const int *starts, int n,
-                      int threads, void *scratch, struct clip_seen out)
+                      int threads, void *scratch, const struct clip_seen *out)
 {
     int most = n > 0 ? most_text_tokens(c, starts[n]) : 0;
     for (int i = 0, part; i < n; i += part) {
@@ -291,18 +297,19 @@ static void see_texts(const struct clip *c, const int32_t *ids, const int *start
         while (i + part < n && starts[i + part + 1] - starts[i] <= most)
             part++;
         text_part(c, ids, starts + i, part, threads, scratch,
-                  seen_from(&out, i, c->config.dim, c->text.config.width));
+                  seen_from(out, i, out->states ? out->starts[i] : 0, c->config.dim,
+                            c->text.config.width));
     }
 }
 
 void clip_texts(const struct clip *c, const int32_t *ids, const int *starts, int n, int threads,
                 void *scratch, float *out)
 {
-    see_texts(c, ids, starts, n, threads, scratch, (struct clip_seen){.embedding = out});
+    see_texts(c, ids, starts, n, threads, scratch, &(struct clip_seen){.embedding = out});
 }
 
 void clip_text_features(const struct clip *c, const int32_t *ids, const int *starts, int n,
-                        int threads, void *scratch, float *pooled)
+                        int threads, void *scratch, const struct clip_seen *out)
 {
-    see_texts(c, ids, starts, n, threads, scratch, (struct clip_seen){.pooled = pooled});
+    see_texts(c, ids, starts, n, threads, scratch, out);
 }

@@ -399,14 +399,24 @@ static int fill_chunk(const struct family *f, struct chunk *c, const char *const
     return count;
 }
 
-/* What becomes of a chunk's texts: embeddings, or features. */
-typedef void clip_texts_fn(const struct clip *clip, const int32_t *ids, const int *starts, int n,
-                           int threads, void *scratch, float *out);
-
-/* out: (n, dim). */
-static int run_texts(const struct family *f, clip_texts_fn *run, struct encoder_scratch *scratch,
-                     const char *const *texts, int n, int dim, float *out, struct err *err)
+/* The part from text i on. */
+static struct clip_seen seen_from(const struct family *f, const struct text_features *all,
+                                  ptrdiff_t i)
 {
+    ptrdiff_t        width = f->config.text.width;
+    struct clip_seen part  = {.embedding =
+                                 all->embedding ? all->embedding + i * f->config.dim : NULL,
+                              .pooled = all->pooled ? all->pooled + i * width : NULL,
+                              .states = all->states ? all->states + all->starts[i] * width : NULL,
+                              .starts = all->states ? all->starts + i : NULL};
+    return part;
+}
+
+static int family_text_features(const void *model, struct encoder_scratch *scratch,
+                                const char *const *texts, int n, const struct text_features *out,
+                                struct err *err)
+{
+    const struct family *f = model;
     struct chunk c  = {.ids = mem_array(CHUNK_TOKENS + (size_t)f->config.positions, sizeof *c.ids)};
     int          rc = c.ids ? 0 : err_set(err, ERR_NOMEM, "cannot encode texts: out of memory");
     if (!rc && !f->bpe)
@@ -417,11 +427,16 @@ static int run_texts(const struct family *f, clip_texts_fn *run, struct encoder_
             rc = count;
             break;
         }
-        rc = encoder_scratch_reserve(
-            scratch, clip_texts_scratch(f->clip, count, c.starts[count], scratch->threads), err);
+        if (out->states && c.starts[count] > out->capacity - out->starts[i])
+            rc = err_set(err, ERR_LIMIT, "%d texts have more than %d tokens", n, out->capacity);
         if (!rc)
-            run(f->clip, c.ids, c.starts, count, scratch->threads, scratch->memory,
-                out + (ptrdiff_t)i * dim);
+            rc = encoder_scratch_reserve(
+                scratch, clip_texts_scratch(f->clip, count, c.starts[count], scratch->threads),
+                err);
+        struct clip_seen part = seen_from(f, out, i);
+        if (!rc)
+            clip_text_features(f->clip, c.ids, c.starts, count, scratch->threads, scratch->memory,
+                               &part);
     }
     free(c.ids);
     return rc;
@@ -430,8 +445,8 @@ static int run_texts(const struct family *f, clip_texts_fn *run, struct encoder_
 static int family_texts(const void *model, struct encoder_scratch *scratch,
                         const char *const *texts, int n, float *out, struct err *err)
 {
-    const struct family *f = model;
-    return run_texts(f, clip_texts, scratch, texts, n, f->config.dim, out, err);
+    return family_text_features(model, scratch, texts, n, &(struct text_features){.embedding = out},
+                                err);
 }
 
 static int family_tokens(const void *model, struct encoder_scratch *scratch, const int32_t *ids,
@@ -459,26 +474,14 @@ static int family_image_features(const void *model, struct encoder_scratch *scra
                                  const uint8_t *pixels, int n, const struct image_features *out,
                                  struct err *err)
 {
-    const struct family *f = model;
-    if (out->regions)
-        return err_set(err, ERR_UNSUPPORTED, "a CLIP's regions are not to be had yet");
+    const struct family *f    = model;
+    struct clip_seen     seen = {
+            .embedding = out->embedding, .pooled = out->pooled, .states = out->regions};
     int rc =
         encoder_scratch_reserve(scratch, clip_images_scratch(f->clip, n, scratch->threads), err);
-    if (!rc && out->pooled)
-        clip_image_features(f->clip, pixels, n, scratch->threads, scratch->memory, out->pooled);
+    if (!rc)
+        clip_image_features(f->clip, pixels, n, scratch->threads, scratch->memory, &seen);
     return rc;
-}
-
-static int family_text_features(const void *model, struct encoder_scratch *scratch,
-                                const char *const *texts, int n, const struct text_features *out,
-                                struct err *err)
-{
-    const struct family *f = model;
-    if (out->states)
-        return err_set(err, ERR_UNSUPPORTED, "a CLIP's word states are not to be had yet");
-    return out->pooled ? run_texts(f, clip_text_features, scratch, texts, n, f->config.text.width,
-                                   out->pooled, err)
-                       : 0;
 }
 
 const struct encoder_family clip_family = {

@@ -8,6 +8,7 @@
 #ifndef OSPREY_MODEL_CLIP_TOWER_H
 #define OSPREY_MODEL_CLIP_TOWER_H
 
+#include "model/clip.h"
 #include "model/clip_config.h"
 #include "nn/attention.h"
 #include "nn/linear.h"
@@ -54,14 +55,9 @@ struct clip_work {
 struct clip_work clip_work_lay_out(const struct clip_tower *t, int tokens, int longest, size_t wide,
                                    size_t low, int threads, float *base);
 
-/* What a call wants of each sequence's pooled token; NULL: not that. */
-struct clip_seen {
-    float *embedding; /* (n, projection.n), L2-normalised */
-    float *pooled;    /* (n, width): after the last norm, before the projection */
-};
-
 /* Sequence i is rows starts[i] to starts[i + 1] - 1 of w->x, pooled at its first
- * token (or, where causal, its last). Every member of the team calls this. */
+ * token (or, where causal, its last). Every member of the team calls this. out->starts is
+ * the caller's concern. */
 void clip_tower_run(const struct clip_tower *t, const struct clip_work *w, const int *starts, int n,
                     struct team_member *m, const struct clip_seen *out);
 

@@ -296,34 +296,65 @@ static size_t whole_lines(size_t bytes)
     return (bytes + 63) / 64 * 64;
 }
 
+/* Memory of a call for some pictures; parts begin at multiples of 64 bytes. */
+struct image_work {
+    char  *tower;
+    float *pooled; /* (most, features) */
+    float *logits; /* (most, classes) */
+    char  *head;
+};
+
+static int image_work_reserve(const struct dual *d, struct encoder_scratch *scratch, int most,
+                              struct image_work *w, struct err *err)
+{
+    size_t features = (size_t)effnet_features(d->vision),
+           classes  = (size_t)effnet_classes(d->vision);
+    size_t tower    = whole_lines(effnet_scratch_size(d->vision, most, scratch->threads));
+    size_t pooled   = whole_lines((size_t)most * features * sizeof(float));
+    size_t logits   = whole_lines((size_t)most * classes * sizeof(float));
+    size_t head     = head_scratch_size(d->head, most);
+    int    rc       = encoder_scratch_reserve(scratch, tower + pooled + logits + head, err);
+    w->tower        = scratch->memory;
+    w->pooled       = (float *)(void *)(w->tower + tower);
+    w->logits       = (float *)(void *)(w->tower + tower + pooled);
+    w->head         = w->tower + tower + pooled + logits;
+    return rc;
+}
+
+static int dual_image_features(const void *model, struct encoder_scratch *scratch,
+                               const uint8_t *pixels, int n, const struct image_features *out,
+                               struct err *err)
+{
+    const struct dual *d        = model;
+    ptrdiff_t          features = effnet_features(d->vision), classes = effnet_classes(d->vision);
+    ptrdiff_t          size = effnet_image_size(d->vision), grid = effnet_grid(d->vision);
+    int                most = n < IMAGE_BATCH ? n : IMAGE_BATCH;
+    struct image_work  w;
+    int                rc = n < 1 ? 0 : image_work_reserve(d, scratch, most, &w, err);
+    for (int i = 0; !rc && i < n; i += most) {
+        int    count  = n - i < most ? n - i : most;
+        float *logits = out->logits || out->embedding ? w.logits : NULL;
+        effnet_forward(d->vision, pixels + i * size * size * 3, count, scratch->threads, w.tower,
+                       w.pooled, logits,
+                       out->regions ? out->regions + i * grid * grid * features : NULL, NULL);
+        if (out->pooled)
+            memcpy(out->pooled + i * features, w.pooled,
+                   (size_t)(count * features) * sizeof *w.pooled);
+        if (out->logits)
+            memcpy(out->logits + i * classes, w.logits,
+                   (size_t)(count * classes) * sizeof *w.logits);
+        if (out->embedding) /* overwrites the logits */
+            head_images(d->head, w.pooled, w.logits, count, scratch->threads, w.head,
+                        out->embedding + (ptrdiff_t)i * head_dim(d->head));
+    }
+    return rc;
+}
+
 static int dual_images(const void *model, struct encoder_scratch *scratch, const uint8_t *pixels,
                        int n, float *out, struct err *err)
 {
-    if (n < 1)
-        return 0;
-    const struct dual *d        = model;
-    size_t             features = (size_t)effnet_features(d->vision);
-    size_t             classes  = (size_t)effnet_classes(d->vision);
-    size_t             size     = (size_t)effnet_image_size(d->vision);
-    int                most     = n < IMAGE_BATCH ? n : IMAGE_BATCH;
-    size_t             tower  = whole_lines(effnet_scratch_size(d->vision, most, scratch->threads));
-    size_t             pooled = whole_lines((size_t)most * features * sizeof(float));
-    size_t             logits = whole_lines((size_t)most * classes * sizeof(float));
-    size_t             head   = head_scratch_size(d->head, most);
-    int                rc = encoder_scratch_reserve(scratch, tower + pooled + logits + head, err);
-    if (rc)
-        return rc;
-    char  *base = scratch->memory;
-    float *x    = (float *)(void *)(base + tower);
-    float *l    = (float *)(void *)(base + tower + pooled);
-    for (int i = 0; i < n; i += most) {
-        int count = n - i < most ? n - i : most;
-        effnet_forward(d->vision, pixels + (size_t)i * size * size * 3, count, scratch->threads,
-                       base, x, l, NULL, NULL);
-        head_images(d->head, x, l, count, scratch->threads, base + tower + pooled + logits,
-                    out + (ptrdiff_t)i * head_dim(d->head));
-    }
-    return 0;
+    return dual_image_features(model, scratch, pixels, n,
+                               &(struct image_features){.embedding = out}, err);
 }
 
 /* One chunk's tokens. */
@@ -382,20 +413,37 @@ static int take_chunk(const struct dual *d, struct encoder_scratch *scratch,
     }
 }
 
-static int dual_texts(const void *model, struct encoder_scratch *scratch, const char *const *texts,
-                      int n, float *out, struct err *err)
+static int dual_text_features(const void *model, struct encoder_scratch *scratch,
+                              const char *const *texts, int n, const struct text_features *out,
+                              struct err *err)
 {
-    const struct dual *d = model;
+    const struct dual *d      = model;
+    ptrdiff_t          hidden = bert_hidden(d->text);
     struct chunk       c;
     for (int i = 0, count; i < n; i += count) {
         count = take_chunk(d, scratch, texts + i, n - i, &c, err);
         if (count < 0)
             return count;
-        bert_forward(d->text, c.ids, c.starts, count, scratch->threads, c.tower, c.pooled, NULL,
-                     NULL);
-        head_texts(d->head, c.pooled, count, out + (ptrdiff_t)i * head_dim(d->head));
+        ptrdiff_t from = out->states ? out->starts[i] : 0;
+        if (out->states && c.starts[count] > out->capacity - from)
+            return err_set(err, ERR_LIMIT, "%d texts have more than %d tokens", n, out->capacity);
+        bert_forward(d->text, c.ids, c.starts, count, scratch->threads, c.tower,
+                     out->pooled ? out->pooled + i * hidden : c.pooled,
+                     out->states ? out->states + from * hidden : NULL, NULL);
+        if (out->embedding)
+            head_texts(d->head, out->pooled ? out->pooled + i * hidden : c.pooled, count,
+                       out->embedding + (ptrdiff_t)i * head_dim(d->head));
+        for (int t = 1; out->states && t <= count; t++)
+            out->starts[i + t] = (int)from + c.starts[t];
     }
     return 0;
+}
+
+static int dual_texts(const void *model, struct encoder_scratch *scratch, const char *const *texts,
+                      int n, float *out, struct err *err)
+{
+    return dual_text_features(model, scratch, texts, n, &(struct text_features){.embedding = out},
+                              err);
 }
 
 static int dual_tokens(const void *model, struct encoder_scratch *scratch, const int32_t *ids,
@@ -425,50 +473,6 @@ static void dual_feature_sizes(const void *model, struct encoder_feature_sizes *
     out->grid            = effnet_grid(d->vision);
     out->region          = out->image;
     out->text            = bert_hidden(d->text);
-}
-
-static int dual_image_features(const void *model, struct encoder_scratch *scratch,
-                               const uint8_t *pixels, int n, const struct image_features *out,
-                               struct err *err)
-{
-    const struct dual *d        = model;
-    ptrdiff_t          features = effnet_features(d->vision), classes = effnet_classes(d->vision);
-    ptrdiff_t          size = effnet_image_size(d->vision), grid = effnet_grid(d->vision);
-    size_t tower = whole_lines(effnet_scratch_size(d->vision, IMAGE_BATCH, scratch->threads));
-    int    rc    = encoder_scratch_reserve(scratch,
-                                           tower + (size_t)features * IMAGE_BATCH * sizeof(float), err);
-    for (int i = 0; !rc && i < n; i += IMAGE_BATCH) {
-        int    count   = n - i < IMAGE_BATCH ? n - i : IMAGE_BATCH;
-        float *unasked = (float *)(void *)((char *)scratch->memory + tower);
-        effnet_forward(d->vision, pixels + i * size * size * 3, count, scratch->threads,
-                       scratch->memory, out->pooled ? out->pooled + i * features : unasked,
-                       out->logits ? out->logits + i * classes : NULL,
-                       out->regions ? out->regions + i * grid * grid * features : NULL, NULL);
-    }
-    return rc;
-}
-
-static int dual_text_features(const void *model, struct encoder_scratch *scratch,
-                              const char *const *texts, int n, const struct text_features *out,
-                              struct err *err)
-{
-    const struct dual *d      = model;
-    ptrdiff_t          hidden = bert_hidden(d->text);
-    struct chunk       c;
-    for (int i = 0, count; i < n; i += count) {
-        count = take_chunk(d, scratch, texts + i, n - i, &c, err);
-        if (count < 0)
-            return count;
-        ptrdiff_t from = out->states ? out->starts[i] : 0;
-        if (out->states && c.starts[count] > out->capacity - from)
-            return err_set(err, ERR_LIMIT, "%d texts have more than %d tokens", n, out->capacity);
-        bert_forward(d->text, c.ids, c.starts, count, scratch->threads, c.tower,
-                     out->pooled ? out->pooled + i * hidden : c.pooled,
-                     out->states ? out->states + from * hidden : NULL, NULL);
-        for (int t = 1; out->states && t <= count; t++)
-            out->starts[i + t] = (int)from + c.starts[t];
-    }
-    return 0;
 }
 
 const struct encoder_family dual_encoder_family = {

@@ -231,6 +231,8 @@ int encoder_image_features(const struct encoder *enc, struct encoder_scratch *sc
         rc = check_finite(enc, out->pooled, n, sizes.image, err);
     if (!rc)
         rc = check_finite(enc, out->regions, n, sizes.grid * sizes.grid * sizes.region, err);
+    if (!rc)
+        rc = check_finite(enc, out->embedding, n, enc->info.dim, err);
     return rc ? rc : check_finite(enc, out->logits, n, sizes.classes, err);
 }
 
@@ -244,6 +246,8 @@ int encoder_text_features(const struct encoder *enc, struct encoder_scratch *scr
     int rc = n > 0 ? enc->family->text_features(enc->model, scratch, texts, n, out, err) : 0;
     if (!rc)
         rc = check_finite(enc, out->pooled, n, sizes.text, err);
+    if (!rc)
+        rc = check_finite(enc, out->embedding, n, enc->info.dim, err);
     return rc ? rc
               : check_finite(enc, out->states, out->states ? out->starts[n] : 0, sizes.text, err);
 }
