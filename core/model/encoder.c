@@ -9,6 +9,7 @@
 #include "model/model_id.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,7 +103,9 @@ int encoder_open_with(const char *dir, const struct encoder_options *options, st
         goto out;
     enc->info.dir  = enc->dir;
     enc->info.name = path_base(enc->dir);
-    if (model_id_of_folder(enc->info.name, enc->id))
+    if (options->name)
+        (void)snprintf(enc->id, sizeof enc->id, "%s", options->name);
+    if (options->name || model_id_of_folder(enc->info.name, enc->id))
         enc->info.name = enc->id;
     rc = enc->family->open(enc->dir, config, options, &enc->info, &enc->model, err);
 out:
@@ -129,6 +132,23 @@ void encoder_close(struct encoder *enc)
 const struct encoder_info *encoder_info(const struct encoder *enc)
 {
     return &enc->info;
+}
+
+int encoder_parts(const struct encoder *enc, struct encoder_part **parts, size_t *n,
+                  struct err *err)
+{
+    *parts = NULL;
+    *n     = 0;
+    return enc->family->parts ? enc->family->parts(enc->model, parts, n, err) : 0;
+}
+
+void encoder_parts_free(struct encoder_part *parts, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        free(parts[i].name);
+        free(parts[i].data);
+    }
+    free(parts);
 }
 
 int encoder_scratch_new(const struct encoder *enc, int threads, struct encoder_scratch **out,

@@ -48,6 +48,9 @@ struct encoder_family {
     int (*text_features)(const void *model, struct encoder_scratch *scratch,
                          const char *const *texts, int n, const struct text_features *out,
                          struct err *err);
+
+    /* As in encoder.h; NULL where towers and head are one. */
+    int (*parts)(const void *model, struct encoder_part **parts, size_t *n, struct err *err);
 };
 
 extern const struct encoder_family dual_encoder_family;
