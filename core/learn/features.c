@@ -348,8 +348,10 @@ static int shard_key(const struct making *m, size_t first, size_t n, char key[FE
     struct buf                 b;
     buf_init(&b, KEY_CEILING);
     int rc = buf_appendf(&b, err, "osprey features %d\n%s %s %s\n%s %d %d\n", LAYOUT_VERSION,
-                         info->hash, info->precision, info->cpu, m->texts ? "texts" : "images",
-                         m->f->views, m->f->width);
+                         encoder_feature_sizes(m->enc).hash, info->precision, info->cpu,
+                         m->texts ? "texts" : "images", m->f->views, m->f->width);
+    if (!rc && !m->texts)
+        rc = buf_append(&b, &info->preprocess, sizeof info->preprocess, err);
     if (!rc && m->f->views > 2)
         rc = buf_appendf(&b, err, "%.17g %.17g %" PRIu64 "\n", m->plan->augment.min_area,
                          m->plan->augment.jitter, m->plan->seed);

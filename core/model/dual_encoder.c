@@ -534,6 +534,20 @@ static void dual_feature_sizes(const void *model, struct encoder_feature_sizes *
     out->grid            = effnet_grid(d->vision);
     out->region          = out->image;
     out->text            = bert_hidden(d->text);
+    out->named           = head_classes_dim(d->head);
+    out->hash            = prepared_hash(d->towers_kept);
+}
+
+static int dual_named_classes(const void *model, float *logits, int n, int threads, float *out,
+                              struct err *err)
+{
+    const struct dual *d       = model;
+    float             *scratch = mem_array((size_t)effnet_classes(d->vision), sizeof *scratch);
+    if (!scratch)
+        return err_set(err, ERR_NOMEM, "out of memory");
+    head_classes(d->head, logits, n, threads, scratch, out);
+    free(scratch);
+    return 0;
 }
 
 const struct encoder_family dual_encoder_family = {
@@ -544,6 +558,7 @@ const struct encoder_family dual_encoder_family = {
     .texts          = dual_texts,
     .tokens         = dual_tokens,
     .feature_sizes  = dual_feature_sizes,
+    .named_classes  = dual_named_classes,
     .image_features = dual_image_features,
     .text_features  = dual_text_features,
     .parts          = dual_parts,

@@ -236,9 +236,20 @@ int encoder_tokens(const struct encoder *enc, struct encoder_scratch *scratch, c
 
 struct encoder_feature_sizes encoder_feature_sizes(const struct encoder *enc)
 {
-    struct encoder_feature_sizes sizes = {0};
+    struct encoder_feature_sizes sizes = {.hash = enc->info.hash};
     enc->family->feature_sizes(enc->model, &sizes);
     return sizes;
+}
+
+int encoder_named_classes(const struct encoder *enc, float *logits, int n, int threads, float *out,
+                          struct err *err)
+{
+    struct encoder_feature_sizes sizes = encoder_feature_sizes(enc);
+    if (!sizes.named)
+        return err_set(err, ERR_UNSUPPORTED, "the model %s does not know its classes' names",
+                       enc->info.name);
+    int rc = enc->family->named_classes(enc->model, logits, n, threads, out, err);
+    return rc ? rc : check_finite(enc, out, n, sizes.named, err);
 }
 
 int encoder_image_features(const struct encoder *enc, struct encoder_scratch *scratch,

@@ -43,6 +43,9 @@ struct encoder_family {
     /* As in encoder_features.h. What image_features or text_features cannot yield
      * is ERR_UNSUPPORTED. */
     void (*feature_sizes)(const void *model, struct encoder_feature_sizes *out);
+    /* NULL where named is always 0. */
+    int (*named_classes)(const void *model, float *logits, int n, int threads, float *out,
+                         struct err *err);
     int (*image_features)(const void *model, struct encoder_scratch *scratch, const uint8_t *pixels,
                           int n, const struct image_features *out, struct err *err);
     int (*text_features)(const void *model, struct encoder_scratch *scratch,

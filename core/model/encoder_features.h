@@ -14,11 +14,14 @@
 #include <stdint.h>
 
 struct encoder_feature_sizes {
-    int image;   /* of the image tower's pooled features: 1280; of a CLIP its width */
-    int classes; /* of the image tower's classifier: 1000; 0 without one */
-    int grid;    /* regions along a side: 7; of a CLIP its patches */
-    int region;  /* numbers of a region: 1280 */
-    int text;    /* of the text tower's pooled state, and of each token's: 384 */
+    int         image;   /* of the image tower's pooled features: 1280; of a CLIP its width */
+    int         classes; /* of the image tower's classifier: 1000; 0 without one */
+    int         grid;    /* regions along a side: 7; of a CLIP its patches */
+    int         region;  /* numbers of a region: 1280 */
+    int         text;    /* of the text tower's pooled state, and of each token's: 384 */
+    int         named;   /* of what the names of a picture's likeliest classes mean together, in
+                            the text tower's space: 384; 0: the names are not known */
+    const char *hash;    /* over the towers' weights: what features depend on */
 };
 
 /* Where the features go; what is NULL is not wanted. */
@@ -40,6 +43,12 @@ struct text_features {
 };
 
 struct encoder_feature_sizes encoder_feature_sizes(const struct encoder *enc);
+
+/* norm(p W), p the softmax of the logits, W the embeddings of the classes' names,
+ * as the model's head has it (head.h). logits: (n, classes), overwritten. out: (n,
+ * named). */
+int encoder_named_classes(const struct encoder *enc, float *logits, int n, int threads, float *out,
+                          struct err *err);
 
 /* pixels as for encoder_images. */
 int encoder_image_features(const struct encoder *enc, struct encoder_scratch *scratch,

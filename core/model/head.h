@@ -85,6 +85,13 @@ int64_t head_parameters(const struct head *head);
 /* Bytes of 64-byte aligned scratch for n pictures or texts. */
 size_t head_scratch_size(const struct head *head, int n);
 
+/* Numbers of what the class part says of a picture; 0: the head has no such part. */
+int  head_classes_dim(const struct head *head);
+/* norm(p W). logits: (n, classes), overwritten. scratch: (classes). out: (n,
+ * head_classes_dim). */
+void head_classes(const struct head *head, float *logits, int n, int threads, float *scratch,
+                  float *out);
+
 /* What the image tower saw in n pictures. */
 struct head_seen {
     const float *pooled; /* (n, features) */

@@ -77,9 +77,15 @@ static void conse_texts(const struct head *head, const float *pooled, int n, int
     }
 }
 
+static const struct class_part *conse_classes(const struct head *head)
+{
+    return &((const struct conse *)head)->classes;
+}
+
 const struct head_kind head_conse = {.name    = "conse",
                                      .load    = conse_load,
                                      .free    = conse_free,
                                      .scratch = conse_scratch,
                                      .images  = conse_images,
-                                     .texts   = conse_texts};
+                                     .texts   = conse_texts,
+                                     .classes = conse_classes};

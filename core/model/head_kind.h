@@ -21,6 +21,8 @@ struct head_loader {
     struct err               *err;
 };
 
+struct class_part;
+
 struct head_kind {
     const char *name; /* config.json's osprey.head */
     int (*load)(const struct head_loader *ld, struct head **out);
@@ -30,6 +32,7 @@ struct head_kind {
                    void *scratch, float *out);
     void (*texts)(const struct head *head, const float *pooled, int n, int threads, void *scratch,
                   float *out);
+    const struct class_part *(*classes)(const struct head *head); /* without names: has none */
 };
 
 /* The beginning of every kind's own struct. */

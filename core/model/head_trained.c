@@ -414,9 +414,15 @@ static void trained_texts(const struct head *head, const float *pooled, int n, i
     }
 }
 
+static const struct class_part *trained_classes(const struct head *head)
+{
+    return &((const struct trained *)head)->classes;
+}
+
 const struct head_kind head_trained = {.name    = "trained",
                                        .load    = trained_load,
                                        .free    = trained_free,
                                        .scratch = trained_scratch,
                                        .images  = trained_images,
-                                       .texts   = trained_texts};
+                                       .texts   = trained_texts,
+                                       .classes = trained_classes};
