@@ -28,7 +28,7 @@ struct adamw_options {
 struct adamw {
     struct adamw_options o;
     int                  n;      /* parameters */
-    struct param_f32    *params; /* (n), the list as it was given; names are not copied */
+    struct param_f32    *params; /* (n), the list as it was given */
     int64_t              steps;  /* done */
     float              **m, **v; /* (n) first and second moments, each as its parameter */
     float              **ema;    /* (n) averages, or NULL */

@@ -38,6 +38,11 @@ struct cpu  compute_cpu(const struct compute *c);
 typedef void (*compute_item)(void *arg, int item, int thread);
 void compute_each(struct compute *c, int items, compute_item do_item, void *arg);
 
+/* The same over [0, n) in ranges, each of as much work as is worth a thread's waking:
+ * cost is the numbers that one of the n touches. */
+typedef void (*compute_range)(void *arg, size_t from, size_t to);
+void compute_ranges(struct compute *c, size_t n, size_t cost, compute_range do_range, void *arg);
+
 /* Scratch of at least that many bytes, 64-byte aligned, uninitialised; the next
  * call for the same slot may move it. NULL when there is no memory. A thread's own
  * may be asked for inside an item; the shared slots only outside. */

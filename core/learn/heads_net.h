@@ -22,6 +22,8 @@ struct head_shape {
 
 #define HEAD_PARAMS 8 /* the most that one has */
 
+#include "learn/real_begin.h"
+
 #include "learn/real_f32.h"
 
 #include "learn/heads_net_decl.h"

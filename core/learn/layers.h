@@ -42,6 +42,8 @@ struct attend {
 /* Elements of `saved` that attention needs: heads * the sum of the lengths' squares. */
 size_t attend_saved(const struct attend *a);
 
+#include "learn/real_begin.h"
+
 #include "learn/real_f32.h"
 
 #include "learn/layers_decl.h"

@@ -56,6 +56,8 @@ struct loss {
 struct loss loss_default(enum loss_kind kind, enum loss_distance distance, int dim,
                          double *log_scale, double *bias);
 
+#include "learn/real_begin.h"
+
 #include "learn/real_f32.h"
 
 #include "learn/losses_decl.h"

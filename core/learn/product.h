@@ -12,6 +12,8 @@
 
 #include "learn/compute.h"
 
+#include "learn/real_begin.h"
+
 #include "learn/real_f32.h"
 
 #include "learn/product_decl.h"

@@ -1,4 +1,4 @@
-/* Takes back what real_f32.h or real_f64.h defined. */
-#undef real
-#undef FN
-#undef REAL_IS_DOUBLE
+/* After a header declared things in both precisions: see real_begin.h. */
+#pragma pop_macro("real")
+#pragma pop_macro("FN")
+#pragma pop_macro("REAL_IS_DOUBLE")
