@@ -35,12 +35,28 @@ static void add_scalar(struct heads *h, const char *name, float *value, float *g
         (struct param_f32){.name = name, .rows = 1, .cols = 1, .value = value, .grad = grad};
 }
 
-int heads_init(struct heads *h, const struct head_shape shape[HEADS_MODALITIES], int rows,
-               struct err *err)
+static void add_scalars(struct heads *h)
 {
     static const char *const scale[] = {"captions.log_scale", "views.log_scale"};
     static const char *const bias[]  = {"captions.bias", "views.bias"};
-    *h                               = (struct heads){0};
+    for (int l = 0; l < HEADS_LOSSES; l++) {
+        add_scalar(h, scale[l], &h->scalars[l].log_scale, &h->grads[l].log_scale);
+        add_scalar(h, bias[l], &h->scalars[l].bias, &h->grads[l].bias);
+    }
+}
+
+void heads_move(struct heads *to, struct heads *from)
+{
+    *to = *from;
+    to->n_params -= 2 * HEADS_LOSSES;
+    add_scalars(to);
+    *from = (struct heads){0};
+}
+
+int heads_init(struct heads *h, const struct head_shape shape[HEADS_MODALITIES], int rows,
+               struct err *err)
+{
+    *h = (struct heads){0};
     for (int m = 0; m < HEADS_MODALITIES; m++) {
         h->shape[m] = shape[m];
         if (shape[m].dim == 0)
@@ -56,10 +72,7 @@ int heads_init(struct heads *h, const struct head_shape shape[HEADS_MODALITIES],
             own[i].name = name_of(own[i].name, m);
         h->n_params += n;
     }
-    for (int l = 0; l < HEADS_LOSSES; l++) {
-        add_scalar(h, scale[l], &h->scalars[l].log_scale, &h->grads[l].log_scale);
-        add_scalar(h, bias[l], &h->scalars[l].bias, &h->grads[l].bias);
-    }
+    add_scalars(h);
     return 0;
 }
 

@@ -28,6 +28,8 @@ struct heads {
 int  heads_init(struct heads *h, const struct head_shape shape[HEADS_MODALITIES], int rows,
                 struct err *err);
 void heads_release(struct heads *h); /* NULL-safe */
+/* A struct heads points into itself: this is how it changes its place. */
+void heads_move(struct heads *to, struct heads *from);
 
 size_t heads_numbers(const struct param_f32 *p);
 
