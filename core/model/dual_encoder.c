@@ -166,6 +166,7 @@ static int load_towers(struct dual *d, const struct source *from, struct err *er
 static int load_head(struct dual *d, const struct source *from, struct err *err)
 {
     struct head_towers towers = {.features = effnet_features(d->vision),
+                                 .stages   = effnet_stages(d->vision),
                                  .classes  = effnet_classes(d->vision),
                                  .hidden   = bert_hidden(d->text)};
     int rc = head_load(d->heads, jnode_get(from->config, "osprey"), &towers, d->head_kept,
@@ -348,6 +349,7 @@ static size_t whole_lines(size_t bytes)
 struct image_work {
     char  *tower;
     float *pooled; /* (most, features) */
+    float *stages; /* (most, stages) */
     float *logits; /* (most, classes) */
     char  *head;
 };
@@ -359,13 +361,15 @@ static int image_work_reserve(const struct dual *d, struct encoder_scratch *scra
            classes  = (size_t)effnet_classes(d->vision);
     size_t tower    = whole_lines(effnet_scratch_size(d->vision, most, scratch->threads));
     size_t pooled   = whole_lines((size_t)most * features * sizeof(float));
+    size_t stages   = whole_lines((size_t)most * (size_t)effnet_stages(d->vision) * sizeof(float));
     size_t logits   = whole_lines((size_t)most * classes * sizeof(float));
     size_t head     = head_scratch_size(d->head, most);
-    int    rc       = encoder_scratch_reserve(scratch, tower + pooled + logits + head, err);
-    w->tower        = scratch->memory;
-    w->pooled       = (float *)(void *)(w->tower + tower);
-    w->logits       = (float *)(void *)(w->tower + tower + pooled);
-    w->head         = w->tower + tower + pooled + logits;
+    int    rc = encoder_scratch_reserve(scratch, tower + pooled + stages + logits + head, err);
+    w->tower  = scratch->memory;
+    w->pooled = (float *)(void *)(w->tower + tower);
+    w->stages = (float *)(void *)(w->tower + tower + pooled);
+    w->logits = (float *)(void *)(w->tower + tower + pooled + stages);
+    w->head   = w->tower + tower + pooled + stages + logits;
     return rc;
 }
 
@@ -376,25 +380,34 @@ static int dual_image_features(const void *model, struct encoder_scratch *scratc
     const struct dual *d        = model;
     ptrdiff_t          features = effnet_features(d->vision), classes = effnet_classes(d->vision);
     ptrdiff_t          size = effnet_image_size(d->vision), grid = effnet_grid(d->vision);
-    int                most = n < IMAGE_BATCH ? n : IMAGE_BATCH;
+    ptrdiff_t          stages = effnet_stages(d->vision);
+    int                most   = n < IMAGE_BATCH ? n : IMAGE_BATCH;
     struct image_work  w;
     int                rc = n < 1 ? 0 : image_work_reserve(d, scratch, most, &w, err);
     for (int i = 0; !rc && i < n; i += most) {
-        int    count  = n - i < most ? n - i : most;
-        float *logits = out->logits || out->embedding ? w.logits : NULL;
+        int                count  = n - i < most ? n - i : most;
+        float             *logits = out->logits || out->embedding ? w.logits : NULL;
+        bool               early  = out->stages || (out->embedding && head_takes_stages(d->head));
+        struct effnet_seen seen   = {.pooled = w.pooled,
+                                     .logits = logits,
+                                     .grid = out->regions ? out->regions + i * grid * grid * features
+                                                          : NULL,
+                                     .stages = early ? w.stages : NULL};
         effnet_forward(d->vision, pixels + i * size * size * 3, count, scratch->threads, w.tower,
-                       w.pooled, logits,
-                       out->regions ? out->regions + i * grid * grid * features : NULL, NULL);
+                       &seen, NULL);
         if (out->pooled)
             memcpy(out->pooled + i * features, w.pooled,
                    (size_t)(count * features) * sizeof *w.pooled);
+        if (out->stages)
+            memcpy(out->stages + i * stages, w.stages, (size_t)(count * stages) * sizeof *w.stages);
         if (out->logits)
             memcpy(out->logits + i * classes, w.logits,
                    (size_t)(count * classes) * sizeof *w.logits);
         if (out->embedding) /* overwrites the logits */
-            head_images(d->head, &(struct head_seen){.pooled = w.pooled, .logits = w.logits}, count,
-                        scratch->threads, w.head,
-                        out->embedding + (ptrdiff_t)i * head_dim(d->head));
+            head_images(
+                d->head,
+                &(struct head_seen){.pooled = w.pooled, .stages = w.stages, .logits = w.logits},
+                count, scratch->threads, w.head, out->embedding + (ptrdiff_t)i * head_dim(d->head));
     }
     return rc;
 }
@@ -411,6 +424,7 @@ struct chunk {
     int32_t *ids;    /* (CHUNK_TOKENS + max_tokens) */
     int     *starts; /* (CHUNK_TEXTS + 1) */
     float   *pooled; /* (CHUNK_TEXTS, hidden) */
+    float   *first;  /* (CHUNK_TEXTS, hidden) */
     void    *tower;
 };
 
@@ -441,7 +455,7 @@ static int take_chunk(const struct dual *d, struct encoder_scratch *scratch,
     size_t ids    = whole_lines((size_t)most * sizeof(int32_t));
     size_t starts = whole_lines((CHUNK_TEXTS + 1) * sizeof(int));
     size_t pooled = whole_lines(CHUNK_TEXTS * hidden * sizeof(float));
-    size_t fixed  = ids + starts + pooled;
+    size_t fixed  = ids + starts + 2 * pooled;
     /* one short query is the common case: its tower needs far less */
     for (size_t need = fixed;;) {
         int rc = encoder_scratch_reserve(scratch, need, err);
@@ -451,6 +465,7 @@ static int take_chunk(const struct dual *d, struct encoder_scratch *scratch,
         c->ids     = (int32_t *)(void *)base;
         c->starts  = (int *)(void *)(base + ids);
         c->pooled  = (float *)(void *)(base + ids + starts);
+        c->first   = (float *)(void *)(base + ids + starts + pooled);
         c->tower   = base + fixed;
         int count  = fill_chunk(d, c, texts, n, err);
         if (count < 0)
@@ -477,11 +492,12 @@ static int dual_text_features(const void *model, struct encoder_scratch *scratch
         ptrdiff_t from = out->states ? out->starts[i] : 0;
         if (out->states && c.starts[count] > out->capacity - from)
             return err_set(err, ERR_LIMIT, "%d texts have more than %d tokens", n, out->capacity);
-        bert_forward(d->text, c.ids, c.starts, count, scratch->threads, c.tower,
-                     out->pooled ? out->pooled + i * hidden : c.pooled,
+        float *pooled = out->pooled ? out->pooled + i * hidden : c.pooled;
+        float *first  = out->first ? out->first + i * hidden : c.first;
+        bert_forward(d->text, c.ids, c.starts, count, scratch->threads, c.tower, pooled, first,
                      out->states ? out->states + from * hidden : NULL, NULL);
         if (out->embedding)
-            head_texts(d->head, out->pooled ? out->pooled + i * hidden : c.pooled, count,
+            head_texts(d->head, &(struct head_read){.pooled = pooled, .first = first}, count,
                        scratch->threads, c.tower,
                        out->embedding + (ptrdiff_t)i * head_dim(d->head));
         for (int t = 1; out->states && t <= count; t++)
@@ -501,7 +517,8 @@ static int dual_tokens(const void *model, struct encoder_scratch *scratch, const
                        const int32_t *starts, int n, float *out, struct err *err)
 {
     const struct dual *d      = model;
-    size_t             pooled = whole_lines((size_t)bert_hidden(d->text) * sizeof(float));
+    size_t             hidden = (size_t)bert_hidden(d->text);
+    size_t             pooled = whole_lines(2 * hidden * sizeof(float));
     for (int i = 0; i < n; i++) {
         int ends[] = {0, starts[i + 1] - starts[i]};
         int rc     = encoder_scratch_reserve(
@@ -513,8 +530,9 @@ static int dual_tokens(const void *model, struct encoder_scratch *scratch, const
             return rc;
         float *x = scratch->memory;
         bert_forward(d->text, ids + starts[i], ends, 1, scratch->threads,
-                     (char *)scratch->memory + pooled, x, NULL, NULL);
-        head_texts(d->head, x, 1, scratch->threads, (char *)scratch->memory + pooled,
+                     (char *)scratch->memory + pooled, x, x + hidden, NULL, NULL);
+        head_texts(d->head, &(struct head_read){.pooled = x, .first = x + hidden}, 1,
+                   scratch->threads, (char *)scratch->memory + pooled,
                    out + (ptrdiff_t)i * head_dim(d->head));
     }
     return 0;
@@ -530,10 +548,12 @@ static void dual_feature_sizes(const void *model, struct encoder_feature_sizes *
 {
     const struct dual *d = model;
     out->image           = effnet_features(d->vision);
+    out->stages          = effnet_stages(d->vision);
     out->classes         = effnet_classes(d->vision);
     out->grid            = effnet_grid(d->vision);
     out->region          = out->image;
     out->text            = bert_hidden(d->text);
+    out->first           = out->text;
     out->named           = head_classes_dim(d->head);
     out->hash            = prepared_hash(d->towers_kept);
 }

@@ -261,6 +261,8 @@ int encoder_image_features(const struct encoder *enc, struct encoder_scratch *sc
     if (!rc)
         rc = check_finite(enc, out->pooled, n, sizes.image, err);
     if (!rc)
+        rc = check_finite(enc, out->stages, n, sizes.stages, err);
+    if (!rc)
         rc = check_finite(enc, out->regions, n, sizes.grid * sizes.grid * sizes.region, err);
     if (!rc)
         rc = check_finite(enc, out->embedding, n, enc->info.dim, err);
@@ -277,6 +279,8 @@ int encoder_text_features(const struct encoder *enc, struct encoder_scratch *scr
     int rc = n > 0 ? enc->family->text_features(enc->model, scratch, texts, n, out, err) : 0;
     if (!rc)
         rc = check_finite(enc, out->pooled, n, sizes.text, err);
+    if (!rc)
+        rc = check_finite(enc, out->first, n, sizes.first, err);
     if (!rc)
         rc = check_finite(enc, out->embedding, n, enc->info.dim, err);
     return rc ? rc

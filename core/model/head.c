@@ -88,8 +88,13 @@ void head_images(const struct head *h, const struct head_seen *seen, int n, int 
     h->kind->images(h, seen, n, threads, scratch, out);
 }
 
-void head_texts(const struct head *h, const float *pooled, int n, int threads, void *scratch,
-                float *out)
+bool head_takes_stages(const struct head *h)
 {
-    h->kind->texts(h, pooled, n, threads, scratch, out);
+    return h->takes_stages;
+}
+
+void head_texts(const struct head *h, const struct head_read *read, int n, int threads,
+                void *scratch, float *out)
+{
+    h->kind->texts(h, read, n, threads, scratch, out);
 }

@@ -30,8 +30,8 @@ struct head_kind {
     size_t (*scratch)(const struct head *head, int n); /* bytes */
     void (*images)(const struct head *head, const struct head_seen *seen, int n, int threads,
                    void *scratch, float *out);
-    void (*texts)(const struct head *head, const float *pooled, int n, int threads, void *scratch,
-                  float *out);
+    void (*texts)(const struct head *head, const struct head_read *read, int n, int threads,
+                  void *scratch, float *out);
     const struct class_part *(*classes)(const struct head *head); /* without names: has none */
 };
 
@@ -40,6 +40,7 @@ struct head {
     const struct head_kind *kind;
     struct head_towers      towers;
     int                     dim;
+    bool                    takes_stages;
     int64_t                 parameters;
 };
 
