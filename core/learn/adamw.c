@@ -159,7 +159,7 @@ double adamw_step(struct adamw *a, struct compute *c, double rate)
                 .rate      = (float)(rate / (1 - pow(o->beta1, (double)a->steps))),
                 .root      = (float)(1 / sqrt(1 - pow(o->beta2, (double)a->steps))),
                 .eps       = (float)o->eps,
-                .ema_decay = (float)o->ema,
+                .ema_decay = (float)fmin(o->ema, (double)a->steps / (double)(a->steps + 9)),
         };
         compute_ranges(c, size_of(p), 4, update_range, &u);
     }
@@ -180,11 +180,7 @@ void adamw_swap_ema(struct adamw *a)
 
 double schedule_rate(const struct schedule *s, int64_t step)
 {
-    if (step < s->warmup)
-        return s->peak * (double)(step + 1) / (double)s->warmup;
-    int64_t falling = s->total - s->warmup;
-    double  done    = falling > 0 ? (double)(step - s->warmup) / (double)falling : 1;
-    if (done > 1)
-        done = 1;
-    return s->peak * (s->last + (1 - s->last) * 0.5 * (1 + cos(3.14159265358979324 * done)));
+    double warm = step < s->warmup ? (double)(step + 1) / (double)s->warmup : 1;
+    double done = s->total > 0 && step < s->total ? (double)step / (double)s->total : 1;
+    return s->peak * warm * (s->last + (1 - s->last) * 0.5 * (1 + cos(3.14159265358979324 * done)));
 }

@@ -17,7 +17,8 @@ struct adamw_options {
     double beta1, beta2, eps;
     double weight_decay; /* of the parameters that say decay */
     double clip;         /* of the gradients' norm; 0: none */
-    double ema;          /* decay of the moving average, 0.999 say; 0: none is kept */
+    double ema;          /* decay of the moving average, 0.99 say; 0: none is kept. In
+                            the first steps s (from 1) it is s / (s + 9) if that is less */
 };
 
 #define ADAMW_DEFAULT                                                                              \
@@ -47,8 +48,8 @@ double adamw_step(struct adamw *a, struct compute *c, double rate);
  * without them. Twice is as before. */
 void   adamw_swap_ema(struct adamw *a);
 
-/* Linear warm-up, then a cosine down to last * peak (Loshchilov and Hutter 2017,
- * SGDR, without restarts). */
+/* A cosine from peak down to last * peak over all steps (Loshchilov and Hutter 2017,
+ * SGDR, without restarts), times a linear warm-up over the first of them. */
 struct schedule {
     double  peak, last;
     int64_t warmup, total; /* steps */

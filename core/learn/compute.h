@@ -46,7 +46,7 @@ void compute_ranges(struct compute *c, size_t n, size_t cost, compute_range do_r
 /* Scratch of at least that many bytes, 64-byte aligned, uninitialised; the next
  * call for the same slot may move it. NULL when there is no memory. A thread's own
  * may be asked for inside an item; the shared slots only outside. */
-enum { COMPUTE_PACK, COMPUTE_TURN, COMPUTE_TEMP, COMPUTE_SLOTS };
+enum { COMPUTE_PACK, COMPUTE_TURN, COMPUTE_TEMP, COMPUTE_SCORES, COMPUTE_SLOTS };
 void *compute_shared(struct compute *c, int slot, size_t bytes);
 void *compute_own(struct compute *c, int thread, size_t bytes);
 

@@ -7,8 +7,8 @@ int FN(head_net_new)(const struct head_shape *shape, int rows, struct FN(head_ne
                      struct err *err);
 void FN(head_net_free)(struct FN(head_net) *net); /* NULL-safe */
 
-/* Weights uniform in +-1/sqrt(in), as PyTorch's Linear; W2 begins at zero, so that the
- * head begins as a linear one. */
+/* Weights and biases uniform in +-1/sqrt(inputs), as PyTorch's Linear; W2 normal with
+ * deviation 0.32 / sqrt(hidden), so that the head begins as nearly a linear one. */
 void FN(head_net_init)(struct FN(head_net) *net, struct random *r);
 
 /* Fills list (HEAD_PARAMS) and returns how many there are: "w", "b", "w1", "b1", "w2",

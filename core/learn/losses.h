@@ -51,6 +51,8 @@ struct loss {
     bool               same;      /* a and b are one set: a row is no candidate of its own */
 };
 
+#define LOSS_LOG_SCALE_MOST 4.6052 /* ln 100: CLIP's ceiling, which the caller keeps */
+
 /* What has served well for rows of length 1 and that many dimensions: margin, and
  * where log_scale and bias start. */
 struct loss loss_default(enum loss_kind kind, enum loss_distance distance, int dim,

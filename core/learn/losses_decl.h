@@ -16,21 +16,21 @@ struct FN(loss_scalars) {
 };
 
 /* The whole: returns the loss; sets da (na, dim), db (nb, dim); adds to ds. da NULL:
- * the loss alone. similarities: (na, nb) scratch, which holds S (da NULL) or dS. */
+ * the loss alone. scores: (na, nb) scratch, which then holds S. */
 double FN(loss_run)(struct compute *c, const struct loss *l, const struct FN(loss_sets) *sets,
-                    const struct FN(loss_scalars) *s, real *similarities, real *da, real *db,
+                    const struct FN(loss_scalars) *s, real *scores, real *da, real *db,
                     struct FN(loss_scalars) *ds);
 
 /* S (na, nb). */
 void FN(similarity_forward)(struct compute *c, enum loss_distance d,
-                            const struct FN(loss_sets) *sets, real *s);
-/* similarities: S as the forward pass gave it (euclidean needs it). Sets da, db. */
+                            const struct FN(loss_sets) *sets, real *scores);
+/* scores: S as the forward pass left it; dscores is used up. Sets da, db. */
 void FN(similarity_backward)(struct compute *c, enum loss_distance d,
-                             const struct FN(loss_sets) *sets, const real *similarities,
-                             const real *ds, real *da, real *db);
-/* A loss of any scores (na, nb), of which sets' groups and numbers are used alone. Sets
- * dscores, which may be scores itself, or NULL. Adds to ds. l->distance says what D is
- * for contrastive. */
+                             const struct FN(loss_sets) *sets, const real *scores, real *dscores,
+                             real *da, real *db);
+/* A loss of any scores (na, nb); of sets only the groups and their numbers are used.
+ * Sets dscores, another matrix or NULL. Adds to ds. l->distance says what D is for
+ * contrastive. */
 double FN(loss_of_scores)(struct compute *c, const struct loss *l, const struct FN(loss_sets) *sets,
                           const struct FN(loss_scalars) *s, const real *scores, real *dscores,
                           struct FN(loss_scalars) *ds);

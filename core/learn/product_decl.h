@@ -8,7 +8,7 @@ struct FN(product) {
     const real *b; /* (k, n), or (n, k) when b_turned, as weights are stored */
     int         ldb;
     bool        b_turned;
-    const real *bias; /* (n) or NULL; not together with add */
+    const real *bias; /* (n) or NULL */
     real       *c;    /* (m, n) */
     int         ldc;
     bool        add; /* to what is in c */
