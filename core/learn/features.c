@@ -31,6 +31,8 @@
 #define KEY_CEILING       ((size_t)1 << 30) /* bytes of what a key goes over */
 #define PROGRESS_NS       100000000         /* between two looks at how far workers are */
 
+#define PARTS 3 /* that a row has at most */
+
 struct features {
     size_t        n, broken, n_shards, per_shard;
     int           views, width;
@@ -117,8 +119,8 @@ static int view_picture(const struct making *m, const char *path, uint8_t *pixel
 struct desk {
     struct encoder_scratch *scratch;
     uint8_t                *pixels;           /* (chunk * views, image_size, image_size, 3) */
-    float                  *pooled;           /* (chunk * views, image) or (chunk, text) */
-    float                  *logits;           /* (chunk * views, classes) */
+    float                  *part[PARTS];      /* (chunk * views, width of it) */
+    int                     width[PARTS];     /* numbers of a row's parts; 0: none */
     int                     at[CHUNK_IMAGES]; /* which pictures of the chunk are in pixels */
 };
 
@@ -135,23 +137,28 @@ static int to_half(uint16_t *out, const float *in, int n, const char *what, stru
     return 0;
 }
 
-static int keep_rows(const struct work *w, const struct desk *d, size_t item, int at,
+/* Rows at .. at + n - 1 of the desk become the item's. */
+static int keep_rows(const struct work *w, const struct desk *d, size_t item, size_t at, int n,
                      struct err *err)
 {
-    const struct making         *m     = w->m;
-    struct encoder_feature_sizes sizes = encoder_feature_sizes(m->enc);
-    const char                  *name  = m->items[w->first + item];
-    int                          views = m->f->views, rc = 0;
-    for (int v = 0; !rc && v < views; v++) {
-        ptrdiff_t row = (ptrdiff_t)at * views + v;
-        uint16_t *out = w->rows + (item * (size_t)views + (size_t)v) * (size_t)m->f->width;
-        rc            = to_half(out, d->pooled + row * sizes.image, sizes.image, name, err);
-        if (!rc)
-            rc = to_half(out + sizes.image, d->logits + row * sizes.classes, sizes.classes, name,
-                         err);
+    const char *name = w->m->items[w->first + item];
+    uint16_t   *out  = w->rows + item * (size_t)n * (size_t)w->m->f->width;
+    int         rc   = 0;
+    for (int row = 0; !rc && row < n; row++) {
+        for (int p = 0; !rc && p < PARTS; p++) {
+            rc = to_half(out, d->part[p] + (at + (size_t)row) * (size_t)d->width[p], d->width[p],
+                         name, err);
+            out += d->width[p];
+        }
     }
     w->usable[item] = !rc;
     return rc;
+}
+
+/* NULL where a row has no such part. */
+static float *part(const struct desk *d, int p)
+{
+    return d->width[p] ? d->part[p] : NULL;
 }
 
 static int do_images(const struct work *w, struct desk *d, size_t from, size_t n, struct err *err)
@@ -159,7 +166,7 @@ static int do_images(const struct work *w, struct desk *d, size_t from, size_t n
     const struct making *m     = w->m;
     size_t               side  = (size_t)encoder_info(m->enc)->image_size;
     size_t               bytes = side * side * 3 * (size_t)m->f->views;
-    int                  good  = 0;
+    int                  good = 0, views = m->f->views;
     for (size_t i = 0; i < n && !stopped(m); i++) {
         struct err why = ERR_INIT;
         int        rc =
@@ -174,26 +181,21 @@ static int do_images(const struct work *w, struct desk *d, size_t from, size_t n
         if (!w->reasons[from + i])
             return err_set(err, ERR_NOMEM, "out of memory");
     }
-    struct encoder_feature_sizes sizes = encoder_feature_sizes(m->enc);
-    struct image_features out = {.pooled = d->pooled, .logits = sizes.classes ? d->logits : NULL};
-    int rc = encoder_image_features(m->enc, d->scratch, d->pixels, good * m->f->views, &out, err);
+    struct image_features out = {.pooled = part(d, 0), .stages = part(d, 1), .logits = part(d, 2)};
+    int rc = encoder_image_features(m->enc, d->scratch, d->pixels, good * views, &out, err);
     for (int i = 0; !rc && i < good; i++)
-        rc = keep_rows(w, d, from + (size_t)d->at[i], i, err);
+        rc = keep_rows(w, d, from + (size_t)d->at[i], (size_t)i * (size_t)views, views, err);
     return rc;
 }
 
 static int do_texts(const struct work *w, struct desk *d, size_t from, size_t n, struct err *err)
 {
     const struct making *m   = w->m;
-    struct text_features out = {.pooled = d->pooled};
+    struct text_features out = {.pooled = part(d, 0), .first = part(d, 1)};
     int                  rc  = encoder_text_features(
                           m->enc, d->scratch, (const char *const *)m->items + w->first + from, (int)n, &out, err);
-    for (size_t i = 0; !rc && i < n; i++) {
-        size_t width        = (size_t)m->f->width;
-        w->usable[from + i] = 1;
-        rc = to_half(w->rows + (from + i) * width, d->pooled + i * width, m->f->width,
-                     m->items[w->first + from + i], err);
-    }
+    for (size_t i = 0; !rc && i < n; i++)
+        rc = keep_rows(w, d, from + i, i, 1, err);
     return rc;
 }
 
@@ -203,24 +205,29 @@ static void desk_release(struct desk *d)
 {
     encoder_scratch_free(d->scratch);
     free(d->pixels);
-    free(d->pooled);
-    free(d->logits);
+    for (int p = 0; p < PARTS; p++)
+        free(d->part[p]);
 }
 
 static int desk_init(const struct work *w, struct desk *d, struct err *err)
 {
-    const struct making         *m     = w->m;
-    struct encoder_feature_sizes sizes = encoder_feature_sizes(m->enc);
-    size_t                       side  = (size_t)encoder_info(m->enc)->image_size;
-    size_t                       rows  = w->chunk * (size_t)m->f->views;
-    *d                                 = (struct desk){0};
-    int rc                             = encoder_scratch_new(m->enc, 1, &d->scratch, err);
-    d->pixels                          = mem_array(m->texts ? 0 : rows, side * side * 3);
-    d->pooled = mem_array(rows * (size_t)(m->texts ? sizes.text : sizes.image), sizeof(float));
-    d->logits = mem_array(m->texts ? 0 : rows * (size_t)sizes.classes, sizeof(float));
-    if (!rc && (!d->pixels || !d->pooled || !d->logits))
-        rc = err_set(err, ERR_NOMEM, "out of memory for the features of %zu views", rows);
-    return rc;
+    const struct making         *m    = w->m;
+    struct encoder_feature_sizes s    = encoder_feature_sizes(m->enc);
+    size_t                       side = (size_t)encoder_info(m->enc)->image_size;
+    size_t                       rows = w->chunk * (size_t)m->f->views;
+    const int image[PARTS] = {s.image, s.stages, s.classes}, text[PARTS] = {s.text, s.first, 0};
+    *d        = (struct desk){0};
+    int rc    = encoder_scratch_new(m->enc, 1, &d->scratch, err);
+    d->pixels = mem_array(m->texts ? 0 : rows, side * side * 3);
+    bool full = d->pixels != NULL;
+    for (int p = 0; p < PARTS; p++) {
+        d->width[p] = m->texts ? text[p] : image[p];
+        d->part[p]  = mem_array(rows * (size_t)d->width[p], sizeof **d->part);
+        full        = full && d->part[p];
+    }
+    return rc || full
+               ? rc
+               : err_set(err, ERR_NOMEM, "out of memory for the features of %zu views", rows);
 }
 
 /* The next chunk of the shard; false when there is none for this worker. */
@@ -481,7 +488,7 @@ int features_of_images(const struct encoder *enc, const struct features_plan *pl
         return err_set(err, ERR_NOMEM, "out of memory");
     m.f->n     = n;
     m.f->views = plan->views;
-    m.f->width = sizes.image + sizes.classes;
+    m.f->width = sizes.image + sizes.stages + sizes.classes;
     return make(&m, out, err);
 }
 
@@ -494,7 +501,7 @@ int features_of_texts(const struct encoder *enc, const struct features_plan *pla
         return err_set(err, ERR_NOMEM, "out of memory");
     m.f->n     = n;
     m.f->views = 1;
-    m.f->width = encoder_feature_sizes(enc).text;
+    m.f->width = encoder_feature_sizes(enc).text + encoder_feature_sizes(enc).first;
     return make(&m, out, err);
 }
 

@@ -49,11 +49,13 @@ struct features_plan {
     const volatile sig_atomic_t    *stop;     /* set by a signal: ERR_CANCELLED; or NULL */
 };
 
-/* One row for each view of a picture: pooled features, then the classifier's
- * logits. Pictures that cannot be read are counted, not an error. */
+/* One row for each view of a picture: pooled features, what earlier stages saw, the
+ * classifier's logits (encoder_feature_sizes). Pictures that cannot be read are
+ * counted, not an error. */
 int  features_of_images(const struct encoder *enc, const struct features_plan *plan,
                         char *const *paths, size_t n, struct features **out, struct err *err);
-/* One row for each text: the pooled state. views is taken as 1. */
+/* One row for each text: the pooled state, the words' mean before the first layer.
+ * views is taken as 1. */
 int  features_of_texts(const struct encoder *enc, const struct features_plan *plan,
                        char *const *texts, size_t n, struct features **out, struct err *err);
 void features_free(struct features *f); /* NULL-safe */

@@ -6,11 +6,22 @@
 #include "learn/layers.h"
 #include "model/encoder_features.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define CHUNK 256   /* rows of which the class part is computed at a time */
 #define EPS   1e-3f /* keeps columns that hardly vary from being blown up */
+
+struct head_inputs head_inputs_of(const struct encoder *enc)
+{
+    struct encoder_feature_sizes sizes = encoder_feature_sizes(enc);
+    /* pooled after a ReLU, as where there is a classifier: roots bring out what is faint */
+    return (struct head_inputs){.root    = sizes.classes > 0,
+                                .stages  = sizes.stages > 0,
+                                .classes = sizes.named > 0,
+                                .first   = sizes.first > 0};
+}
 
 static int out_of_memory(size_t rows, struct err *err)
 {
@@ -25,6 +36,7 @@ struct filling {
     int                          threads;
     float                       *logits; /* (CHUNK, classes) */
     float                       *named;  /* (CHUNK, named) */
+    float                       *roots;  /* (image) */
     uint16_t                    *to[CHUNK];
     int                          n;
 };
@@ -38,17 +50,27 @@ static int flush(struct filling *f, struct err *err)
     return rc;
 }
 
-/* row: pooled features, logits. */
+/* row: pooled features, stages, logits. */
 static int fill_row(struct filling *f, const uint16_t *row, uint16_t *out, struct err *err)
 {
-    size_t pooled = (size_t)f->sizes.image, classes = (size_t)f->sizes.classes;
-    if (f->inputs.pooled) {
+    size_t pooled = (size_t)f->sizes.image, stages = (size_t)f->sizes.stages;
+    if (f->inputs.root) {
+        half_to_float(f->roots, row, pooled);
+        for (size_t i = 0; i < pooled; i++)
+            f->roots[i] = f->roots[i] > 0 ? sqrtf(f->roots[i]) : 0;
+        half_from_float(out, f->roots, pooled);
+    } else {
         memcpy(out, row, pooled * sizeof *out);
-        out += pooled;
+    }
+    out += pooled;
+    if (f->inputs.stages) {
+        memcpy(out, row + pooled, stages * sizeof *out);
+        out += stages;
     }
     if (!f->inputs.classes)
         return 0;
-    half_to_float(f->logits + (size_t)f->n * classes, row + pooled, classes);
+    size_t classes = (size_t)f->sizes.classes;
+    half_to_float(f->logits + (size_t)f->n * classes, row + pooled + stages, classes);
     f->to[f->n++] = out;
     return f->n == CHUNK ? flush(f, err) : 0;
 }
@@ -61,7 +83,8 @@ static int fill_images(struct head_data *d, const struct encoder *enc, const str
     int rc   = 0;
     f.logits = mem_array((size_t)f.sizes.classes * CHUNK, sizeof *f.logits);
     f.named  = mem_array((size_t)f.sizes.named * CHUNK, sizeof *f.named);
-    if (!f.logits || !f.named)
+    f.roots  = mem_array((size_t)f.sizes.image, sizeof *f.roots);
+    if (!f.logits || !f.named || !f.roots)
         rc = out_of_memory(CHUNK, err);
     for (size_t i = 0; !rc && i < d->n_images; i++) {
         for (int v = 0; !rc && v < d->views; v++)
@@ -73,6 +96,7 @@ static int fill_images(struct head_data *d, const struct encoder *enc, const str
         rc = flush(&f, err);
     free(f.logits);
     free(f.named);
+    free(f.roots);
     return rc;
 }
 
@@ -103,16 +127,12 @@ int head_data_make(const struct encoder *enc, const struct examples *e,
     struct head_data             d     = {.n_groups = e->n_groups, .classes_at = -1};
     int                         *kept  = mem_array(e->n_images + 1, sizeof *kept);
     int                          rc    = 0;
-    if (inputs.classes && !sizes.named) {
-        rc = err_set(err, ERR_USAGE, "the model %s knows no names of classes to take as input",
-                     encoder_info(enc)->name);
-        goto out;
-    }
-    d.views     = features_views(images);
-    d.image_dim = (inputs.pooled ? sizes.image : 0) + (inputs.classes ? sizes.named : 0);
+    d.views                            = features_views(images);
+    d.image_dim =
+        sizes.image + (inputs.stages ? sizes.stages : 0) + (inputs.classes ? sizes.named : 0);
     if (inputs.classes)
         d.classes_at = d.image_dim - sizes.named;
-    d.text_dim   = sizes.text;
+    d.text_dim   = sizes.text + (inputs.first ? sizes.first : 0);
     d.n_texts    = texts ? features_count(texts) : 0;
     d.group      = mem_array(e->n_images + 1, sizeof *d.group);
     d.first_text = mem_array(e->n_images + 1, sizeof *d.first_text);
@@ -132,7 +152,7 @@ int head_data_make(const struct encoder *enc, const struct examples *e,
     }
     for (size_t i = 0; i < d.n_texts; i++)
         memcpy(d.texts + i * (size_t)d.text_dim, features_row(texts, i, 0),
-               (size_t)d.text_dim * sizeof *d.texts);
+               (size_t)d.text_dim * sizeof *d.texts); /* the pooled state comes first */
     rc = fill_images(&d, enc, images, kept, inputs, threads, err);
 out:
     free(kept);

@@ -15,12 +15,16 @@
 
 #include <stdint.h>
 
-/* What a picture's input is made of, end to end, in this order; head.h has their
- * names. A text's input is the tower's pooled state. */
+/* What inputs are made of, end to end, in this order; model/head.h has their names. */
 struct head_inputs {
-    bool pooled;  /* the image tower's pooled features */
-    bool classes; /* what its likeliest classes' names mean: norm(p W) */
+    bool root;    /* of pictures: square roots of the pooled features, instead of these */
+    bool stages;  /* of pictures: what the tower's earlier stages saw */
+    bool classes; /* of pictures: what the likeliest classes' names mean: norm(p W) */
+    bool first;   /* of texts, behind the pooled state: the words' mean before any layer */
 };
+
+/* All that the model has to give. */
+struct head_inputs head_inputs_of(const struct encoder *enc);
 
 struct head_data {
     size_t    n_images, n_texts, n_groups;
