@@ -242,6 +242,11 @@ int examples_add_classes(struct examples *e, const char *source, const char *dir
                                : add_class_file(e, source, dir, err);
 }
 
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
 int examples_add_pictures(struct examples *e, const char *dir, struct err *err)
 {
     struct picture_files files = {0};
@@ -250,10 +255,25 @@ int examples_add_pictures(struct examples *e, const char *dir, struct err *err)
         rc = err_set(err, ERR_FORMAT, "there are no pictures below %s", dir);
     if (!rc)
         rc = reserve(e, files.n, 0, 0, err);
-    for (size_t i = 0; !rc && i < files.n; i++) {
-        rc = add_image(e, dir, files.paths[i], (int)e->n_groups, err);
-        e->n_groups += !rc;
+    size_t known  = e->n_images;
+    char **sorted = mem_array(known + 1, sizeof *sorted);
+    if (!rc && !sorted)
+        rc = err_set(err, ERR_NOMEM, "out of memory for %zu pictures", known);
+    if (!rc && known) {
+        memcpy(sorted, e->paths, known * sizeof *sorted);
+        qsort(sorted, known, sizeof *sorted, by_text);
     }
+    for (size_t i = 0; !rc && i < files.n; i++) {
+        char *path = path_join(dir, files.paths[i]);
+        if (!path)
+            rc = err_set(err, ERR_NOMEM, "out of memory");
+        else if (!known || !bsearch(&path, sorted, known, sizeof *sorted, by_text)) {
+            rc = add_image(e, dir, files.paths[i], (int)e->n_groups, err);
+            e->n_groups += !rc;
+        }
+        free(path);
+    }
+    free(sorted);
     picture_files_release(&files);
     return rc;
 }

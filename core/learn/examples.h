@@ -39,7 +39,7 @@ int examples_add_captions(struct examples *e, const char *dir, const struct capt
  * "n01440764_tench.jpg". Underscores in names stand for spaces. */
 int examples_add_classes(struct examples *e, const char *source, const char *dir, struct err *err);
 
-/* All pictures below a folder, without texts. */
+/* All pictures below a folder that are not there already, without texts. */
 int examples_add_pictures(struct examples *e, const char *dir, struct err *err);
 
 void examples_release(struct examples *e); /* NULL-safe */

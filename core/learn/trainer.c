@@ -10,8 +10,6 @@
 #include <string.h>
 #include <time.h>
 
-#define MAX_LOG_SCALE 4.6051702f /* 100, as in CLIP (Radford et al. 2021, section 2.5) */
-
 static double now(void)
 {
     struct timespec t;
@@ -163,9 +161,11 @@ static int trainer_init(struct trainer *t, struct err *err)
     t->steps      = (int)((t->train->n + (size_t)o->batch - 1) / (size_t)o->batch);
     t->schedule   = (struct schedule){.peak   = o->rate,
                                       .last   = o->last_rate,
-                                      .warmup = (int64_t)(o->warmup * t->steps),
+                                      .warmup = o->warmup,
                                       .total  = (int64_t)o->epochs * t->steps};
-    rc            = compute_new(cpu_detect(), o->threads, &t->compute, err);
+    if (t->schedule.warmup > t->schedule.total / 3)
+        t->schedule.warmup = t->schedule.total / 3;
+    rc = compute_new(cpu_detect(), o->threads, &t->compute, err);
     if (!rc)
         rc = init_heads(t, err);
     return rc ? rc : init_memory(t, err);
@@ -253,7 +253,7 @@ static int run_step(struct trainer *t, struct err *err)
                        t->epoch + 1, t->step + 1, loss, norm);
     for (int l = 0; l < HEADS_LOSSES; l++) {
         float *scale = &t->heads.scalars[l].log_scale;
-        *scale       = *scale > MAX_LOG_SCALE ? MAX_LOG_SCALE : *scale;
+        *scale       = fminf(*scale, (float)t->o->log_scale_most);
     }
     t->loss += loss / t->steps;
     t->step++;

@@ -29,6 +29,7 @@ enum supervision { SUPERVISED, SELF_SUPERVISED, SEMI_SUPERVISED };
 struct trainer_options {
     struct loss      loss;            /* hardest: once hardest_after epochs are over */
     double           log_scale, bias; /* where they start; 1 / temperature is exp(log_scale) */
+    double           log_scale_most;
     enum supervision supervision;
     double           semi_weight;     /* of the views' loss beside the captions' */
     int              hardest_after;   /* epochs with the sum over negatives: from a cold start
@@ -36,7 +37,7 @@ struct trainer_options {
     int              epochs, batch;   /* pictures */
     int              patience;        /* epochs without a better dev recall; 0: all epochs */
     double           rate, last_rate; /* of the peak, at the end */
-    double           warmup;          /* epochs */
+    int              warmup;          /* steps; at most a third of all */
     double           weight_decay, clip, ema;
     int              dim, hidden;
     bool             layer_norm;

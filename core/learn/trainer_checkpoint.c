@@ -48,6 +48,7 @@ static void digest(const struct trainer *t, char out[HEX])
                                                o->loss.smoothing,
                                                o->log_scale,
                                                o->bias,
+                                               o->log_scale_most,
                                                o->supervision,
                                                o->semi_weight,
                                                o->hardest_after,
