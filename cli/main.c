@@ -22,6 +22,7 @@ static const struct {
     {"relocate", cmd_relocate, "tell the library that a folder has moved"},
     {"forget", cmd_forget, "remove a folder from the library"},
     {"eval", cmd_eval, "measure how well captions find their pictures"},
+    {"train", cmd_train, "fit the search to your own captions"},
     {"serve", cmd_serve, "answer searches over HTTP"},
     {"model", cmd_model, "list, fetch, describe, check and measure models"},
 };

@@ -2,6 +2,7 @@
 #include "learn/retrieval.h"
 
 #include "base/mem.h"
+#include "base/splitmix.h"
 #include "nn/gemm.h"
 
 #include <limits.h>
@@ -130,15 +131,6 @@ out:
     return rc;
 }
 
-/* SplitMix64 (Steele, Lea and Flood 2014). */
-static uint64_t next_random(uint64_t *state)
-{
-    uint64_t z = *state += 0x9E3779B97F4A7C15u;
-    z          = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z          = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    return z ^ (z >> 31);
-}
-
 static double percentile(const double *sorted, size_t n, double p)
 {
     return sorted[(size_t)(p * (double)(n - 1) + 0.5)];
@@ -154,7 +146,7 @@ static int bootstrap(const int *hits, const int *queries, size_t n_groups, uint6
     for (size_t s = 0; s < RESAMPLES; s++) {
         long hit = 0, all = 0;
         for (size_t g = 0; g < n_groups; g++) {
-            size_t drawn = (size_t)(next_random(&seed) % n_groups);
+            size_t drawn = (size_t)splitmix_below(&seed, n_groups);
             hit += hits[drawn];
             all += queries[drawn];
         }

@@ -178,6 +178,7 @@ static int load_towers(struct dual *d, const struct source *from, struct err *er
 static int load_head(struct dual *d, const struct source *from, struct err *err)
 {
     struct head_towers towers = {.features = effnet_features(d->vision),
+                                 .stages   = effnet_stages(d->vision),
                                  .classes  = effnet_classes(d->vision),
                                  .hidden   = bert_hidden(d->text)};
     int rc = head_load(d->heads, jnode_get(from->config, "osprey"), &towers, d->head_kept,
@@ -358,34 +359,78 @@ static size_t whole_lines(size_t bytes)
     return (bytes + 63) / 64 * 64;
 }
 
+/* Memory of a call for some pictures; parts begin at multiples of 64 bytes. */
+struct image_work {
+    char  *tower;
+    float *pooled; /* (most, features) */
+    float *stages; /* (most, stages) */
+    float *logits; /* (most, classes) */
+    char  *head;
+};
+
+static int image_work_reserve(const struct dual *d, struct encoder_scratch *scratch, int most,
+                              struct image_work *w, struct err *err)
+{
+    size_t features = (size_t)effnet_features(d->vision),
+           classes  = (size_t)effnet_classes(d->vision);
+    size_t tower    = whole_lines(effnet_scratch_size(d->vision, most, scratch->threads));
+    size_t pooled   = whole_lines((size_t)most * features * sizeof(float));
+    size_t stages   = whole_lines((size_t)most * (size_t)effnet_stages(d->vision) * sizeof(float));
+    size_t logits   = whole_lines((size_t)most * classes * sizeof(float));
+    size_t head     = head_scratch_size(d->head, most);
+    int    rc = encoder_scratch_reserve(scratch, tower + pooled + stages + logits + head, err);
+    w->tower  = scratch->memory;
+    w->pooled = (float *)(void *)(w->tower + tower);
+    w->stages = (float *)(void *)(w->tower + tower + pooled);
+    w->logits = (float *)(void *)(w->tower + tower + pooled + stages);
+    w->head   = w->tower + tower + pooled + stages + logits;
+    return rc;
+}
+
+static int dual_image_features(const void *model, struct encoder_scratch *scratch,
+                               const uint8_t *pixels, int n, const struct image_features *out,
+                               struct err *err)
+{
+    const struct dual *d        = model;
+    ptrdiff_t          features = effnet_features(d->vision), classes = effnet_classes(d->vision);
+    ptrdiff_t          size = effnet_image_size(d->vision), grid = effnet_grid(d->vision);
+    ptrdiff_t          stages = effnet_stages(d->vision);
+    int                most   = n < IMAGE_BATCH ? n : IMAGE_BATCH;
+    struct image_work  w;
+    int                rc = n < 1 ? 0 : image_work_reserve(d, scratch, most, &w, err);
+    for (int i = 0; !rc && i < n; i += most) {
+        int                count  = n - i < most ? n - i : most;
+        float             *logits = out->logits || out->embedding ? w.logits : NULL;
+        bool               early  = out->stages || (out->embedding && head_takes_stages(d->head));
+        struct effnet_seen seen   = {.pooled = w.pooled,
+                                     .logits = logits,
+                                     .grid = out->regions ? out->regions + i * grid * grid * features
+                                                          : NULL,
+                                     .stages = early ? w.stages : NULL};
+        effnet_forward(d->vision, pixels + i * size * size * 3, count, scratch->threads, w.tower,
+                       &seen, NULL);
+        if (out->pooled)
+            memcpy(out->pooled + i * features, w.pooled,
+                   (size_t)(count * features) * sizeof *w.pooled);
+        if (out->stages)
+            memcpy(out->stages + i * stages, w.stages, (size_t)(count * stages) * sizeof *w.stages);
+        if (out->logits)
+            memcpy(out->logits + i * classes, w.logits,
+                   (size_t)(count * classes) * sizeof *w.logits);
+        if (out->embedding) /* overwrites the logits */
+            head_images(
+                d->head,
+                &(struct head_seen){.pooled = w.pooled, .stages = w.stages, .logits = w.logits},
+                count, scratch->threads, w.head, out->embedding + (ptrdiff_t)i * head_dim(d->head));
+    }
+    return rc;
+}
+
 static int dual_images(const void *model, struct encoder_scratch *scratch, const uint8_t *pixels,
                        int n, float *out, struct err *err)
 {
-    if (n < 1)
-        return 0;
-    const struct dual *d        = model;
-    size_t             features = (size_t)effnet_features(d->vision);
-    size_t             classes  = (size_t)effnet_classes(d->vision);
-    size_t             size     = (size_t)effnet_image_size(d->vision);
-    int                most     = n < IMAGE_BATCH ? n : IMAGE_BATCH;
-    size_t             tower  = whole_lines(effnet_scratch_size(d->vision, most, scratch->threads));
-    size_t             pooled = whole_lines((size_t)most * features * sizeof(float));
-    size_t             logits = whole_lines((size_t)most * classes * sizeof(float));
-    size_t             head   = head_scratch_size(d->head, most);
-    int                rc = encoder_scratch_reserve(scratch, tower + pooled + logits + head, err);
-    if (rc)
-        return rc;
-    char  *base = scratch->memory;
-    float *x    = (float *)(void *)(base + tower);
-    float *l    = (float *)(void *)(base + tower + pooled);
-    for (int i = 0; i < n; i += most) {
-        int count = n - i < most ? n - i : most;
-        effnet_forward(d->vision, pixels + (size_t)i * size * size * 3, count, scratch->threads,
-                       base, x, l, NULL, NULL);
-        head_images(d->head, &(struct head_seen){.pooled = x, .logits = l}, count, scratch->threads,
-                    base + tower + pooled + logits, out + (ptrdiff_t)i * head_dim(d->head));
-    }
-    return 0;
+    return dual_image_features(model, scratch, pixels, n,
+                               &(struct image_features){.embedding = out}, err);
 }
 
 /* One chunk's tokens. */
@@ -393,6 +438,7 @@ struct chunk {
     int32_t *ids;    /* (CHUNK_TOKENS + max_tokens) */
     int     *starts; /* (CHUNK_TEXTS + 1) */
     float   *pooled; /* (CHUNK_TEXTS, hidden) */
+    float   *first;  /* (CHUNK_TEXTS, hidden) */
     void    *tower;
 };
 
@@ -413,51 +459,80 @@ static int fill_chunk(const struct dual *d, const struct chunk *c, const char *c
     return count;
 }
 
-static int dual_texts(const void *model, struct encoder_scratch *scratch, const char *const *texts,
-                      int n, float *out, struct err *err)
+/* Tokenizes texts until a chunk is full, and sees to scratch memory for it and its
+ * tower; how many texts, or an error. */
+static int take_chunk(const struct dual *d, struct encoder_scratch *scratch,
+                      const char *const *texts, int n, struct chunk *c, struct err *err)
 {
-    const struct dual *d      = model;
-    size_t             hidden = (size_t)bert_hidden(d->text);
-    int          most   = CHUNK_TOKENS + d->max_tokens; /* the last text may reach past the limit */
-    size_t       ids    = whole_lines((size_t)most * sizeof(int32_t));
-    size_t       starts = whole_lines((CHUNK_TEXTS + 1) * sizeof(int));
-    size_t       pooled = whole_lines(CHUNK_TEXTS * hidden * sizeof(float));
-    size_t       fixed  = ids + starts + pooled;
+    size_t hidden = (size_t)bert_hidden(d->text);
+    int    most   = CHUNK_TOKENS + d->max_tokens; /* the last text may reach past the limit */
+    size_t ids    = whole_lines((size_t)most * sizeof(int32_t));
+    size_t starts = whole_lines((CHUNK_TEXTS + 1) * sizeof(int));
+    size_t pooled = whole_lines(CHUNK_TEXTS * hidden * sizeof(float));
+    size_t fixed  = ids + starts + 2 * pooled;
     /* one short query is the common case: its tower needs far less */
-    struct chunk c      = {0};
-    for (int i = 0; i < n;) {
-        int rc = encoder_scratch_reserve(scratch, fixed, err);
+    for (size_t need = fixed;;) {
+        int rc = encoder_scratch_reserve(scratch, need, err);
         if (rc)
             return rc;
         char *base = scratch->memory;
-        c.ids      = (int32_t *)(void *)base;
-        c.starts   = (int *)(void *)(base + ids);
-        c.pooled   = (float *)(void *)(base + ids + starts);
-        int count  = fill_chunk(d, &c, texts + i, n - i, err);
+        c->ids     = (int32_t *)(void *)base;
+        c->starts  = (int *)(void *)(base + ids);
+        c->pooled  = (float *)(void *)(base + ids + starts);
+        c->first   = (float *)(void *)(base + ids + starts + pooled);
+        c->tower   = base + fixed;
+        int count  = fill_chunk(d, c, texts, n, err);
         if (count < 0)
             return count;
-        size_t tower = larger(bert_scratch_size(d->text, c.starts[count], scratch->threads),
+        need = fixed + larger(bert_scratch_size(d->text, c->starts[count], scratch->threads),
                               head_scratch_size(d->head, count));
-        if (fixed + tower > scratch->bytes) {
-            rc = encoder_scratch_reserve(scratch, fixed + tower, err);
-            if (rc)
-                return rc;
-            continue; /* the tokens were lost with the old memory */
-        }
-        bert_forward(d->text, c.ids, c.starts, count, scratch->threads, base + fixed, c.pooled,
-                     NULL, NULL);
-        head_texts(d->head, c.pooled, count, scratch->threads, base + fixed,
-                   out + (ptrdiff_t)i * head_dim(d->head));
-        i += count;
+        if (need <= scratch->bytes)
+            return count;
+        /* the tokens are lost with the old memory */
+    }
+}
+
+static int dual_text_features(const void *model, struct encoder_scratch *scratch,
+                              const char *const *texts, int n, const struct text_features *out,
+                              struct err *err)
+{
+    const struct dual *d      = model;
+    ptrdiff_t          hidden = bert_hidden(d->text);
+    struct chunk       c;
+    for (int i = 0, count; i < n; i += count) {
+        count = take_chunk(d, scratch, texts + i, n - i, &c, err);
+        if (count < 0)
+            return count;
+        ptrdiff_t from = out->states ? out->starts[i] : 0;
+        if (out->states && c.starts[count] > out->capacity - from)
+            return err_set(err, ERR_LIMIT, "%d texts have more than %d tokens", n, out->capacity);
+        float *pooled = out->pooled ? out->pooled + i * hidden : c.pooled;
+        float *first  = out->first ? out->first + i * hidden : c.first;
+        bert_forward(d->text, c.ids, c.starts, count, scratch->threads, c.tower, pooled, first,
+                     out->states ? out->states + from * hidden : NULL, NULL);
+        if (out->embedding)
+            head_texts(d->head, &(struct head_read){.pooled = pooled, .first = first}, count,
+                       scratch->threads, c.tower,
+                       out->embedding + (ptrdiff_t)i * head_dim(d->head));
+        for (int t = 1; out->states && t <= count; t++)
+            out->starts[i + t] = (int)from + c.starts[t];
     }
     return 0;
+}
+
+static int dual_texts(const void *model, struct encoder_scratch *scratch, const char *const *texts,
+                      int n, float *out, struct err *err)
+{
+    return dual_text_features(model, scratch, texts, n, &(struct text_features){.embedding = out},
+                              err);
 }
 
 static int dual_tokens(const void *model, struct encoder_scratch *scratch, const int32_t *ids,
                        const int32_t *starts, int n, float *out, struct err *err)
 {
     const struct dual *d      = model;
-    size_t             pooled = whole_lines((size_t)bert_hidden(d->text) * sizeof(float));
+    size_t             hidden = (size_t)bert_hidden(d->text);
+    size_t             pooled = whole_lines(2 * hidden * sizeof(float));
     for (int i = 0; i < n; i++) {
         int ends[] = {0, starts[i + 1] - starts[i]};
         int rc     = encoder_scratch_reserve(
@@ -469,8 +544,9 @@ static int dual_tokens(const void *model, struct encoder_scratch *scratch, const
             return rc;
         float *x = scratch->memory;
         bert_forward(d->text, ids + starts[i], ends, 1, scratch->threads,
-                     (char *)scratch->memory + pooled, x, NULL, NULL);
-        head_texts(d->head, x, 1, scratch->threads, (char *)scratch->memory + pooled,
+                     (char *)scratch->memory + pooled, x, x + hidden, NULL, NULL);
+        head_texts(d->head, &(struct head_read){.pooled = x, .first = x + hidden}, 1,
+                   scratch->threads, (char *)scratch->memory + pooled,
                    out + (ptrdiff_t)i * head_dim(d->head));
     }
     return 0;
@@ -482,12 +558,42 @@ static int dual_parts(const void *model, struct encoder_part **parts, size_t *n,
     return dual_files_parts(&d->files, prepared_hash(d->towers_kept), parts, n, err);
 }
 
+static void dual_feature_sizes(const void *model, struct encoder_feature_sizes *out)
+{
+    const struct dual *d = model;
+    out->image           = effnet_features(d->vision);
+    out->stages          = effnet_stages(d->vision);
+    out->classes         = effnet_classes(d->vision);
+    out->grid            = effnet_grid(d->vision);
+    out->region          = out->image;
+    out->text            = bert_hidden(d->text);
+    out->first           = out->text;
+    out->named           = head_classes_dim(d->head);
+    out->hash            = prepared_hash(d->towers_kept);
+}
+
+static int dual_named_classes(const void *model, float *logits, int n, int threads, float *out,
+                              struct err *err)
+{
+    const struct dual *d       = model;
+    float             *scratch = mem_array((size_t)effnet_classes(d->vision), sizeof *scratch);
+    if (!scratch)
+        return err_set(err, ERR_NOMEM, "out of memory");
+    head_classes(d->head, logits, n, threads, scratch, out);
+    free(scratch);
+    return 0;
+}
+
 const struct encoder_family dual_encoder_family = {
-    .model_type = "vision-text-dual-encoder",
-    .open       = dual_open,
-    .close      = dual_close,
-    .images     = dual_images,
-    .texts      = dual_texts,
-    .tokens     = dual_tokens,
-    .parts      = dual_parts,
+    .model_type     = "vision-text-dual-encoder",
+    .open           = dual_open,
+    .close          = dual_close,
+    .images         = dual_images,
+    .texts          = dual_texts,
+    .tokens         = dual_tokens,
+    .feature_sizes  = dual_feature_sizes,
+    .named_classes  = dual_named_classes,
+    .image_features = dual_image_features,
+    .text_features  = dual_text_features,
+    .parts          = dual_parts,
 };

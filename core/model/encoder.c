@@ -183,10 +183,12 @@ void encoder_scratch_free(struct encoder_scratch *scratch)
     free(scratch);
 }
 
-/* Damaged weights are not noticed before: nobody sums them up at each start. */
-static int check_finite(const struct encoder *enc, const float *out, int n, struct err *err)
+/* Damaged weights are not noticed before: nobody sums them up at each start. out:
+ * (n, dim), or NULL. */
+static int check_finite(const struct encoder *enc, const float *out, int n, int dim,
+                        struct err *err)
 {
-    size_t numbers = (size_t)n * (size_t)enc->info.dim;
+    size_t numbers = out ? (size_t)n * (size_t)dim : 0;
     for (size_t i = 0; i < numbers; i++) {
         if (!isfinite(out[i]))
             return err_set(err, ERR_DAMAGED,
@@ -201,14 +203,14 @@ int encoder_images(const struct encoder *enc, struct encoder_scratch *scratch,
                    const uint8_t *pixels, int n, float *out, struct err *err)
 {
     int rc = enc->family->images(enc->model, scratch, pixels, n, out, err);
-    return rc ? rc : check_finite(enc, out, n, err);
+    return rc ? rc : check_finite(enc, out, n, enc->info.dim, err);
 }
 
 int encoder_texts(const struct encoder *enc, struct encoder_scratch *scratch,
                   const char *const *texts, int n, float *out, struct err *err)
 {
     int rc = enc->family->texts(enc->model, scratch, texts, n, out, err);
-    return rc ? rc : check_finite(enc, out, n, err);
+    return rc ? rc : check_finite(enc, out, n, enc->info.dim, err);
 }
 
 int encoder_tokens(const struct encoder *enc, struct encoder_scratch *scratch, const int32_t *ids,
@@ -230,6 +232,59 @@ int encoder_tokens(const struct encoder *enc, struct encoder_scratch *scratch, c
         }
     }
     return n > 0 ? enc->family->tokens(enc->model, scratch, ids, starts, n, out, err) : 0;
+}
+
+struct encoder_feature_sizes encoder_feature_sizes(const struct encoder *enc)
+{
+    struct encoder_feature_sizes sizes = {.hash = enc->info.hash};
+    enc->family->feature_sizes(enc->model, &sizes);
+    return sizes;
+}
+
+int encoder_named_classes(const struct encoder *enc, float *logits, int n, int threads, float *out,
+                          struct err *err)
+{
+    struct encoder_feature_sizes sizes = encoder_feature_sizes(enc);
+    if (!sizes.named)
+        return err_set(err, ERR_UNSUPPORTED, "the model %s does not know its classes' names",
+                       enc->info.name);
+    int rc = enc->family->named_classes(enc->model, logits, n, threads, out, err);
+    return rc ? rc : check_finite(enc, out, n, sizes.named, err);
+}
+
+int encoder_image_features(const struct encoder *enc, struct encoder_scratch *scratch,
+                           const uint8_t *pixels, int n, const struct image_features *out,
+                           struct err *err)
+{
+    struct encoder_feature_sizes sizes = encoder_feature_sizes(enc);
+    int rc = n > 0 ? enc->family->image_features(enc->model, scratch, pixels, n, out, err) : 0;
+    if (!rc)
+        rc = check_finite(enc, out->pooled, n, sizes.image, err);
+    if (!rc)
+        rc = check_finite(enc, out->stages, n, sizes.stages, err);
+    if (!rc)
+        rc = check_finite(enc, out->regions, n, sizes.grid * sizes.grid * sizes.region, err);
+    if (!rc)
+        rc = check_finite(enc, out->embedding, n, enc->info.dim, err);
+    return rc ? rc : check_finite(enc, out->logits, n, sizes.classes, err);
+}
+
+int encoder_text_features(const struct encoder *enc, struct encoder_scratch *scratch,
+                          const char *const *texts, int n, const struct text_features *out,
+                          struct err *err)
+{
+    struct encoder_feature_sizes sizes = encoder_feature_sizes(enc);
+    if (out->states)
+        out->starts[0] = 0;
+    int rc = n > 0 ? enc->family->text_features(enc->model, scratch, texts, n, out, err) : 0;
+    if (!rc)
+        rc = check_finite(enc, out->pooled, n, sizes.text, err);
+    if (!rc)
+        rc = check_finite(enc, out->first, n, sizes.first, err);
+    if (!rc)
+        rc = check_finite(enc, out->embedding, n, enc->info.dim, err);
+    return rc ? rc
+              : check_finite(enc, out->states, out->states ? out->starts[n] : 0, sizes.text, err);
 }
 
 int encoder_image_bytes(const struct encoder *enc, struct encoder_scratch *scratch,

@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "model/encoder.h"
+#include "model/encoder_features.h"
 
 #include <stdbool.h>
 
@@ -38,6 +39,19 @@ struct encoder_family {
     /* What encoder_tokens has checked. */
     int (*tokens)(const void *model, struct encoder_scratch *scratch, const int32_t *ids,
                   const int32_t *starts, int n, float *out, struct err *err);
+
+    /* As in encoder_features.h. What image_features or text_features cannot yield
+     * is ERR_UNSUPPORTED. */
+    void (*feature_sizes)(const void *model, struct encoder_feature_sizes *out);
+    /* NULL where named is always 0. */
+    int (*named_classes)(const void *model, float *logits, int n, int threads, float *out,
+                         struct err *err);
+    int (*image_features)(const void *model, struct encoder_scratch *scratch, const uint8_t *pixels,
+                          int n, const struct image_features *out, struct err *err);
+    int (*text_features)(const void *model, struct encoder_scratch *scratch,
+                         const char *const *texts, int n, const struct text_features *out,
+                         struct err *err);
+
     /* As in encoder.h; NULL where towers and head are one. */
     int (*parts)(const void *model, struct encoder_part **parts, size_t *n, struct err *err);
 };

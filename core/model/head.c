@@ -69,14 +69,32 @@ size_t head_scratch_size(const struct head *h, int n)
     return h->kind->scratch(h, n);
 }
 
+int head_classes_dim(const struct head *h)
+{
+    const struct class_part *part = h->kind->classes(h);
+    return part->names ? part->hidden : 0;
+}
+
+void head_classes(const struct head *h, float *logits, int n, int threads, float *scratch,
+                  float *out)
+{
+    const struct class_part *part = h->kind->classes(h);
+    class_part_run(part, logits, n, threads, scratch, out, part->hidden);
+}
+
 void head_images(const struct head *h, const struct head_seen *seen, int n, int threads,
                  void *scratch, float *out)
 {
     h->kind->images(h, seen, n, threads, scratch, out);
 }
 
-void head_texts(const struct head *h, const float *pooled, int n, int threads, void *scratch,
-                float *out)
+bool head_takes_stages(const struct head *h)
 {
-    h->kind->texts(h, pooled, n, threads, scratch, out);
+    return h->takes_stages;
+}
+
+void head_texts(const struct head *h, const struct head_read *read, int n, int threads,
+                void *scratch, float *out)
+{
+    h->kind->texts(h, read, n, threads, scratch, out);
 }

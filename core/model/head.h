@@ -43,9 +43,10 @@
  *   An MLP is there when M.mlp.up.weight is.
  *
  * Inputs of pictures: "pooled" (features), "classes" (hidden: norm(p W), as in the
- * class part), "logits" (classes), "blockN_mean" (channels of the tower's block
- * N, from 0 to 15, averaged over its pixels). Inputs of texts: "mean" (hidden).
- * NAME:unit is NAME divided by its length.
+ * class part), "logits" (classes), "stages" (effnet_seen's: what earlier blocks
+ * saw). Inputs of texts: "mean" (hidden), "first" (hidden: the mean of the words
+ * before the text tower's first layer). NAME:unit is NAME divided by its length,
+ * NAME:root the square root of each of its numbers (of those below 0: 0).
  *
  * Keys that other parts read: max_tokens, distance ("cosine", "euclidean",
  * "manhattan": distance.h), towers and towers_hash (dual_files.h).
@@ -60,6 +61,7 @@
 #include "model/safetensors.h"
 #include "nn/precision.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -68,6 +70,7 @@ struct head;
 /* What the towers give. */
 struct head_towers {
     int features; /* of the image tower, pooled: 1280 */
+    int stages;   /* of what its earlier stages saw: 1024 */
     int classes;  /* of its classifier: 1000 */
     int hidden;   /* of the text tower, pooled: 384 */
 };
@@ -85,17 +88,33 @@ int64_t head_parameters(const struct head *head);
 /* Bytes of 64-byte aligned scratch for n pictures or texts. */
 size_t head_scratch_size(const struct head *head, int n);
 
+/* Numbers of what the class part says of a picture; 0: the head has no such part. */
+int  head_classes_dim(const struct head *head);
+/* norm(p W). logits: (n, classes), overwritten. scratch: (classes). out: (n,
+ * head_classes_dim). */
+void head_classes(const struct head *head, float *logits, int n, int threads, float *scratch,
+                  float *out);
+
 /* What the image tower saw in n pictures. */
 struct head_seen {
     const float *pooled; /* (n, features) */
+    const float *stages; /* (n, stages); may be unset unless head_takes_stages */
     float       *logits; /* (n, classes), overwritten */
+};
+
+bool head_takes_stages(const struct head *head);
+
+/* What the text tower saw in n texts. */
+struct head_read {
+    const float *pooled; /* (n, hidden) */
+    const float *first;  /* (n, hidden) */
 };
 
 /* out: (n, dim), of length 1. */
 void head_images(const struct head *head, const struct head_seen *seen, int n, int threads,
                  void *scratch, float *out);
-/* pooled: (n, hidden). out: (n, dim), of length 1. */
-void head_texts(const struct head *head, const float *pooled, int n, int threads, void *scratch,
-                float *out);
+/* out: (n, dim), of length 1. */
+void head_texts(const struct head *head, const struct head_read *read, int n, int threads,
+                void *scratch, float *out);
 
 #endif

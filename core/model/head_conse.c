@@ -62,7 +62,7 @@ static void conse_images(const struct head *head, const struct head_seen *seen, 
         parts_join(out + (ptrdiff_t)i * head->dim, dims, weights, 2);
 }
 
-static void conse_texts(const struct head *head, const float *pooled, int n, int threads,
+static void conse_texts(const struct head *head, const struct head_read *read, int n, int threads,
                         void *scratch, float *out)
 {
     const struct conse *h      = (const struct conse *)head;
@@ -71,10 +71,15 @@ static void conse_texts(const struct head *head, const float *pooled, int n, int
     (void)scratch;
     for (int i = 0; i < n; i++) {
         float *row = out + (ptrdiff_t)i * head->dim;
-        memcpy(row, pooled + (ptrdiff_t)i * hidden, (size_t)hidden * sizeof *row);
+        memcpy(row, read->pooled + (ptrdiff_t)i * hidden, (size_t)hidden * sizeof *row);
         memset(row + hidden, 0, (size_t)h->visual.dim * sizeof *row);
         ops_l2_normalize(row, hidden);
     }
+}
+
+static const struct class_part *conse_classes(const struct head *head)
+{
+    return &((const struct conse *)head)->classes;
 }
 
 const struct head_kind head_conse = {.name    = "conse",
@@ -82,4 +87,5 @@ const struct head_kind head_conse = {.name    = "conse",
                                      .free    = conse_free,
                                      .scratch = conse_scratch,
                                      .images  = conse_images,
-                                     .texts   = conse_texts};
+                                     .texts   = conse_texts,
+                                     .classes = conse_classes};

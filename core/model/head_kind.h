@@ -21,6 +21,8 @@ struct head_loader {
     struct err               *err;
 };
 
+struct class_part;
+
 struct head_kind {
     const char *name; /* config.json's osprey.head */
     int (*load)(const struct head_loader *ld, struct head **out);
@@ -28,8 +30,9 @@ struct head_kind {
     size_t (*scratch)(const struct head *head, int n); /* bytes */
     void (*images)(const struct head *head, const struct head_seen *seen, int n, int threads,
                    void *scratch, float *out);
-    void (*texts)(const struct head *head, const float *pooled, int n, int threads, void *scratch,
-                  float *out);
+    void (*texts)(const struct head *head, const struct head_read *read, int n, int threads,
+                  void *scratch, float *out);
+    const struct class_part *(*classes)(const struct head *head); /* without names: has none */
 };
 
 /* The beginning of every kind's own struct. */
@@ -37,6 +40,7 @@ struct head {
     const struct head_kind *kind;
     struct head_towers      towers;
     int                     dim;
+    bool                    takes_stages;
     int64_t                 parameters;
 };
 

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "nn/ops.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,12 +20,13 @@
 #define MAX_WIDTH  16384 /* numbers of an input, a layer, an output */
 #define NORM_EPS   1e-5f
 
-enum source { POOLED, CLASSES, LOGITS, MEAN };
+enum source { POOLED, STAGES, CLASSES, LOGITS, MEAN, FIRST, SOURCES };
+enum form { PLAIN, UNIT /* divided by its length */, ROOT /* of each number */ };
 
 /* One of the named inputs that make up a projection's. */
 struct input {
     enum source source;
-    bool        unit; /* divided by its length */
+    enum form   form;
     int         dim;
 };
 
@@ -62,10 +64,10 @@ static int input_of(const struct head_towers *towers, const char *name, size_t l
         enum source source;
         bool        image;
         int         dim;
-    } known[] = {{"pooled", POOLED, true, towers->features},
-                 {"classes", CLASSES, true, towers->hidden},
-                 {"logits", LOGITS, true, towers->classes},
-                 {"mean", MEAN, false, towers->hidden}};
+    } known[] = {
+        {"pooled", POOLED, true, towers->features}, {"stages", STAGES, true, towers->stages},
+        {"classes", CLASSES, true, towers->hidden}, {"logits", LOGITS, true, towers->classes},
+        {"mean", MEAN, false, towers->hidden},      {"first", FIRST, false, towers->hidden}};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (known[i].image == image && strlen(known[i].name) == len &&
             memcmp(known[i].name, name, len) == 0) {
@@ -89,13 +91,17 @@ static int load_inputs(const struct head_loader *ld, const char *key, bool image
         struct input *in   = &p->inputs[i];
         jnode_to_str(jnode_at(list, i), &name);
         size_t len = strcspn(name, ":");
-        in->unit   = strcmp(name + len, ":unit") == 0;
-        in->dim = name[len] && !in->unit ? 0 : input_of(&ld->towers, name, len, image, &in->source);
+        in->form   = strcmp(name + len, ":unit") == 0   ? UNIT
+                     : strcmp(name + len, ":root") == 0 ? ROOT
+                                                        : PLAIN;
+        in->dim    = name[len] && in->form == PLAIN
+                         ? 0
+                         : input_of(&ld->towers, name, len, image, &in->source);
         if (!in->dim)
             return err_set(ld->err, ERR_UNSUPPORTED,
                            "config.json: osprey.%s asks for \"%.80s\", which this build does not "
                            "know (known: %s)",
-                           key, name, image ? "pooled, classes, logits" : "mean");
+                           key, name, image ? "pooled, stages, classes, logits" : "mean, first");
         p->in += in->dim;
     }
     p->n_inputs = (int)n;
@@ -251,7 +257,9 @@ static int trained_load(const struct head_loader *ld, struct head **out)
         trained_free(&h->head);
         return rc;
     }
-    h->head.dim        = h->dim + (h->weights[1] > 0 ? h->classes.hidden : 0) + h->visual.dim;
+    h->head.dim = h->dim + (h->weights[1] > 0 ? h->classes.hidden : 0) + h->visual.dim;
+    for (int i = 0; i < h->image.n_inputs; i++)
+        h->head.takes_stages = h->head.takes_stages || h->image.inputs[i].source == STAGES;
     h->head.parameters = parameters_of(&h->image, h->dim) + parameters_of(&h->text, h->dim) +
                          class_part_parameters(&h->classes) + visual_part_parameters(&h->visual);
     *out = &h->head;
@@ -327,8 +335,10 @@ static void gather(const struct input *in, const float *from, int n, float *x, i
     for (int i = 0; i < n; i++) {
         float *row = x + (ptrdiff_t)i * ldx;
         memcpy(row, from + (ptrdiff_t)i * in->dim, (size_t)in->dim * sizeof *row);
-        if (in->unit)
+        if (in->form == UNIT)
             ops_l2_normalize(row, in->dim);
+        for (int j = 0; in->form == ROOT && j < in->dim; j++)
+            row[j] = row[j] > 0 ? sqrtf(row[j]) : 0;
     }
 }
 
@@ -368,10 +378,11 @@ static void trained_images(const struct head *head, const struct head_seen *seen
     const struct projection *p      = &h->image;
     struct work              w      = lay_out(h, n, scratch);
     int                      hidden = h->classes.hidden, at = 0;
+    const float             *from[SOURCES] = {
+                    [POOLED] = seen->pooled, [STAGES] = seen->stages, [LOGITS] = seen->logits};
     for (int i = 0; i < p->n_inputs; at += p->inputs[i++].dim) {
         if (p->inputs[i].source != CLASSES) /* softmax overwrites the logits: these come first */
-            gather(&p->inputs[i], p->inputs[i].source == POOLED ? seen->pooled : seen->logits, n,
-                   w.x + at, p->in);
+            gather(&p->inputs[i], from[p->inputs[i].source], n, w.x + at, p->in);
     }
     if (h->classes.names)
         class_part_run(&h->classes, seen->logits, n, threads, w.sorted, w.classes, hidden);
@@ -392,7 +403,7 @@ static void trained_images(const struct head *head, const struct head_seen *seen
     }
 }
 
-static void trained_texts(const struct head *head, const float *pooled, int n, int threads,
+static void trained_texts(const struct head *head, const struct head_read *read, int n, int threads,
                           void *scratch, float *out)
 {
     const struct trained    *h      = (const struct trained *)head;
@@ -400,12 +411,13 @@ static void trained_texts(const struct head *head, const float *pooled, int n, i
     struct work              w      = lay_out(h, n, scratch);
     int                      hidden = head->towers.hidden, at = 0;
     for (int i = 0; i < p->n_inputs; at += p->inputs[i++].dim)
-        gather(&p->inputs[i], pooled, n, w.x + at, p->in);
+        gather(&p->inputs[i], p->inputs[i].source == MEAN ? read->pooled : read->first, n, w.x + at,
+               p->in);
     project(h, p, n, threads, &w, out, head->dim);
     for (int i = 0; i < n; i++) {
         float *row = out + (ptrdiff_t)i * head->dim, *rest = row + h->dim;
         if (h->weights[1] > 0) {
-            memcpy(rest, pooled + (ptrdiff_t)i * hidden, (size_t)hidden * sizeof *rest);
+            memcpy(rest, read->pooled + (ptrdiff_t)i * hidden, (size_t)hidden * sizeof *rest);
             ops_l2_normalize(rest, hidden);
             rest += hidden;
         }
@@ -414,9 +426,15 @@ static void trained_texts(const struct head *head, const float *pooled, int n, i
     }
 }
 
+static const struct class_part *trained_classes(const struct head *head)
+{
+    return &((const struct trained *)head)->classes;
+}
+
 const struct head_kind head_trained = {.name    = "trained",
                                        .load    = trained_load,
                                        .free    = trained_free,
                                        .scratch = trained_scratch,
                                        .images  = trained_images,
-                                       .texts   = trained_texts};
+                                       .texts   = trained_texts,
+                                       .classes = trained_classes};
