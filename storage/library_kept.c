@@ -134,13 +134,15 @@ static int read_files(struct library *lib, int64_t model_id, struct library_file
                       struct err *err)
 {
     int rc = catalog_model_files(lib->cat, model_id, files, n, err);
-    for (size_t i = 0; !rc && i < *n; i++) {
-        if (!is_plain((*files)[i].name)) {
+    for (size_t i = 0; !rc && i < *n; i++)
+        if (!is_plain((*files)[i].name))
             rc =
                 err_set(err, ERR_DAMAGED, "library %s keeps a file of a model under the name %.80s",
                         lib->dir, (*files)[i].name);
-            files_free(*files, *n);
-        }
+    if (rc) {
+        files_free(*files, *n);
+        *files = NULL;
+        *n     = 0;
     }
     return rc;
 }

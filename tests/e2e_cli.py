@@ -422,7 +422,8 @@ class Cli(unittest.TestCase):
         cache = os.path.join(self.tmp, "cache")
         env = {"XDG_CACHE_HOME": cache}
         self.run_osprey("embed", "a", library=False, env=env)
-        (prepared,) = [os.path.join(d, f) for d, _, names in os.walk(cache) for f in names]
+        prepared = max((os.path.join(d, f) for d, _, names in os.walk(cache) for f in names),
+                       key=os.path.getsize)  # the towers'
         size = os.path.getsize(prepared)
         with open(prepared, "r+b") as f:
             f.seek(size // 2)

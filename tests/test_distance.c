@@ -4,10 +4,10 @@
 #include "library_fixture.h"
 
 #include "base/file.h"
+#include "storage/catalog_db.h"
 #include "storage/library_impl.h"
 
 #include <math.h>
-#include <sqlite3.h>
 
 #define PICTURES 400
 
@@ -194,19 +194,19 @@ static void an_old_catalogue_learns_distances(void **state)
     struct library_model model;
     char                *dir = temporary_dir(), *file = path_join(dir, "catalog.db");
     int64_t              ids[3];
-    sqlite3             *db = NULL;
     assert_ok(library_open(dir, LIBRARY_CREATE, &lib, &err), &err);
     int64_t id = model_of(lib, DISTANCE_COSINE), folder = add_folder(lib, "/pictures");
     for (size_t i = 0; i < 3; i++)
         ids[i] = add_one(lib, id, folder, i == 0 ? "a.jpg" : i == 1 ? "b.jpg" : "c.jpg", i + 1);
     library_close(lib);
-    assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db,
-                                  "DROP TABLE model_files; ALTER TABLE models DROP COLUMN distance;"
-                                  "PRAGMA user_version = 1;",
-                                  NULL, NULL, NULL),
-                     SQLITE_OK);
-    sqlite3_close(db);
+    struct catalog *cat = NULL;
+    assert_ok(catalog_open(file, false, &cat, &err), &err);
+    assert_ok(catalog_exec(cat,
+                           "DROP TABLE model_files; ALTER TABLE models DROP COLUMN distance;"
+                           "PRAGMA user_version = 1",
+                           &err),
+              &err);
+    catalog_close(cat);
     assert_ok(library_open(dir, LIBRARY_EXISTING, &lib, &err), &err);
     assert_ok(library_model_active(lib, &model, &err), &err);
     assert_int_equal(model.distance, DISTANCE_COSINE);
