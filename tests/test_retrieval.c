@@ -22,7 +22,7 @@ static int read_text(const char *text, struct captions *out, struct err *err)
     assert_true(fd >= 0);
     close(fd);
     assert_int_equal(file_replace(path, text, strlen(text), err), 0);
-    int rc = captions_read_tsv(path, out, err);
+    int rc = captions_read(path, NULL, out, err);
     unlink(path);
     return rc;
 }

@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct err      err = ERR_INIT;
     fuzz_write("captions.tsv", data, size);
     char *path = fuzz_path("captions.tsv");
-    int   rc   = captions_read_tsv(path, &set, &err);
+    int   rc   = captions_read(path, NULL, &set, &err);
     fuzz_check_err(rc, &err);
     if (!rc) {
         fuzz_check(set.n_images > 0 && set.n_captions >= set.n_images);
