@@ -23,12 +23,12 @@ _osprey() {
     done
 
     case $prev in
-        --library | --in | --images)
+        --library | --in | --images | --labels)
             COMPREPLY=($(compgen -d -- "$cur"))
             compopt -o filenames 2>/dev/null
             return
             ;;
-        --image | --npy | --captions | --golden)
+        --image | --npy | --captions | --prompts | --svg | --golden)
             COMPREPLY=($(compgen -f -- "$cur"))
             compopt -o filenames 2>/dev/null
             return
@@ -37,11 +37,15 @@ _osprey() {
             COMPREPLY=($(compgen -W "$(_osprey_models)" -- "$cur") $(compgen -d -- "$cur"))
             return
             ;;
+        --split)
+            COMPREPLY=($(compgen -W 'train restval val test all' -- "$cur"))
+            return
+            ;;
         --precision)
             COMPREPLY=($(compgen -W 'auto f32 bf16 int8' -- "$cur"))
             return
             ;;
-        -k | --min-score | --batch | --threads | --tolerance | --seed | --port | --listen) return ;;
+        -k | --min-score | --batch | --threads | --tolerance | --seed | --sample | --port | --listen) return ;;
     esac
 
     if [[ -z $command ]]; then
@@ -55,7 +59,7 @@ _osprey() {
         index) own='--threads --hidden' ;;
         status) own='--errors' ;;
         verify) own='--repair' ;;
-        eval) own='--images --captions --seed' ;;
+        eval) own='--images --captions --split --labels --prompts --image-to-image --index --sample --svg --seed' ;;
         serve) own='--port --listen' ;;
         model) own='--batch --threads --golden --tolerance' ;;
         help)

@@ -15,7 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int   rc   = captions_read(path, NULL, &set, &err);
     fuzz_check_err(rc, &err);
     if (rc == ERR_USAGE) { /* several splits */
-        rc = captions_read(path, "all", &set, &err);
+        err = (struct err)ERR_INIT;
+        rc  = captions_read(path, "all", &set, &err);
         fuzz_check_err(rc, &err);
     }
     if (!rc) {
