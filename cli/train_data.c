@@ -3,9 +3,9 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "base/splitmix.h"
 #include "cli/output.h"
 #include "learn/captions.h"
+#include "learn/random.h"
 #include "model/encoder_features.h"
 
 #include <stdlib.h>
@@ -23,7 +23,7 @@ static bool needs_views(const struct train_sources *s)
 static int add_captions(struct examples *e, const char *dir, const char *file, struct err *err)
 {
     struct captions captions = {0};
-    int             rc       = captions_read_tsv(file, &captions, err);
+    int             rc       = captions_read(file, NULL, &captions, err);
     if (!rc)
         rc = examples_add_captions(e, dir, &captions, err);
     captions_release(&captions);
@@ -126,12 +126,9 @@ static int compute(const struct encoder *enc, const struct train_sources *s,
 
 static void shuffle(int *x, size_t n, uint64_t seed)
 {
-    for (size_t i = n; i > 1; i--) {
-        size_t j    = (size_t)splitmix_below(&seed, i);
-        int    kept = x[i - 1];
-        x[i - 1]    = x[j];
-        x[j]        = kept;
-    }
+    struct random random;
+    random_seed(&random, seed);
+    random_shuffle(&random, x, (int)n);
 }
 
 static bool can_be_judged(const struct train_sources *s, const struct head_data *d, int image)

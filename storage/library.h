@@ -181,6 +181,7 @@ struct library_filter {
     const char *below;     /* a path inside the folder, as in known_after, or NULL */
     float       min_score; /* with has_min_score */
     bool        has_min_score;
+    bool        exact; /* read every stored embedding: what the vector index is judged by */
 };
 
 struct library_hit {

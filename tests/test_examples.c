@@ -66,7 +66,7 @@ static void test_captions_need_not_stand_together(void **state)
     struct captions c;
     struct examples e = EXAMPLES_INIT;
     char *tsv = put("c.tsv", "b.jpg\tone\na.jpg\ttwo\nb.jpg\tthree\na.jpg\tfour\nc.jpg\tfive\n");
-    assert_int_equal(captions_read_tsv(tsv, &c, &err), 0);
+    assert_int_equal(captions_read(tsv, NULL, &c, &err), 0);
     assert_int_equal(examples_add_captions(&e, "/pictures", &c, &err), 0);
     assert_int_equal(e.n_images, 3);
     assert_int_equal(e.n_texts, 5);
@@ -124,7 +124,7 @@ static void test_sources_add_up(void **state)
     struct err      err = ERR_INIT;
     struct captions c;
     struct examples e = EXAMPLES_INIT;
-    assert_int_equal(captions_read_tsv(put("one.tsv", "a.jpg\tone\n"), &c, &err), 0);
+    assert_int_equal(captions_read(put("one.tsv", "a.jpg\tone\n"), NULL, &c, &err), 0);
     assert_int_equal(examples_add_captions(&e, "/p", &c, &err), 0);
     char *tsv = put("labels/l.tsv", "x/1.jpg\tcat\nx/2.jpg\tdog\nx/3.jpg\tcat\n");
     assert_int_equal(examples_add_classes(&e, tsv, NULL, &err), 0);

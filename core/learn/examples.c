@@ -219,7 +219,7 @@ static int add_class_file(struct examples *e, const char *tsv, const char *dir, 
     struct captions  set   = {0};
     struct labelled *items = NULL;
     char            *own   = dir ? NULL : folder_of(tsv);
-    int              rc    = captions_read_tsv(tsv, &set, err);
+    int              rc    = captions_read(tsv, NULL, &set, err);
     if (!rc) {
         items = mem_zeroed(set.n_captions, sizeof *items);
         if (!items || (!dir && !own))

@@ -23,18 +23,22 @@ _osprey() {
     done
 
     case $prev in
-        --library | --in | --images | --dev-images | --output)
+        --library | --in | --images | --dev-images | --output | --labels)
             COMPREPLY=($(compgen -d -- "$cur"))
             compopt -o filenames 2>/dev/null
             return
             ;;
-        --image | --npy | --captions | --golden | --dev-captions | --labels | --breadth | --class-names)
+        --image | --npy | --captions | --prompts | --svg | --golden | --dev-captions | --breadth | --class-names)
             COMPREPLY=($(compgen -f -- "$cur"))
             compopt -o filenames 2>/dev/null
             return
             ;;
         --model | --base)
             COMPREPLY=($(compgen -W "$(_osprey_models)" -- "$cur") $(compgen -d -- "$cur"))
+            return
+            ;;
+        --split)
+            COMPREPLY=($(compgen -W 'train restval val test all' -- "$cur"))
             return
             ;;
         --precision)
@@ -53,7 +57,7 @@ _osprey() {
             COMPREPLY=($(compgen -W 'supervised self semi' -- "$cur"))
             return
             ;;
-        -k | --min-score | --batch | --threads | --tolerance | --seed | --port | --listen) return ;;
+        -k | --min-score | --batch | --threads | --tolerance | --seed | --sample | --port | --listen) return ;;
         --semi-weight | --views | --margin | --smoothing | --temperature | --dim | --hidden) return ;;
         --dropout | --text-dropout | --distil | --class-weight | --visual-weight | --epochs) return ;;
         --lr | --weight-decay | --patience | --checkpoint-every) return ;;
@@ -70,7 +74,7 @@ _osprey() {
         index) own='--threads --hidden' ;;
         status) own='--errors' ;;
         verify) own='--repair' ;;
-        eval) own='--images --captions --seed' ;;
+        eval) own='--images --captions --split --labels --prompts --image-to-image --index --sample --svg --seed' ;;
         train) own='--images --captions --labels --breadth --dev-captions --dev-images --base --output --replace --supervision --semi-weight --views --loss --distance --margin --hardest --smoothing --temperature --dim --hidden --linear --dropout --text-dropout --distil --class-names --class-weight --visual-weight --epochs --batch --lr --weight-decay --patience --seed --threads --checkpoint-every --resume' ;;
         serve) own='--port --listen' ;;
         model) own='--batch --threads --golden --tolerance' ;;
