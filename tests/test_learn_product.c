@@ -171,7 +171,7 @@ static void test_compute(void **state)
     assert_int_equal((uintptr_t)compute_own(c, 1, 1000) % 64, 0);
     assert_int_equal(compute_check(c, &err), 0);
     /* More than there is: remembered, and products do nothing from then on. */
-    assert_null(compute_shared(c, COMPUTE_PACK, SIZE_MAX / 2));
+    assert_null(compute_shared(c, COMPUTE_PACK, SIZE_MAX));
     assert_int_equal(compute_check(c, &err), ERR_NOMEM);
     float              one = 1, two = 2, to = 5;
     struct product_f32 product = {
