@@ -57,13 +57,14 @@ static int add_recipe(struct buf *b, const struct train_card *c, struct err *err
                        "| MLP | %d wide |\n"
                        "| class part, visual part | weights %g, %g |\n"
                        "| dropout of pictures, of texts | %g, %g |\n"
+                       "| distillation of the image tower's classes | weight %g |\n"
                        "| epochs, batch | %d (the best of %d), %d |\n"
                        "| learning rate, weight decay | %g, %g |\n"
                        "| seed | %" PRIu64 " |\n"
                        "| time | %.0f s for features, %.0f s for learning, %d threads |\n",
                        c->supervision, c->loss, c->distance, o->dim, c->model->trained_weight,
                        o->hidden, c->model->class_weight, c->model->visual_weight, o->image_dropout,
-                       o->text_dropout, t->best + 1, t->n_epochs, o->batch, o->rate,
+                       o->text_dropout, o->distil, t->best + 1, t->n_epochs, o->batch, o->rate,
                        o->weight_decay, o->seed, c->features_seconds, c->seconds, o->threads);
 }
 

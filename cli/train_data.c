@@ -3,13 +3,15 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "base/splitmix.h"
 #include "cli/output.h"
 #include "learn/captions.h"
+#include "learn/random.h"
+#include "model/encoder_features.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#define MAX_NAMES   ((size_t)1 << 20) /* bytes of a file of names */
 #define MOST_JUDGED 2000 /* pictures: more make an epoch long and the choice no better */
 
 static bool needs_views(const struct train_sources *s)
@@ -21,7 +23,7 @@ static bool needs_views(const struct train_sources *s)
 static int add_captions(struct examples *e, const char *dir, const char *file, struct err *err)
 {
     struct captions captions = {0};
-    int             rc       = captions_read_tsv(file, &captions, err);
+    int             rc       = captions_read(file, NULL, &captions, err);
     if (!rc)
         rc = examples_add_captions(e, dir, &captions, err);
     captions_release(&captions);
@@ -48,9 +50,42 @@ static int gather(const struct train_sources *s, struct examples *e, size_t *jud
     return rc;
 }
 
+/* Features of a file of names, each in all its phrasings. */
+static int read_classes(const struct encoder *enc, const struct features_plan *plan,
+                        const char *file, struct features **out, struct err *err)
+{
+    uint8_t *text = NULL;
+    size_t   len = 0, n = 0;
+    char   **names = NULL;
+    size_t   want  = (size_t)encoder_feature_sizes(enc).classes;
+    int      rc    = file_read(file, MAX_NAMES, &text, &len, err);
+    if (!rc && !(names = mem_zeroed(want * EXAMPLES_PHRASINGS + 1, sizeof *names)))
+        rc = err_set(err, ERR_NOMEM, "out of memory for %zu names", want);
+    for (char *at = (char *)text, *end; !rc && *at && n < want; at = end, n++) {
+        size_t line = strcspn(at, "\r\n");
+        end         = at + line + strspn(at + line, "\r\n");
+        at[line]    = '\0';
+        for (int k = 0; !rc && k < EXAMPLES_PHRASINGS; k++) {
+            names[n * EXAMPLES_PHRASINGS + (size_t)k] = examples_class_text(at, k);
+            if (!names[n * EXAMPLES_PHRASINGS + (size_t)k])
+                rc = err_set(err, ERR_NOMEM, "out of memory for %zu names", want);
+        }
+    }
+    if (!rc && n < want)
+        rc = err_set(err, ERR_FORMAT, "cannot read %s: it names %zu classes, and the model has %zu",
+                     file, n, want);
+    if (!rc)
+        rc = features_of_texts(enc, plan, names, n * EXAMPLES_PHRASINGS, out, err);
+    for (size_t i = 0; names && i < want * EXAMPLES_PHRASINGS; i++)
+        free(names[i]);
+    free(names);
+    free(text);
+    return rc;
+}
+
 /* Towers' features of pictures and texts, and from them the rows. */
 static int compute(const struct encoder *enc, const struct train_sources *s,
-                   const struct examples *e, int views, struct train_progress *p,
+                   const struct examples *e, int views, bool names, struct train_progress *p,
                    const volatile sig_atomic_t *stop, struct head_data *out, struct err *err)
 {
     struct features_plan plan   = {.threads  = s->threads,
@@ -59,7 +94,7 @@ static int compute(const struct encoder *enc, const struct train_sources *s,
                                    .seed     = s->seed,
                                    .listener = &p->features,
                                    .stop     = stop};
-    struct features     *images = NULL, *texts = NULL;
+    struct features     *images = NULL, *texts = NULL, *classes = NULL;
     train_progress_start(p, "features of pictures");
     int rc = features_of_images(enc, &plan, e->paths, e->n_images, &images, err);
     if (!rc && 2 * features_broken(images) > e->n_images)
@@ -72,22 +107,28 @@ static int compute(const struct encoder *enc, const struct train_sources *s,
         train_progress_start(p, "features of texts");
         rc = features_of_texts(enc, &plan, e->texts, e->n_texts, &texts, err);
     }
+    if (!rc && names && s->class_names)
+        rc = read_classes(enc, &plan, s->class_names, &classes, err);
+    struct head_sources from = {.examples  = e,
+                                .images    = images,
+                                .texts     = texts,
+                                .classes   = classes,
+                                .phrasings = EXAMPLES_PHRASINGS,
+                                .inputs    = head_inputs_of(enc)};
     if (!rc)
-        rc = head_data_make(enc, e, images, texts, head_inputs_of(enc), s->threads, out, err);
+        rc = head_data_make(enc, &from, s->threads, out, err);
     train_progress_finish(p);
     features_free(images);
     features_free(texts);
+    features_free(classes);
     return rc;
 }
 
 static void shuffle(int *x, size_t n, uint64_t seed)
 {
-    for (size_t i = n; i > 1; i--) {
-        size_t j    = (size_t)splitmix_below(&seed, i);
-        int    kept = x[i - 1];
-        x[i - 1]    = x[j];
-        x[j]        = kept;
-    }
+    struct random random;
+    random_seed(&random, seed);
+    random_shuffle(&random, x, (int)n);
 }
 
 static bool can_be_judged(const struct train_sources *s, const struct head_data *d, int image)
@@ -165,11 +206,11 @@ int train_data_load(const struct encoder *enc, const struct train_sources *s,
     if (!rc && s->dev_captions)
         rc = add_captions(&dev, s->dev_images ? s->dev_images : s->images, s->dev_captions, err);
     if (!rc)
-        rc = compute(enc, s, &train, s->views, p, stop, &t.train_rows, err);
+        rc = compute(enc, s, &train, s->views, true, p, stop, &t.train_rows, err);
     if (!rc)
         t.broken = train.n_images - t.train_rows.n_images;
     if (!rc && s->dev_captions)
-        rc = compute(enc, s, &dev, needs_views(s) ? s->views : 1, p, stop, &t.dev_rows, err);
+        rc = compute(enc, s, &dev, needs_views(s) ? s->views : 1, false, p, stop, &t.dev_rows, err);
     if (!rc)
         rc = take_train(s, judged, &t, err);
     if (!rc && s->dev_captions)

@@ -15,6 +15,7 @@ struct train_sources {
     const char      *labels;            /* classes: a folder or a TSV file; or NULL */
     const char      *breadth;           /* more classes, not judged by; or NULL */
     const char      *dev_images, *dev_captions;
+    const char      *class_names; /* a file, a line for each class of the image tower; or NULL */
     enum supervision supervision;
     int              views; /* of each picture */
     struct augment   augment;

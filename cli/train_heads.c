@@ -16,6 +16,8 @@
 #include "base/mem.h"
 #include "base/parallel.h"
 #include "learn/heads_model.h"
+#include "model/encoder_features.h"
+#include "model/models.h"
 
 #include <errno.h>
 #include <math.h>
@@ -59,12 +61,15 @@ static const char help[] =
     "  --dim N             numbers of the trained part (default 512)\n"
     "  --hidden N          width of the MLP beside the linear layer (default 512)\n"
     "  --linear            no MLP\n"
-    "  --dropout X         of what the image tower sees (default 0.6)\n"
-    "  --text-dropout X    of what the text tower sees (default 0.4)\n"
+    "  --dropout X         of what the image tower sees (default 0.7)\n"
+    "  --text-dropout X    of what the text tower sees (default 0.5)\n"
+    "  --distil X          weight of what the image tower knows of its own classes, so\n"
+    "                      that heads do not forget it (default 0.5 where they are named)\n"
+    "  --class-names FILE  a line for each of these (default: the model's classes.txt)\n"
     "  --class-weight X    what the names of a picture's classes weigh in the space\n"
     "                      (default 0.15)\n"
     "  --visual-weight X   what likeness of pictures weighs (default 0.2)\n"
-    "  --epochs N          default 30, and at least as many as make 180 steps\n"
+    "  --epochs N          default 30, and at least as many as make 360 steps\n"
     "  --batch N           pictures in a step (default 1000)\n"
     "  --lr X              learning rate (default 0.002)\n"
     "  --weight-decay X    default 0.1\n"
@@ -77,7 +82,8 @@ static const char help[] =
     "Example:\n"
     "  osprey train heads --images pictures --captions captions.tsv --output models/mine\n";
 
-#define STEPS_AT_LEAST 180
+#define STEPS_AT_LEAST 360
+#define DISTIL         0.5
 #define SUFFIX         ".checkpoint"
 
 struct request {
@@ -86,7 +92,8 @@ struct request {
     bool                   replace, linear, resume, hardest;
     size_t                 views, dim, hidden, epochs, batch, patience, seed, threads, every;
     double                 margin, temperature;
-    double                 class_weight, visual_weight;
+    double                 class_weight, visual_weight, distil; /* distil below 0: as it suits */
+    char                  *class_names;                         /* owned, or NULL */
     struct train_sources   sources;
     struct trainer_options options;
     char                  *checkpoint; /* owned */
@@ -105,6 +112,7 @@ static const struct request defaults = {
     .temperature   = 0.05,
     .class_weight  = 0.15,
     .visual_weight = 0.2,
+    .distil        = -1,
     .sources       = {.augment = {.min_area = 0.6, .jitter = 0.2}},
     .options       = {.semi_weight   = 0.3,
                       .hardest_after = 5,
@@ -112,8 +120,8 @@ static const struct request defaults = {
                       .warmup        = 50,
                       .weight_decay  = 0.1,
                       .ema           = 0.99,
-                      .image_dropout = 0.6,
-                      .text_dropout  = 0.4,
+                      .image_dropout = 0.7,
+                      .text_dropout  = 0.5,
                       .mix           = 1},
 };
 
@@ -177,6 +185,7 @@ static int check_numbers(const struct request *r, struct err *err)
     } all[] = {{"--dropout", o->image_dropout, 0, 0.95},
                {"--text-dropout", o->text_dropout, 0, 0.95},
                {"--smoothing", o->loss.smoothing, 0, 0.95},
+               {"--distil", r->distil, -1, 1000},
                {"--temperature", r->temperature, 0.001, 100},
                {"--semi-weight", o->semi_weight, 0, 1000},
                {"--class-weight", r->class_weight, 0, 0.99},
@@ -268,6 +277,32 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+/* The names of the image tower's classes: those given, else the base model's, or the
+ * default one's, where these lie beside it. */
+static int find_class_names(struct request *r, const struct encoder *enc, struct err *err)
+{
+    struct train_sources *s   = &r->sources;
+    char                 *dir = NULL;
+    if (s->supervision == SELF_SUPERVISED || r->distil == 0 ||
+        encoder_feature_sizes(enc).classes == 0)
+        s->class_names = NULL;
+    else if (!s->class_names) {
+        r->class_names = path_join(encoder_info(enc)->dir, "classes.txt");
+        if (r->class_names && !file_exists(r->class_names) && !models_find(NULL, &dir, NULL)) {
+            free(r->class_names);
+            r->class_names = path_join(dir, "classes.txt");
+        }
+        free(dir);
+        if (!r->class_names)
+            return err_set(err, ERR_NOMEM, "out of memory");
+        if (file_exists(r->class_names))
+            s->class_names = r->class_names;
+    }
+    if (!s->class_names && r->distil > 0)
+        return err_set(err, ERR_USAGE, "--distil needs --class-names FILE with this model");
+    return 0;
+}
+
 /* What depends on the data: batches of what is there, enough steps. */
 static void fit_to_data(struct request *r, const struct train_data *data)
 {
@@ -281,6 +316,13 @@ static void fit_to_data(struct request *r, const struct train_data *data)
         r->class_weight = 0;
     if (!data->inputs.stages) /* not a model with a visual part */
         r->visual_weight = 0;
+    if (data->train_rows.n_classes > 0) {
+        double scale, bias;
+        o->distil = r->distil < 0 ? DISTIL : r->distil;
+        (void)loss_default(LOSS_INFONCE, o->loss.distance, o->dim, &scale, &bias);
+        if (o->loss.kind != LOSS_INFONCE) /* no scale is learned that would suit a softmax */
+            o->distil_scale = exp(scale + log(0.07 / r->temperature));
+    }
     double trained  = 1 - r->class_weight - r->visual_weight;
     o->class_weight = r->class_weight / (r->class_weight + trained);
 }
@@ -327,6 +369,8 @@ static int train(struct request *r, struct session *s, struct train_progress *p,
         rc = session_encoder(s, err);
     if (!rc)
         rc = heads_model_check_base(s->enc, err);
+    if (!rc)
+        rc = find_class_names(r, s->enc, err);
     if (!rc)
         rc = train_data_load(s->enc, &r->sources, p, stop, &data, err);
     if (rc)
@@ -407,6 +451,8 @@ int cmd_train_heads(int argc, char **argv)
         {.name = "--linear", .kind = OPTION_FLAG, .target = &r.linear},
         {.name = "--dropout", .kind = OPTION_REAL, .target = &r.options.image_dropout},
         {.name = "--text-dropout", .kind = OPTION_REAL, .target = &r.options.text_dropout},
+        {.name = "--distil", .kind = OPTION_REAL, .target = &r.distil},
+        {.name = "--class-names", .kind = OPTION_TEXT, .target = &r.sources.class_names},
         {.name = "--class-weight", .kind = OPTION_REAL, .target = &r.class_weight},
         {.name = "--visual-weight", .kind = OPTION_REAL, .target = &r.visual_weight},
         {.name = "--epochs", .kind = OPTION_COUNT, .target = &r.epochs},
@@ -439,6 +485,7 @@ int cmd_train_heads(int argc, char **argv)
     train_progress_finish(&progress);
 out:
     free(r.checkpoint);
+    free(r.class_names);
     session_release(&session);
     args_release(&args);
     return rc ? fail("train heads", &err) : EXIT_FOUND;

@@ -74,6 +74,26 @@ int catalog_walk_begin(struct catalog *cat, int64_t model_id, int64_t after, str
 int catalog_walk_next(struct catalog *cat, int64_t *image_id, const uint16_t **vector,
                       size_t *bytes, struct err *err);
 
+/* ---- Regions (catalog_regions.c) ---- */
+
+/* hash NULL: those with the most pictures; ERR_NOTFOUND when there are none. */
+int catalog_reranker_find(struct catalog *cat, int64_t model_id, const char *hash,
+                          struct library_regions *out, struct err *err);
+int catalog_reranker_register(struct catalog *cat, int64_t model_id, const char *hash, size_t bytes,
+                              struct library_regions *out, struct err *err);
+/* kept: (of->bytes). ERR_NOTFOUND when missing, ERR_DAMAGED when of another length. */
+int catalog_regions_put(struct catalog *cat, const struct library_regions *of, int64_t image_id,
+                        const uint8_t *kept, struct err *err);
+int catalog_regions_get(struct catalog *cat, const struct library_regions *of, int64_t image_id,
+                        uint8_t *kept, struct err *err);
+/* Of all re-rankers. */
+int catalog_regions_copy(struct catalog *cat, int64_t from, int64_t to, struct err *err);
+int catalog_regions_drop(struct catalog *cat, int64_t image_id, struct err *err);
+/* Deletes up to limit pictures' regions of retired models, and of the other
+ * re-rankers of the model that keep_id (0: none) works for; *n is how many went. */
+int catalog_regions_trim(struct catalog *cat, int64_t keep_id, int limit, int64_t *n,
+                         struct err *err);
+
 /* ---- Changes: what the vector index catches up from ---- */
 
 int catalog_change_note(struct catalog *cat, int64_t image_id, struct err *err);
@@ -107,11 +127,12 @@ int catalog_relocate(struct catalog *cat, const char *old_path, const char *new_
 int catalog_image_get(struct catalog *cat, int64_t id, struct library_image *out, struct err *err);
 int catalog_image_at(struct catalog *cat, const char *abs_path, struct library_image *out,
                      struct err *err);
-int catalog_known_after(struct catalog *cat, int64_t folder_id, int64_t model_id, const char *below,
-                        const char *after, size_t limit, struct library_known **out, size_t *n,
-                        struct err *err);
-int catalog_find_content(struct catalog *cat, int64_t model_id, const uint8_t *hash, int64_t size,
-                         int64_t *id, struct err *err);
+/* reranker_id: what has no regions of it counts as not embedded; 0: none is asked for. */
+int catalog_known_after(struct catalog *cat, int64_t folder_id, int64_t model_id,
+                        int64_t reranker_id, const char *below, const char *after, size_t limit,
+                        struct library_known **out, size_t *n, struct err *err);
+int catalog_find_content(struct catalog *cat, int64_t model_id, int64_t reranker_id,
+                         const uint8_t *hash, int64_t size, int64_t *id, struct err *err);
 /* Puts or replaces the row of an image and takes away an error at its path;
  * sets item->id. *same_content: it was there before with this very hash. */
 int catalog_image_put(struct catalog *cat, struct library_item *item, bool *same_content,

@@ -8,7 +8,7 @@
 
 #include <sqlite3.h>
 
-#define CATALOG_VERSION        2
+#define CATALOG_VERSION        3
 #define CATALOG_APPLICATION_ID 0x4f737072 /* "Ospr" */
 #define CATALOG_BUSY_MS        30000
 #define CATALOG_STATEMENTS     96
@@ -61,6 +61,11 @@ char *catalog_column_path(sqlite3_stmt *stmt, int column);
 static inline int64_t embedding_key(int64_t model_id, int64_t image_id)
 {
     return model_id << 40 | image_id;
+}
+
+static inline int64_t regions_key(int64_t reranker_id, int64_t image_id)
+{
+    return reranker_id << 40 | image_id;
 }
 
 /* The range of bytewise paths that lie inside a folder: from "below/" up to, not

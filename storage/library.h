@@ -77,6 +77,30 @@ int library_model_keep(struct library *lib, const struct library_model *model,
 int library_model_kept(struct library *lib, const struct library_model *model, char **dir,
                        struct err *err);
 
+/* ---- Regions: what a re-ranker keeps of the pictures (core/rerank) ---- */
+
+struct library_regions {
+    int64_t id;       /* of the catalogue */
+    int64_t images;   /* pictures that have them */
+    size_t  bytes;    /* of each */
+    char    hash[65]; /* of the re-ranker */
+};
+
+/* Those that are kept for the active model by the re-ranker with this hash, or (hash
+ * NULL) by the one that has most; ERR_NOTFOUND. */
+int library_regions_find(struct library *lib, const char *hash, struct library_regions *out,
+                         struct err *err);
+/* out: (of->bytes). ERR_NOTFOUND, or ERR_DAMAGED, of which verify tells. */
+int library_regions_get(struct library *lib, const struct library_regions *of, int64_t image_id,
+                        uint8_t *out, struct err *err);
+/* From now on, through this handle, pictures without regions of this re-ranker count
+ * as not embedded (library_known_after, library_find_content), and library_add takes
+ * regions in, as many bytes of each. */
+int library_regions_want(struct library *lib, int64_t model_id, const char *hash, size_t bytes,
+                         struct err *err);
+/* Drops what other re-rankers kept for the same model, and of models that are retired. */
+int library_regions_settle(struct library *lib, struct err *err);
+
 /* ---- Folders ---- */
 
 struct library_folder {
@@ -157,19 +181,22 @@ int library_find_content(struct library *lib, int64_t model_id,
 
 /* One file as the indexer found it. */
 struct library_item {
-    int64_t      folder_id;
-    const char  *path; /* below the folder; replaces what was known at that path */
-    int64_t      size, mtime_ns;
-    const char  *error; /* a broken picture's reason; then nothing below counts */
-    uint8_t      hash[LIBRARY_HASH_BYTES];
-    int          width, height;
-    const char  *kind;
-    int          orientation;
-    int64_t      taken_at;
-    const char  *camera;
-    const float *embedding; /* (dim), L2-normalised; NULL with copy_of */
-    int64_t      copy_of;   /* > 0: same content as this image: takes over its embedding */
-    int64_t      id;        /* out: the image's id (0 for an error) */
+    int64_t        folder_id;
+    const char    *path; /* below the folder; replaces what was known at that path */
+    int64_t        size, mtime_ns;
+    const char    *error; /* a broken picture's reason; then nothing below counts */
+    uint8_t        hash[LIBRARY_HASH_BYTES];
+    int            width, height;
+    const char    *kind;
+    int            orientation;
+    int64_t        taken_at;
+    const char    *camera;
+    const float   *embedding; /* (dim), L2-normalised; NULL with copy_of */
+    const uint8_t *regions;   /* with library_regions_want; NULL: none */
+    int64_t        copy_of;   /* > 0: same content as this image: takes over its embedding and
+                                 its regions */
+    int64_t        id;        /* out: the image's id (0 for an error) */
+    bool           embedded;  /* out: it had its embedding and lacked regions alone */
 };
 
 /* Adds or replaces a batch in one transaction: all of it or nothing. ERR_NOTFOUND
@@ -197,6 +224,7 @@ struct library_filter {
     const char *below;     /* a path inside the folder, as in known_after, or NULL */
     float       min_score; /* with has_min_score */
     bool        has_min_score;
+    bool        exact; /* read every stored embedding: what the vector index is judged by */
 };
 
 struct library_hit {

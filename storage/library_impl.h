@@ -30,6 +30,8 @@ struct library {
     struct library_tuning tuning;
     int                   lock_fd; /* -1: not held */
 
+    struct library_regions regions; /* wanted of pictures; id 0: none */
+
     /* The vector index as far as it was read. */
     bool                 loaded;
     struct library_model model; /* whose vectors these are */

@@ -229,6 +229,7 @@ struct search {
     struct library              *lib;
     const float                 *query;
     const struct library_filter *filter; /* NULL unless it restricts folder or path */
+    bool                         exact;
     struct top                   top;
 };
 
@@ -380,6 +381,8 @@ static int search_run(struct search *s, struct err *err)
     struct library *lib    = s->lib;
     bool            enough = false;
     int             rc     = 0;
+    if (s->exact)
+        return search_everything(s, err);
     if (s->filter) {
         int64_t *ids = NULL;
         size_t   n   = 0;
@@ -417,7 +420,7 @@ int library_search(struct library *lib, const float *query, size_t k,
                    const struct library_filter *filter, struct library_hit **hits, size_t *n,
                    struct err *err)
 {
-    struct search        s = {.lib = lib, .query = query};
+    struct search        s = {.lib = lib, .query = query, .exact = filter && filter->exact};
     struct library_stats stats;
     bool                 model = false;
     *hits                      = NULL;

@@ -1,9 +1,8 @@
-/* Unit tests of core/image/augment: views of pictures, drawn from seeds. */
-#include "image/augment.h"
+/* Unit tests of core/learn/augment: views of pictures, drawn from seeds. */
+#include "learn/augment.h"
 
 #include "tests/picture.h"
 
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -58,28 +57,6 @@ static void test_seeds_decide(void **state)
     assert_memory_equal(first, again, BYTES);
     assert_memory_not_equal(first, other, BYTES);
     image_free(&picture);
-}
-
-static void test_parts_lie_inside_and_have_their_area(void **state)
-{
-    (void)state;
-    const int sizes[][2] = {{640, 480}, {1, 1}, {3, 900}, {224, 224}};
-    for (int s = 0; s < 4; s++) {
-        double mean = 0, whole = (double)sizes[s][0] * sizes[s][1];
-        for (uint64_t seed = 0; seed < 2000; seed++) {
-            struct augment      a      = {.min_area = 0.6};
-            uint64_t            random = seed;
-            struct augment_part p      = augment_part(&a, sizes[s][0], sizes[s][1], &random);
-            assert_true(p.x >= 0 && p.y >= 0 && p.width >= 1 && p.height >= 1);
-            assert_true(p.x + p.width <= sizes[s][0] && p.y + p.height <= sizes[s][1]);
-            double area = (double)p.width * p.height / whole;
-            mean += area / 2000;
-            if (s == 3)
-                assert_true(area > 0.5);
-        }
-        if (s == 0 || s == 3) /* 0.8, less what sticks out */
-            assert_true(mean > 0.7 && mean < 0.82);
-    }
 }
 
 /* Without jitter, a crop of the whole of an evenly coloured picture changes
@@ -137,7 +114,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_flip_is_the_mirror_image),
         cmocka_unit_test(test_seeds_decide),
-        cmocka_unit_test(test_parts_lie_inside_and_have_their_area),
         cmocka_unit_test(test_jitter_moves_colours_a_little),
         cmocka_unit_test(test_mirrors_about_half),
     };

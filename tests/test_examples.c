@@ -66,7 +66,7 @@ static void test_captions_need_not_stand_together(void **state)
     struct captions c;
     struct examples e = EXAMPLES_INIT;
     char *tsv = put("c.tsv", "b.jpg\tone\na.jpg\ttwo\nb.jpg\tthree\na.jpg\tfour\nc.jpg\tfive\n");
-    assert_int_equal(captions_read_tsv(tsv, &c, &err), 0);
+    assert_int_equal(captions_read(tsv, NULL, &c, &err), 0);
     assert_int_equal(examples_add_captions(&e, "/pictures", &c, &err), 0);
     assert_int_equal(e.n_images, 3);
     assert_int_equal(e.n_texts, 5);
@@ -98,12 +98,12 @@ static void test_classes_from_folders(void **state)
     (void)snprintf(dir, sizeof dir, "%s/classes", folder);
     assert_int_equal(examples_add_classes(&e, dir, NULL, &err), 0);
     assert_int_equal(e.n_images, 5);
-    assert_int_equal(e.n_texts, 4);
+    assert_int_equal(e.n_texts, 4 * EXAMPLES_PHRASINGS);
     assert_int_equal(e.n_groups, 4);
     int foxes = 0;
     for (size_t i = 0; i < e.n_images; i++) {
         const char *path = e.paths[i], *text = text_of(&e, i, 0);
-        assert_int_equal(texts_of(&e, i), 1);
+        assert_int_equal(texts_of(&e, i), EXAMPLES_PHRASINGS);
         assert_string_equal(text, strstr(path, "red_fox")     ? "a photo of a red fox"
                                   : strstr(path, "tench")     ? "a photo of a tench"
                                   : strstr(path, "brambling") ? "a photo of a brambling"
@@ -124,14 +124,16 @@ static void test_sources_add_up(void **state)
     struct err      err = ERR_INIT;
     struct captions c;
     struct examples e = EXAMPLES_INIT;
-    assert_int_equal(captions_read_tsv(put("one.tsv", "a.jpg\tone\n"), &c, &err), 0);
+    assert_int_equal(captions_read(put("one.tsv", "a.jpg\tone\n"), NULL, &c, &err), 0);
     assert_int_equal(examples_add_captions(&e, "/p", &c, &err), 0);
     char *tsv = put("labels/l.tsv", "x/1.jpg\tcat\nx/2.jpg\tdog\nx/3.jpg\tcat\n");
     assert_int_equal(examples_add_classes(&e, tsv, NULL, &err), 0);
     assert_int_equal(examples_add_classes(&e, tsv, "/other", &err), 0);
     assert_int_equal(e.n_images, 7);
     assert_int_equal(e.n_groups, 5);
-    assert_int_equal(e.n_texts, 5);
+    assert_int_equal(e.n_texts, 1 + 4 * EXAMPLES_PHRASINGS);
+    assert_string_equal(text_of(&e, 2, 1), "cat");
+    assert_string_equal(text_of(&e, 2, 3), "there is a cat in the picture");
     char expected[128];
     (void)snprintf(expected, sizeof expected, "%s/labels/x/1.jpg", folder);
     assert_string_equal(e.paths[1], expected);
@@ -164,6 +166,9 @@ static void test_plain_pictures(void **state)
     assert_int_equal(e.n_images, 3);
     assert_int_equal(e.n_texts, 0);
     assert_int_equal(texts_of(&e, 2), 0);
+    put("plain/new.jpg", "x");
+    assert_int_equal(examples_add_pictures(&e, dir, &err), 0); /* what is there stays once */
+    assert_int_equal(e.n_images, 4);
     examples_release(&e);
 }
 

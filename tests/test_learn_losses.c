@@ -137,6 +137,63 @@ static void test_distances(void **state)
     compute_free(c);
 }
 
+/* Two classes: more positives and negatives than are looked at together. Against the
+ * definition, pair by pair; and threads change nothing. */
+static void test_triplet_of_many(void **state)
+{
+    (void)state;
+    enum { NA = 310, NB = 290 };
+    struct random r;
+    int           ga[NA], gb[NB];
+    double       *s = mem_array(NA * NB, sizeof *s), *ds = mem_array(NA * NB, sizeof *ds);
+    double       *by_hand = mem_zeroed(NA * NB, sizeof *by_hand), value = 0;
+    int64_t       pairs = 0;
+    random_seed(&r, 21);
+    for (int i = 0; i < NA; i++)
+        ga[i] = (int)random_below(&r, 2);
+    for (int j = 0; j < NB; j++)
+        gb[j] = (int)random_below(&r, 2);
+    for (int i = 0; i < NA * NB; i++)
+        s[i] = random_uniform(&r);
+    for (int i = 0; i < NA; i++) {
+        for (int p = 0; p < NB; p++) {
+            if (ga[i] != gb[p])
+                continue;
+            pairs++;
+            for (int j = 0; j < NB; j++) { /* another b for a's row */
+                double h = 0.3 - s[i * NB + p] + s[i * NB + j];
+                if (gb[j] != ga[i] && h > 0) {
+                    value += h;
+                    by_hand[i * NB + j]++;
+                    by_hand[i * NB + p]--;
+                }
+            }
+            for (int k = 0; k < NA; k++) { /* another a for b's column */
+                double h = 0.3 - s[i * NB + p] + s[k * NB + p];
+                if (ga[k] != gb[p] && h > 0) {
+                    value += h;
+                    by_hand[k * NB + p]++;
+                    by_hand[i * NB + p]--;
+                }
+            }
+        }
+    }
+    struct loss             l       = {.kind = LOSS_TRIPLET, .margin = 0.3};
+    struct loss_sets_f64    sets    = {.groups_a = ga, .groups_b = gb, .na = NA, .nb = NB};
+    struct loss_scalars_f64 scalars = {0}, unused = {0};
+    for (int threads = 1; threads <= 3; threads++) {
+        struct compute *c    = compute_for_tests(threads);
+        double          loss = loss_of_scores_f64(c, &l, &sets, &scalars, s, ds, &unused);
+        assert_near(loss, value / (2 * (double)pairs), 1e-9);
+        for (int i = 0; i < NA * NB; i++)
+            assert_near(ds[i], by_hand[i] / (2 * (double)pairs), 1e-12);
+        compute_free(c);
+    }
+    free(s);
+    free(ds);
+    free(by_hand);
+}
+
 static void test_names(void **state)
 {
     (void)state;
@@ -151,9 +208,9 @@ static void test_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gradients), cmocka_unit_test(test_list_gradients),
-        cmocka_unit_test(test_values),    cmocka_unit_test(test_distances),
-        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_gradients),       cmocka_unit_test(test_list_gradients),
+        cmocka_unit_test(test_values),          cmocka_unit_test(test_distances),
+        cmocka_unit_test(test_triplet_of_many), cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -218,6 +218,9 @@ static void search_equals_brute_force(void **state)
         uint64_t               query     = rng_next(&s);
         recall += compare_search(lib, &truth, k, filter, query, plan->recall >= 1);
         recall += compare_search(other, &truth, k, filter, query, plan->recall >= 1);
+        struct library_filter exact = filter ? *filter : (struct library_filter){0};
+        exact.exact                 = true;
+        compare_search(lib, &truth, k, &exact, query, true);
         searches += 2;
     }
     assert_true(recall / searches >= plan->recall);

@@ -248,9 +248,9 @@ static void attention_pool_slope_range(void *arg, size_t from, size_t to)
             ds[r] = real_dot(dy, x + (ptrdiff_t)r * a->dim, a->dim);
         real mean = real_dot(p, ds, rows);
         for (int r = 0; r < rows; r++) {
-            real *dx = a->out + (ptrdiff_t)(first + r) * a->dim;
+            real *dx = a->out ? a->out + (ptrdiff_t)(first + r) * a->dim : NULL;
             ds[r]    = p[r] * (ds[r] - mean);
-            for (int j = 0; a->out && j < a->dim; j++)
+            for (int j = 0; dx && j < a->dim; j++)
                 dx[j] = p[r] * dy[j] + ds[r] * a->w[j];
         }
     }

@@ -1,6 +1,7 @@
 /* What heads are fitted on: see examples.h. */
 #include "learn/examples.h"
 
+#include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "learn/picture_files.h"
@@ -11,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WORDNET_ID 9 /* characters of "n01440764" */
+#define CLASS_CEILING ((size_t)1 << 20) /* bytes of a name */
+#define WORDNET_ID    9                 /* characters of "n01440764" */
 
 /* Room for so many more pictures, texts, and texts of pictures. */
 static int reserve(struct examples *e, size_t images, size_t texts, size_t links, struct err *err)
@@ -97,17 +99,19 @@ out:
     return rc;
 }
 
-char *examples_class_text(const char *name)
+char *examples_class_text(const char *name, int phrasing)
 {
-    static const char an[] = "a photo of an ", a[] = "a photo of a ";
-    bool              vowel = *name && strchr("aeiouAEIOU", *name);
-    size_t            lead = vowel ? sizeof an - 1 : sizeof a - 1, len = strlen(name);
-    char             *text = mem_array(lead + len + 1, 1);
-    if (!text)
+    static const char *const before[] = {"a photo of ", "", "", "there is "};
+    static const char *const after[]  = {"", "", "", " in the picture"};
+    const char *article = phrasing == 1 ? "" : *name && strchr("aeiouAEIOU", *name) ? "an " : "a ";
+    struct buf  b;
+    buf_init(&b, CLASS_CEILING);
+    if (buf_appendf(&b, NULL, "%s%s%s%s", before[phrasing], article, name, after[phrasing])) {
+        buf_release(&b);
         return NULL;
-    memcpy(text, vowel ? an : a, lead);
-    memcpy(text + lead, name, len + 1);
-    for (char *c = text + lead; *c; c++)
+    }
+    char *text = buf_steal(&b);
+    for (char *c = text; c && *c; c++)
         *c = *c == '_' ? ' ' : *c;
     return text;
 }
@@ -129,17 +133,18 @@ static int by_label(const void *a, const void *b)
 static int add_labelled(struct examples *e, const char *dir, struct labelled *items, size_t n,
                         struct err *err)
 {
-    int rc = reserve(e, n, n, n, err);
+    int rc = reserve(e, n, n * EXAMPLES_PHRASINGS, n * EXAMPLES_PHRASINGS, err);
     qsort(items, n, sizeof *items, by_label);
     for (size_t i = 0; !rc && i < n; i++) {
         if (i == 0 || strcmp(items[i].label, items[i - 1].label) != 0) {
-            rc = add_text(e, examples_class_text(items[i].label), err);
+            for (int k = 0; !rc && k < EXAMPLES_PHRASINGS; k++)
+                rc = add_text(e, examples_class_text(items[i].label, k), err);
             e->n_groups += !rc;
         }
         if (!rc)
             rc = add_image(e, dir, items[i].file, (int)e->n_groups - 1, err);
-        if (!rc)
-            link_text(e, (int)e->n_texts - 1);
+        for (int k = 0; !rc && k < EXAMPLES_PHRASINGS; k++)
+            link_text(e, (int)e->n_texts - EXAMPLES_PHRASINGS + k);
     }
     return rc;
 }
@@ -214,7 +219,7 @@ static int add_class_file(struct examples *e, const char *tsv, const char *dir, 
     struct captions  set   = {0};
     struct labelled *items = NULL;
     char            *own   = dir ? NULL : folder_of(tsv);
-    int              rc    = captions_read_tsv(tsv, &set, err);
+    int              rc    = captions_read(tsv, NULL, &set, err);
     if (!rc) {
         items = mem_zeroed(set.n_captions, sizeof *items);
         if (!items || (!dir && !own))

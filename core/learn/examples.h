@@ -44,8 +44,9 @@ int examples_add_pictures(struct examples *e, const char *dir, struct err *err);
 
 void examples_release(struct examples *e); /* NULL-safe */
 
-/* "a photo of a dog", "a photo of an owl"; freed by the caller, NULL when out of
- * memory. */
-char *examples_class_text(const char *name);
+/* A class's name in one of its phrasings, 0 to below EXAMPLES_PHRASINGS: "a photo of a
+ * dog", "a photo of an owl"; freed by the caller, NULL when out of memory. */
+#define EXAMPLES_PHRASINGS 4
+char *examples_class_text(const char *name, int phrasing);
 
 #endif

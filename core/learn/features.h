@@ -1,7 +1,7 @@
 /* What a model's towers see of a data set, computed once and kept.
  *
  * With the towers locked a picture gives the same features in every epoch, so
- * they are computed with all cores, a few views of each picture (image/augment.h),
+ * they are computed with all cores, a few views of each picture (learn/augment.h),
  * and kept in half precision in $XDG_CACHE_HOME/osprey/features. They are kept in
  * shards of some hundred items: what was interrupted goes on from the last whole
  * shard, and what was added to the end of a data set is all that is computed.
@@ -15,7 +15,7 @@
 #define OSPREY_LEARN_FEATURES_H
 
 #include "base/err.h"
-#include "image/augment.h"
+#include "learn/augment.h"
 #include "model/encoder.h"
 #include "model/encoder_features.h"
 

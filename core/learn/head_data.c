@@ -119,42 +119,75 @@ static int keep_usable(const struct examples *e, const struct features *images, 
     return links;
 }
 
-int head_data_make(const struct encoder *enc, const struct examples *e,
-                   const struct features *images, const struct features *texts,
-                   struct head_inputs inputs, int threads, struct head_data *out, struct err *err)
+/* Rows of width numbers, the first of each feature. */
+static void copy_rows(uint16_t *to, const struct features *from, size_t n, int width)
+{
+    for (size_t i = 0; i < n; i++)
+        memcpy(to + i * (size_t)width, features_row(from, i, 0), (size_t)width * sizeof *to);
+}
+
+/* The classifier's logits of each view, and its classes' names. */
+static int fill_classes(struct head_data *d, const struct head_sources *from, const int *kept,
+                        const struct encoder_feature_sizes *sizes, struct err *err)
+{
+    size_t rows = d->n_images * (size_t)d->views, classes = (size_t)sizes->classes;
+    int    at      = sizes->image + sizes->stages;
+    size_t names   = classes * (size_t)from->phrasings;
+    d->n_classes   = sizes->classes;
+    d->phrasings   = from->phrasings;
+    d->logits      = mem_array(rows * classes + 1, sizeof *d->logits);
+    d->class_texts = mem_array(names * (size_t)d->text_dim + 1, sizeof *d->class_texts);
+    if (!d->logits || !d->class_texts)
+        return out_of_memory(rows, err);
+    if (features_count(from->classes) != names)
+        return err_set(err, ERR_FORMAT, "%zu names for %zu classes",
+                       features_count(from->classes) / (size_t)from->phrasings, classes);
+    for (size_t i = 0; i < rows; i++)
+        memcpy(d->logits + i * classes,
+               features_row(from->images, (size_t)kept[i / (size_t)d->views],
+                            (int)(i % (size_t)d->views)) +
+                   at,
+               classes * sizeof *d->logits);
+    copy_rows(d->class_texts, from->classes, names, d->text_dim);
+    return 0;
+}
+
+static int make(struct head_data *d, const struct encoder *enc, const struct head_sources *from,
+                int *kept, int threads, struct err *err)
 {
     struct encoder_feature_sizes sizes = encoder_feature_sizes(enc);
-    struct head_data             d     = {.n_groups = e->n_groups, .classes_at = -1};
-    int                         *kept  = mem_array(e->n_images + 1, sizeof *kept);
-    int                          rc    = 0;
-    d.views                            = features_views(images);
-    d.image_dim =
-        sizes.image + (inputs.stages ? sizes.stages : 0) + (inputs.classes ? sizes.named : 0);
-    if (inputs.classes)
-        d.classes_at = d.image_dim - sizes.named;
-    d.text_dim   = sizes.text + (inputs.first ? sizes.first : 0);
-    d.n_texts    = texts ? features_count(texts) : 0;
-    d.group      = mem_array(e->n_images + 1, sizeof *d.group);
-    d.first_text = mem_array(e->n_images + 1, sizeof *d.first_text);
-    d.text_of =
-        mem_array(e->n_images ? (size_t)e->first_text[e->n_images] + 1 : 1, sizeof *d.text_of);
-    d.texts = mem_array(d.n_texts * (size_t)d.text_dim + 1, sizeof *d.texts);
-    if (!kept || !d.group || !d.first_text || !d.text_of || !d.texts) {
-        rc = out_of_memory(e->n_images, err);
-        goto out;
-    }
-    keep_usable(e, images, kept, &d);
-    size_t numbers;
-    if (!size_mul(d.n_images * (size_t)d.views, (size_t)d.image_dim, &numbers) ||
-        !(d.images = mem_array(numbers + 1, sizeof *d.images))) {
-        rc = out_of_memory(d.n_images, err);
-        goto out;
-    }
-    for (size_t i = 0; i < d.n_texts; i++)
-        memcpy(d.texts + i * (size_t)d.text_dim, features_row(texts, i, 0),
-               (size_t)d.text_dim * sizeof *d.texts); /* the pooled state comes first */
-    rc = fill_images(&d, enc, images, kept, inputs, threads, err);
-out:
+    const struct examples       *e     = from->examples;
+    size_t                       links = e->n_images ? (size_t)e->first_text[e->n_images] : 0;
+    size_t                       numbers;
+    d->views     = features_views(from->images);
+    d->image_dim = sizes.image + (from->inputs.stages ? sizes.stages : 0) +
+                   (from->inputs.classes ? sizes.named : 0);
+    if (from->inputs.classes)
+        d->classes_at = d->image_dim - sizes.named;
+    d->text_dim   = sizes.text + (from->inputs.first ? sizes.first : 0);
+    d->n_texts    = from->texts ? features_count(from->texts) : 0;
+    d->group      = mem_array(e->n_images + 1, sizeof *d->group);
+    d->first_text = mem_array(e->n_images + 1, sizeof *d->first_text);
+    d->text_of    = mem_array(links + 1, sizeof *d->text_of);
+    d->texts      = mem_array(d->n_texts * (size_t)d->text_dim + 1, sizeof *d->texts);
+    if (!kept || !d->group || !d->first_text || !d->text_of || !d->texts)
+        return out_of_memory(e->n_images, err);
+    keep_usable(e, from->images, kept, d);
+    if (!size_mul(d->n_images * (size_t)d->views, (size_t)d->image_dim, &numbers) ||
+        !(d->images = mem_array(numbers + 1, sizeof *d->images)))
+        return out_of_memory(d->n_images, err);
+    if (from->texts) /* the pooled state comes first in a row */
+        copy_rows(d->texts, from->texts, d->n_texts, d->text_dim);
+    int rc = fill_images(d, enc, from->images, kept, from->inputs, threads, err);
+    return rc || !from->classes ? rc : fill_classes(d, from, kept, &sizes, err);
+}
+
+int head_data_make(const struct encoder *enc, const struct head_sources *from, int threads,
+                   struct head_data *out, struct err *err)
+{
+    struct head_data d    = {.n_groups = from->examples->n_groups, .classes_at = -1};
+    int             *kept = mem_array(from->examples->n_images + 1, sizeof *kept);
+    int              rc   = make(&d, enc, from, kept, threads, err);
     free(kept);
     if (rc)
         head_data_release(&d);
@@ -169,6 +202,8 @@ void head_data_release(struct head_data *d)
         return;
     free(d->images);
     free(d->texts);
+    free(d->logits);
+    free(d->class_texts);
     free(d->group);
     free(d->first_text);
     free(d->text_of);
@@ -223,7 +258,7 @@ int head_data_standardise_texts(const struct head_data *d, const int *images, si
 
 void head_data_hash(const struct head_data *d, uint8_t out[HASH_BYTES])
 {
-    uint8_t parts[6][HASH_BYTES];
+    uint8_t parts[8][HASH_BYTES];
     size_t  sizes[] = {d->n_images,      d->n_texts,           d->n_groups,
                        (size_t)d->views, (size_t)d->image_dim, (size_t)d->text_dim};
     hash_bytes(sizes, sizeof sizes, parts[0]);
@@ -233,5 +268,11 @@ void head_data_hash(const struct head_data *d, uint8_t out[HASH_BYTES])
     hash_bytes(d->group, d->n_images * sizeof *d->group, parts[3]);
     hash_bytes(d->first_text, (d->n_images + 1) * sizeof *d->first_text, parts[4]);
     hash_bytes(d->text_of, (size_t)d->first_text[d->n_images] * sizeof *d->text_of, parts[5]);
+    hash_bytes(d->logits, d->n_images * (size_t)d->views * (size_t)d->n_classes * sizeof *d->logits,
+               parts[6]);
+    hash_bytes(d->class_texts,
+               (size_t)d->n_classes * (size_t)d->phrasings * (size_t)d->text_dim *
+                   sizeof *d->class_texts,
+               parts[7]);
     hash_bytes(parts, sizeof parts, out);
 }

@@ -29,18 +29,29 @@ struct head_inputs head_inputs_of(const struct encoder *enc);
 struct head_data {
     size_t    n_images, n_texts, n_groups;
     int       views, image_dim, text_dim;
-    int       classes_at; /* where the class part begins in an image's row, or -1 */
-    uint16_t *images;     /* (n_images, views, image_dim) half precision */
-    uint16_t *texts;      /* (n_texts, text_dim) half precision */
-    int      *group;      /* (n_images) below n_groups */
-    int      *first_text; /* (n_images + 1), as in struct examples */
-    int      *text_of;    /* (first_text[n_images]) */
+    int       classes_at;           /* where the class part begins in an image's row, or -1 */
+    uint16_t *images;               /* (n_images, views, image_dim) half precision */
+    uint16_t *texts;                /* (n_texts, text_dim) half precision */
+    int       n_classes, phrasings; /* of the image tower's classifier; 0: not named */
+    uint16_t *logits;               /* (n_images, views, n_classes) half precision, or NULL */
+    uint16_t *class_texts;          /* (n_classes, phrasings, text_dim) half precision, or NULL */
+    int      *group;                /* (n_images) below n_groups */
+    int      *first_text;           /* (n_images + 1), as in struct examples */
+    int      *text_of;              /* (first_text[n_images]) */
 };
 
-/* texts may be NULL where there are none. threads: to compute with. */
-int  head_data_make(const struct encoder *enc, const struct examples *examples,
-                    const struct features *images, const struct features *texts,
-                    struct head_inputs inputs, int threads, struct head_data *out, struct err *err);
+/* What rows are made of; texts and classes may be NULL where there are none. */
+struct head_sources {
+    const struct examples *examples;
+    const struct features *images, *texts;
+    const struct features *classes; /* (classes * phrasings) names of the classifier's classes */
+    int                    phrasings;
+    struct head_inputs     inputs;
+};
+
+/* threads: to compute with. */
+int  head_data_make(const struct encoder *enc, const struct head_sources *from, int threads,
+                    struct head_data *out, struct err *err);
 void head_data_release(struct head_data *data); /* NULL-safe */
 
 /* Column means of the first view's rows of some pictures, and 1 / their standard

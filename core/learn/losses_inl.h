@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#define SOME 128 /* scores of a row or column that are looked at together */
+
 /* A matrix of scores and all that its loss needs. */
 struct scores {
     const struct loss *l;
@@ -172,39 +174,105 @@ static double infonce(struct compute *c, struct scores *m, struct FN(loss_scalar
            m->share_columns * add_up(m->value + m->na, m->nb);
 }
 
-/* One anchor, a row or a column: its hinge over all positives; adds to the gradient. */
-static double hinges(const struct scores *m, int at, bool column)
+/* One anchor: a row or a column of the matrix. */
+struct anchor {
+    const real *s;      /* its scores, step apart */
+    real       *ds;     /* their gradients, or NULL */
+    const int  *groups; /* (n) of the others */
+    ptrdiff_t   step;
+    int         n, group, skip; /* skip: no candidate, or -1 */
+};
+
+static struct anchor anchor_of(const struct scores *m, int at, bool column)
 {
-    int         n    = column ? m->na : m->nb;
-    ptrdiff_t   step = column ? m->nb : 1, first = column ? at : (ptrdiff_t)at * m->nb;
-    const real *s     = m->s + first;
-    real       *ds    = m->ds ? m->ds + first : NULL;
-    const int  *other = column ? m->ga : m->gb;
-    int         group = column ? m->gb[at] : m->ga[at], skip = m->l->same ? at : -1, hardest = -1;
-    real        margin = (real)m->l->margin, share = (real)m->share_rows;
-    double      value = 0;
-    for (int j = 0; m->l->hardest && j < n; j++) {
-        if (other[j] != group && (hardest < 0 || s[j * step] > s[hardest * step]))
+    ptrdiff_t first = column ? at : (ptrdiff_t)at * m->nb;
+    return (struct anchor){.s      = m->s + first,
+                           .ds     = m->ds ? m->ds + first : NULL,
+                           .groups = column ? m->ga : m->gb,
+                           .step   = column ? m->nb : 1,
+                           .n      = column ? m->na : m->nb,
+                           .group  = column ? m->gb[at] : m->ga[at],
+                           .skip   = m->l->same ? at : -1};
+}
+
+/* Some of an anchor's scores, side by side. */
+struct some {
+    int  n, at[SOME];
+    real s[SOME], hits[SOME];
+};
+
+/* Takes the next of the anchor's positives, or negatives, from *next on; false when
+ * there are none left. */
+static bool take_some(const struct anchor *a, bool positive, int *next, struct some *some)
+{
+    int n = 0;
+    for (; *next < a->n && n < SOME; ++*next) {
+        if ((a->groups[*next] == a->group) != positive || *next == a->skip)
+            continue;
+        some->at[n]   = *next;
+        some->s[n]    = a->s[*next * a->step];
+        some->hits[n] = 0;
+        n++;
+    }
+    some->n = n;
+    return n > 0;
+}
+
+/* The negative with the highest score alone. */
+static bool take_hardest(const struct anchor *a, struct some *some)
+{
+    int hardest = -1;
+    for (int j = 0; j < a->n; j++) {
+        if (a->groups[j] != a->group &&
+            (hardest < 0 || a->s[j * a->step] > a->s[hardest * a->step]))
             hardest = j;
     }
-    if (m->l->hardest && hardest < 0)
-        return 0;
-    for (int p = 0; p < n; p++) {
-        if (other[p] != group || p == skip)
-            continue;
-        real least = margin - s[p * step];
-        int  from = m->l->hardest ? hardest : 0, to = m->l->hardest ? hardest + 1 : n, hit = 0;
-        for (int j = from; j < to; j++) {
-            real h = least + s[j * step];
-            if (other[j] == group || h <= 0)
-                continue;
-            value += (double)h;
-            hit++;
-            if (ds)
-                ds[j * step] += share;
+    some->n       = hardest >= 0;
+    some->at[0]   = hardest;
+    some->s[0]    = hardest >= 0 ? a->s[hardest * a->step] : 0;
+    some->hits[0] = 0;
+    return hardest >= 0;
+}
+
+static double hinge_pairs(real margin, struct some *good, struct some *bad)
+{
+    real   h[SOME], hit[SOME];
+    double value = 0;
+    for (int p = 0; p < good->n; p++) {
+        real least = margin - good->s[p];
+        for (int j = 0; j < bad->n; j++) {
+            h[j]   = least + bad->s[j];
+            hit[j] = h[j] > 0 ? 1 : 0;
+            h[j]   = h[j] > 0 ? h[j] : 0;
+            bad->hits[j] += hit[j];
         }
-        if (ds)
-            ds[p * step] -= share * (real)hit;
+        value += (double)real_sum(h, bad->n);
+        good->hits[p] += real_sum(hit, bad->n);
+    }
+    return value;
+}
+
+static void add_hits(const struct anchor *a, const struct some *some, real share)
+{
+    for (int i = 0; a->ds && i < some->n; i++)
+        a->ds[some->at[i] * a->step] += share * some->hits[i];
+}
+
+/* An anchor's hinges over all pairs of a positive and a negative; adds to the gradient. */
+static double hinges(const struct scores *m, int at, bool column)
+{
+    struct anchor a      = anchor_of(m, at, column);
+    real          margin = (real)m->l->margin, share = (real)m->share_rows;
+    double        value = 0;
+    struct some   good, bad;
+    for (int p = 0; take_some(&a, true, &p, &good);) {
+        int next = 0;
+        while (m->l->hardest ? next++ == 0 && take_hardest(&a, &bad)
+                             : take_some(&a, false, &next, &bad)) {
+            value += hinge_pairs(margin, &good, &bad);
+            add_hits(&a, &bad, share);
+        }
+        add_hits(&a, &good, -share);
     }
     return value;
 }

@@ -46,7 +46,11 @@ static inline real real_sqrt(real x)
 
 static inline real real_abs(real x)
 {
-    return x < 0 ? -x : x;
+#if REAL_IS_DOUBLE
+    return fabs(x);
+#else
+    return fabsf(x);
+#endif
 }
 
 /* log(1 + exp(x)), the softplus, without overflow. */

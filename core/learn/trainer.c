@@ -45,6 +45,8 @@ static int check_data(const struct trainer *t, struct err *err)
     if (t->train->n < 2 || t->dev->n < 1)
         return err_set(err, ERR_USAGE, "too few pictures to learn from: %zu, and %zu to judge by",
                        t->train->n, t->dev->n);
+    if (t->o->distil > 0 && (!d->n_classes || !uses_texts(t->o)))
+        return err_set(err, ERR_USAGE, "there are no names of classes to distil");
     if (uses_texts(t->o) && captions == 0)
         return err_set(err, ERR_USAGE, "there are no captions to learn from");
     if (!several)
@@ -69,6 +71,14 @@ static int standardise(struct trainer *t, struct err *err)
     return rc;
 }
 
+/* The most rows that go through a head at once. */
+static int most_rows(const struct trainer *t)
+{
+    int views = 2 * t->o->batch;
+    int texts = t->o->batch + (t->o->distil > 0 ? t->train->data->n_classes : 0);
+    return views > texts ? views : texts;
+}
+
 static int init_heads(struct trainer *t, struct err *err)
 {
     const struct trainer_options *o       = t->o;
@@ -84,7 +94,7 @@ static int init_heads(struct trainer *t, struct err *err)
                                               .layer_norm     = o->layer_norm,
                                               .input_dropout  = o->text_dropout,
                                               .hidden_dropout = o->hidden_dropout}};
-    int                           rc      = heads_init(&t->heads, shape, 2 * o->batch, err);
+    int                           rc      = heads_init(&t->heads, shape, most_rows(t), err);
     if (!rc)
         rc = standardise(t, err);
     if (rc)
@@ -107,25 +117,28 @@ static int init_heads(struct trainer *t, struct err *err)
 
 static int init_memory(struct trainer *t, struct err *err)
 {
-    const struct head_data *d    = t->train->data;
-    size_t                  rows = 2 * (size_t)t->o->batch, dim = (size_t)t->o->dim;
-    struct trainer_batch   *b = &t->batch;
-    b->images                 = mem_array(rows, sizeof *b->images);
-    b->rows                   = mem_array(rows, sizeof *b->rows);
-    b->groups                 = mem_array(rows, sizeof *b->groups);
-    b->x                      = mem_aligned(rows * (size_t)d->image_dim, sizeof *b->x);
-    b->t                      = mem_aligned(rows * (size_t)d->text_dim, sizeof *b->t);
-    t->order                  = mem_array(t->train->n, sizeof *t->order);
-    t->history                = mem_zeroed((size_t)t->o->epochs, sizeof *t->history);
-    t->scores                 = mem_aligned(rows * rows, sizeof *t->scores);
-    t->best                   = heads_new_copy(&t->heads);
+    const struct head_data *d = t->train->data;
+    size_t rows = (size_t)most_rows(t), dim = (size_t)t->o->dim, n = (size_t)t->o->batch;
+    size_t classes          = t->o->distil > 0 ? (size_t)d->n_classes : 0;
+    struct trainer_batch *b = &t->batch;
+    b->images               = mem_array(rows, sizeof *b->images);
+    b->rows                 = mem_array(rows, sizeof *b->rows);
+    b->groups               = mem_array(rows, sizeof *b->groups);
+    b->x                    = mem_aligned(rows * (size_t)d->image_dim, sizeof *b->x);
+    b->t                    = mem_aligned(rows * (size_t)d->text_dim, sizeof *b->t);
+    b->p                    = mem_aligned(n * classes + 1, sizeof *b->p);
+    b->s                    = mem_aligned(2 * n * classes + 1, sizeof *b->s);
+    t->order                = mem_array(t->train->n, sizeof *t->order);
+    t->history              = mem_zeroed((size_t)t->o->epochs, sizeof *t->history);
+    t->scores               = mem_aligned(4 * n * n, sizeof *t->scores);
+    t->best                 = heads_new_copy(&t->heads);
     for (int i = 0; i < 2; i++)
         t->y[i] = mem_aligned(rows * dim, sizeof **t->y);
     for (int i = 0; i < 4; i++)
         t->dy[i] = mem_aligned(rows * dim, sizeof **t->dy);
-    return b->images && b->rows && b->groups && b->x && b->t && t->order && t->history &&
-                   t->scores && t->best && t->y[0] && t->y[1] && t->dy[0] && t->dy[1] && t->dy[2] &&
-                   t->dy[3]
+    return b->images && b->rows && b->groups && b->x && b->t && b->p && b->s && t->order &&
+                   t->history && t->scores && t->best && t->y[0] && t->y[1] && t->dy[0] &&
+                   t->dy[1] && t->dy[2] && t->dy[3]
                ? 0
                : err_set(err, ERR_NOMEM, "out of memory for batches of %d pictures", t->o->batch);
 }
@@ -141,6 +154,8 @@ static void trainer_release(struct trainer *t)
     free(t->batch.groups);
     free(t->batch.x);
     free(t->batch.t);
+    free(t->batch.p);
+    free(t->batch.s);
     free(t->order);
     free(t->history);
     free(t->scores);
@@ -214,22 +229,28 @@ static double views_loss(struct trainer *t, double weight, int rows_set)
 /* Forward, loss, backward; returns the loss. */
 static double run_batch(struct trainer *t)
 {
-    struct trainer_batch *b    = &t->batch;
-    struct heads         *h    = &t->heads;
-    int                   rows = uses_views(t->o) ? 2 * b->n : b->n;
-    double                loss = 0;
+    struct trainer_batch *b     = &t->batch;
+    struct heads         *h     = &t->heads;
+    int                   rows  = uses_views(t->o) ? 2 * b->n : b->n;
+    int                   texts = b->captions + (t->o->distil > 0 ? t->train->data->n_classes : 0);
+    double                loss  = 0;
     head_net_forward_f32(h->net[HEADS_IMAGE], t->compute, b->x, rows, &t->random, t->y[0]);
+    if (texts > 0)
+        head_net_forward_f32(h->net[HEADS_TEXT], t->compute, b->t, texts, &t->random, t->y[1]);
     if (b->captions > 0) {
-        head_net_forward_f32(h->net[HEADS_TEXT], t->compute, b->t, b->captions, &t->random,
-                             t->y[1]);
         loss = run_loss(t, HEADS_CAPTIONS, false, t->y[0], b->groups, b->captions, t->y[1],
                         b->groups, b->captions, t->dy[0], t->dy[1]);
     }
     if (uses_views(t->o))
         loss += views_loss(t, t->o->supervision == SELF_SUPERVISED ? 1 : t->o->semi_weight,
                            b->captions);
+    else if (b->captions < b->n)
+        memset(t->dy[0] + (size_t)b->captions * (size_t)t->o->dim, 0,
+               (size_t)(b->n - b->captions) * (size_t)t->o->dim * sizeof *t->dy[0]);
+    if (t->o->distil > 0)
+        loss += trainer_distil(t);
     head_net_backward_f32(h->net[HEADS_IMAGE], t->compute, t->dy[0]);
-    if (b->captions > 0)
+    if (texts > 0)
         head_net_backward_f32(h->net[HEADS_TEXT], t->compute, t->dy[1]);
     return loss;
 }

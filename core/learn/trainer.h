@@ -45,6 +45,9 @@ struct trainer_options {
     double      mix;          /* share of pictures whose caption is a mixture */
     double      class_weight; /* of the class part beside the trained one, 0 to 1, when
                                  judging; needs the input */
+    double      distil;       /* weight of what the image tower's classifier knows; 0 where
+                                 the data have no names of classes */
+    double      distil_scale; /* of similarities there; 0: the learned one */
     uint64_t    seed;
     int         threads;
     const char *checkpoint;       /* a file, or NULL */

@@ -86,6 +86,13 @@ static void draw_views(struct trainer *t)
         b->groups[b->n + i] = b->groups[i];
     }
     copy_rows(t, both ? 2 * b->n : b->n, d->image_dim);
+    for (int i = 0; t->o->distil > 0 && i < b->n; i++) {
+        size_t row = (size_t)((b->rows[i].from - d->images) / d->image_dim);
+        b->rows[i] = (struct trainer_copy){.from = d->logits + row * (size_t)d->n_classes,
+                                           .to   = b->p + (size_t)i * (size_t)d->n_classes};
+    }
+    if (t->o->distil > 0)
+        copy_rows(t, b->n, d->n_classes);
 }
 
 static void draw_texts(struct trainer *t)
@@ -108,10 +115,26 @@ static void draw_texts(struct trainer *t)
     copy_rows(t, b->captions, d->text_dim);
 }
 
+/* A phrasing of each class's name, behind the captions. */
+static void draw_classes(struct trainer *t)
+{
+    struct trainer_batch   *b = &t->batch;
+    const struct head_data *d = t->train->data;
+    for (int i = 0; i < d->n_classes; i++) {
+        uint32_t one = random_below(&t->random, (uint32_t)d->phrasings);
+        b->rows[i]   = (struct trainer_copy){
+              .from = d->class_texts + ((size_t)i * (size_t)d->phrasings + one) * (size_t)d->text_dim,
+              .to   = b->t + (size_t)(b->captions + i) * (size_t)d->text_dim};
+    }
+    copy_rows(t, d->n_classes, d->text_dim);
+}
+
 void trainer_draw(struct trainer *t)
 {
     choose_images(t);
     draw_views(t);
     if (t->batch.captions > 0)
         draw_texts(t);
+    if (t->o->distil > 0)
+        draw_classes(t);
 }

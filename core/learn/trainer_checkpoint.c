@@ -69,6 +69,8 @@ static void digest(const struct trainer *t, char out[HEX])
                                                o->hidden_dropout,
                                                o->mix,
                                                o->class_weight,
+                                               o->distil,
+                                               o->distil_scale,
                                                (double)(o->seed >> 32),
                                                (double)(o->seed & 0xffffffffu)};
     uint8_t                       parts[5][HASH_BYTES], all[HASH_BYTES];

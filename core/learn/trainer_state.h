@@ -23,7 +23,9 @@ struct trainer_batch {
     int                 *groups;   /* (2 n) of pictures; again for the second views */
     float               *x; /* (2 n, image_dim): a view of each; then, where views are compared,
                                another */
-    float               *t; /* (captions, text_dim) */
+    float *t; /* (captions + classes, text_dim): then the names of classes, to distil */
+    float *p; /* (n, classes) logits of the first views; then their softmax */
+    float *s; /* (2 n, classes) scratch */
 };
 
 struct trainer {
@@ -58,6 +60,12 @@ int  trainer_step_at(const struct trainer *t, int step);
 void trainer_shuffle(struct trainer *t);
 /* Draws the batch of the step. */
 void trainer_draw(struct trainer *t);
+
+/* ---- trainer_distill.c ---- */
+
+/* The loss; sets the gradients of the names, behind the captions', and adds to those of
+ * the pictures. */
+double trainer_distil(struct trainer *t);
 
 /* ---- trainer_judge.c ---- */
 

@@ -183,6 +183,11 @@ void encoder_scratch_free(struct encoder_scratch *scratch)
     free(scratch);
 }
 
+int encoder_scratch_threads(const struct encoder_scratch *scratch)
+{
+    return scratch->threads;
+}
+
 /* Damaged weights are not noticed before: nobody sums them up at each start. out:
  * (n, dim), or NULL. */
 static int check_finite(const struct encoder *enc, const float *out, int n, int dim,

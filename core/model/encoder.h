@@ -74,6 +74,7 @@ void encoder_parts_free(struct encoder_part *parts, size_t n);
 int  encoder_scratch_new(const struct encoder *enc, int threads, struct encoder_scratch **out,
                          struct err *err);
 void encoder_scratch_free(struct encoder_scratch *scratch); /* NULL-safe */
+int  encoder_scratch_threads(const struct encoder_scratch *scratch);
 
 /* pixels: (n, image_size, image_size, 3) bytes as preprocess_image leaves
  * them. out: (n, dim). */
