@@ -12,6 +12,7 @@ struct choice {
     struct encoder      *encoder;
     struct library_model model;
     bool                 filling; /* another one answers until this one is complete */
+    bool                 newer;   /* the model of that name is another one now */
 };
 
 /* name: what --model says, or NULL for the library's own (or the default in a

@@ -422,11 +422,13 @@ class Cli(unittest.TestCase):
         cache = os.path.join(self.tmp, "cache")
         env = {"XDG_CACHE_HOME": cache}
         self.run_osprey("embed", "a", library=False, env=env)
-        (prepared,) = [os.path.join(d, f) for d, _, names in os.walk(cache) for f in names]
-        size = os.path.getsize(prepared)
-        with open(prepared, "r+b") as f:
-            f.seek(size // 2)
-            f.write(b"\xff" * (size - size // 2))
+        kept = [os.path.join(d, f) for d, _, names in os.walk(cache) for f in names]
+        self.assertEqual(len(kept), 2)  # towers and head
+        for prepared in kept:
+            size = os.path.getsize(prepared)
+            with open(prepared, "r+b") as f:
+                f.seek(size // 2)
+                f.write(b"\xff" * (size - size // 2))
         for args in (["a"], ["--image", self.picture("p01.png")]):
             out, err = self.run_osprey("embed", *args, library=False, env=env, status=3)
             self.assertEqual(out, b"")

@@ -101,6 +101,18 @@ static int check_types(const struct jnode *vision, const struct jnode *text, str
     return 0;
 }
 
+static int read_distance(const struct jnode *config, enum distance *out, struct err *err)
+{
+    const struct jnode *node = jnode_get(jnode_get(config, "osprey"), "distance");
+    const char         *name = "";
+    if (node && (!jnode_to_str(node, &name) || !distance_of(name, out)))
+        return err_set(err, ERR_UNSUPPORTED,
+                       "config.json: osprey.distance is \"%.80s\"; supported are cosine, "
+                       "euclidean and manhattan",
+                       name);
+    return 0;
+}
+
 static int read_max_tokens(struct dual *d, const struct jnode *config, struct err *err)
 {
     const struct jnode *node  = jnode_get(jnode_get(config, "osprey"), "max_tokens");
@@ -308,6 +320,8 @@ static int dual_open(const char *dir, const struct jnode *config,
         rc = check_types(jnode_get(config, "vision_config"), jnode_get(config, "text_config"), err);
     if (!rc)
         rc = check_tokenizer(d->files.towers, err);
+    if (!rc)
+        rc = read_distance(config, &info->distance, err);
     if (!rc)
         rc = safetensors_open(d->files.paths[DUAL_MODEL], &d->model, err);
     if (!rc)

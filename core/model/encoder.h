@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "image/preprocess.h"
+#include "model/distance.h"
 #include "nn/precision.h"
 
 #include <stdbool.h>
@@ -25,6 +26,7 @@ struct encoder_info {
     const char       *family;     /* config.json's model_type */
     const char       *hash;       /* 32 hex digits over the weights: what a library remembers */
     int               dim;        /* of the joint space */
+    enum distance     distance;   /* that its embeddings are compared by */
     int               image_size; /* pixels, square */
     int               max_tokens;
     int               vocabulary;  /* token ids are below it */
