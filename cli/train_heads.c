@@ -51,7 +51,7 @@ static const char help[] =
     "  --supervision S     supervised, self (without captions), or semi (both)\n"
     "  --semi-weight X     what views of pictures weigh beside captions (default 0.3)\n"
     "  --views N           views of each picture: as it is, mirrored, then random crops\n"
-    "                      (default 2; 4 without captions)\n"
+    "                      (default 5)\n"
     "  --loss L            infonce, triplet, siglip or contrastive\n"
     "  --distance D        cosine, euclidean or manhattan\n"
     "  --margin X          of triplet and contrastive\n"
@@ -64,12 +64,12 @@ static const char help[] =
     "  --dropout X         of what the image tower sees (default 0.7)\n"
     "  --text-dropout X    of what the text tower sees (default 0.5)\n"
     "  --distil X          weight of what the image tower knows of its own classes, so\n"
-    "                      that heads do not forget it (default 0.5 where they are named)\n"
+    "                      that heads do not forget it (default 1 where they are named)\n"
     "  --class-names FILE  a line for each of these (default: the model's classes.txt)\n"
     "  --class-weight X    what the names of a picture's classes weigh in the space\n"
     "                      (default 0.15)\n"
     "  --visual-weight X   what likeness of pictures weighs (default 0.2)\n"
-    "  --epochs N          default 30, and at least as many as make 360 steps\n"
+    "  --epochs N          default 30, and at least as many as make 420 steps\n"
     "  --batch N           pictures in a step (default 1000)\n"
     "  --lr X              learning rate (default 0.002)\n"
     "  --weight-decay X    default 0.1\n"
@@ -82,8 +82,9 @@ static const char help[] =
     "Example:\n"
     "  osprey train heads --images pictures --captions captions.tsv --output models/mine\n";
 
-#define STEPS_AT_LEAST 360
-#define DISTIL         0.5
+#define VIEWS          5
+#define STEPS_AT_LEAST 420
+#define DISTIL         1.0
 #define SUFFIX         ".checkpoint"
 
 struct request {
@@ -264,7 +265,7 @@ static int settle(struct request *r, struct err *err)
     o->threads          = r->threads ? (int)r->threads : parallel_cores();
     r->sources.threads  = o->threads;
     r->sources.seed     = r->seed;
-    r->sources.views    = r->views ? (int)r->views : o->supervision == SUPERVISED ? 2 : 4;
+    r->sources.views    = r->views ? (int)r->views : VIEWS;
     return 0;
 }
 

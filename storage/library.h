@@ -63,20 +63,6 @@ int library_model_register(struct library *lib, struct library_model *model, str
 /* From now on this model answers; the embeddings of others are dropped. */
 int library_model_activate(struct library *lib, int64_t model_id, struct err *err);
 
-/* One of a model's small files, by which its heads stay at hand. */
-struct library_file {
-    const char *name; /* plain */
-    const void *data; /* (len) */
-    size_t      len;  /* bytes */
-};
-/* Keeps the files of a registered model in the library, until it is retired. */
-int library_model_keep(struct library *lib, const struct library_model *model,
-                       const struct library_file *files, size_t n, struct err *err);
-/* The folder inside the library that holds them, made when it is missing; freed by
- * the caller. ERR_NOTFOUND where nothing of the model was kept. */
-int library_model_kept(struct library *lib, const struct library_model *model, char **dir,
-                       struct err *err);
-
 /* ---- Regions: what a re-ranker keeps of the pictures (core/rerank) ---- */
 
 struct library_regions {
@@ -100,6 +86,19 @@ int library_regions_want(struct library *lib, int64_t model_id, const char *hash
                          struct err *err);
 /* Drops what other re-rankers kept for the same model, and of models that are retired. */
 int library_regions_settle(struct library *lib, struct err *err);
+/* One of a model's small files, by which its heads stay at hand. */
+struct library_file {
+    const char *name; /* plain */
+    const void *data; /* (len) */
+    size_t      len;  /* bytes */
+};
+/* Keeps the files of a registered model in the library, until it is retired. */
+int library_model_keep(struct library *lib, const struct library_model *model,
+                       const struct library_file *files, size_t n, struct err *err);
+/* The folder inside the library that holds them, made when it is missing; freed by
+ * the caller. ERR_NOTFOUND where nothing of the model was kept. */
+int library_model_kept(struct library *lib, const struct library_model *model, char **dir,
+                       struct err *err);
 
 /* ---- Folders ---- */
 

@@ -29,7 +29,7 @@ SHAPES = {"circle": lambda x, y: x * x + y * y < 900,
           "ring": lambda x, y: 400 < x * x + y * y < 1000}
 SIDE = 96
 SMALL = ["--dim", "48", "--hidden", "32", "--batch", "48", "--dropout", "0.3",
-         "--text-dropout", "0.1", "--distil", "0", "--class-weight", "0"]
+         "--text-dropout", "0.1", "--distil", "0", "--class-weight", "0", "--views", "2"]
 PAIRS = ["--images", "pictures", "--captions", "train.tsv", "--dev-captions", "dev.tsv"]
 
 
@@ -157,7 +157,8 @@ class Train(unittest.TestCase):
 
     def test_self_supervision(self):
         data = ["--images", "pictures"]
-        last = self.learns("self", "--supervision", "self", "--class-weight", "0.15", data=data, least=60)
+        last = self.learns("self", "--supervision", "self", "--views", "4", "--class-weight", "0.15",
+                           data=data, least=60)
         self.assertEqual(last["texts"], 0)
         self.assertEqual(last["pictures"], 108)  # a tenth of 120 is held out
         # Without captions texts say what they said in the zero-shot space.

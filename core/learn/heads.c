@@ -35,45 +35,49 @@ static void add_scalar(struct heads *h, const char *name, float *value, float *g
         (struct param_f32){.name = name, .rows = 1, .cols = 1, .value = value, .grad = grad};
 }
 
-static void add_scalars(struct heads *h)
+static int add_scalars(struct heads *h, struct err *err)
 {
     static const char *const scale[] = {"captions.log_scale", "views.log_scale"};
     static const char *const bias[]  = {"captions.bias", "views.bias"};
+    h->scalars                       = mem_zeroed(HEADS_LOSSES, sizeof *h->scalars);
+    h->grads                         = mem_zeroed(HEADS_LOSSES, sizeof *h->grads);
+    if (!h->scalars || !h->grads)
+        return err_set(err, ERR_NOMEM, "out of memory for heads");
     for (int l = 0; l < HEADS_LOSSES; l++) {
         add_scalar(h, scale[l], &h->scalars[l].log_scale, &h->grads[l].log_scale);
         add_scalar(h, bias[l], &h->scalars[l].bias, &h->grads[l].bias);
     }
+    return 0;
 }
 
-void heads_move(struct heads *to, struct heads *from)
+static int add_head(struct heads *h, int m, int rows, struct err *err)
 {
-    *to = *from;
-    to->n_params -= 2 * HEADS_LOSSES;
-    add_scalars(to);
-    *from = (struct heads){0};
+    int rc = head_net_new_f32(&h->shape[m], rows, &h->net[m], err);
+    if (rc)
+        return rc;
+    struct param_f32 *own = h->params + h->n_params;
+    int               n   = head_net_params_f32(h->net[m], own);
+    for (int i = 0; i < n; i++)
+        own[i].name = name_of(own[i].name, m);
+    h->n_params += n;
+    return 0;
 }
 
 int heads_init(struct heads *h, const struct head_shape shape[HEADS_MODALITIES], int rows,
                struct err *err)
 {
-    *h = (struct heads){0};
-    for (int m = 0; m < HEADS_MODALITIES; m++) {
+    int rc = 0;
+    *h     = (struct heads){0};
+    for (int m = 0; !rc && m < HEADS_MODALITIES; m++) {
         h->shape[m] = shape[m];
-        if (shape[m].dim == 0)
-            continue;
-        int rc = head_net_new_f32(&shape[m], rows, &h->net[m], err);
-        if (rc) {
-            heads_release(h);
-            return rc;
-        }
-        struct param_f32 *own = h->params + h->n_params;
-        int               n   = head_net_params_f32(h->net[m], own);
-        for (int i = 0; i < n; i++)
-            own[i].name = name_of(own[i].name, m);
-        h->n_params += n;
+        if (shape[m].dim > 0)
+            rc = add_head(h, m, rows, err);
     }
-    add_scalars(h);
-    return 0;
+    if (!rc)
+        rc = add_scalars(h, err);
+    if (rc)
+        heads_release(h);
+    return rc;
 }
 
 void heads_release(struct heads *h)
@@ -82,6 +86,8 @@ void heads_release(struct heads *h)
         return;
     for (int m = 0; m < HEADS_MODALITIES; m++)
         head_net_free_f32(h->net[m]);
+    free(h->scalars);
+    free(h->grads);
     *h = (struct heads){0};
 }
 

@@ -13,23 +13,22 @@
 
 enum heads_modality { HEADS_IMAGE, HEADS_TEXT, HEADS_MODALITIES };
 
-/* By value 1 apart from the names: log_scale and bias of a loss. */
+/* What is compared: pictures with captions, or views with views; each comparison
+ * learns a scale and a bias of its own. */
 enum heads_loss { HEADS_CAPTIONS, HEADS_VIEWS, HEADS_LOSSES };
 
 struct heads {
-    struct head_shape       shape[HEADS_MODALITIES];
-    struct head_net_f32    *net[HEADS_MODALITIES]; /* the text's is NULL without texts */
-    struct loss_scalars_f32 scalars[HEADS_LOSSES], grads[HEADS_LOSSES];
-    struct param_f32        params[HEADS_PARAMS]; /* named "image.linear.weight", ... */
-    int                     n_params;
+    struct head_shape        shape[HEADS_MODALITIES];
+    struct head_net_f32     *net[HEADS_MODALITIES]; /* the text's is NULL without texts */
+    struct loss_scalars_f32 *scalars, *grads;       /* (HEADS_LOSSES) */
+    struct param_f32         params[HEADS_PARAMS];  /* named "image.linear.weight", ... */
+    int                      n_params;
 };
 
 /* rows: the most in a forward pass. shapes: a text's dim 0: no texts. */
 int  heads_init(struct heads *h, const struct head_shape shape[HEADS_MODALITIES], int rows,
                 struct err *err);
 void heads_release(struct heads *h); /* NULL-safe */
-/* A struct heads points into itself: this is how it changes its place. */
-void heads_move(struct heads *to, struct heads *from);
 
 size_t heads_numbers(const struct param_f32 *p);
 

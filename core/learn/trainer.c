@@ -358,14 +358,15 @@ int trainer_run(const struct trainer_options *o, const struct trainer_part *trai
         rc = run_epochs(&t, listener, stop, err);
     if (!rc) {
         heads_restore(&t.heads, t.best);
-        *out = (struct trained){.history  = t.history,
+        *out = (struct trained){.heads    = t.heads,
+                                .history  = t.history,
                                 .n_epochs = t.epoch,
                                 .best     = t.best_epoch,
                                 .early    = t.epoch < o->epochs};
         heads_free_copy(t.best, t.heads.n_params);
         t.best    = NULL;
         t.history = NULL;
-        heads_move(&out->heads, &t.heads);
+        t.heads   = (struct heads){0};
     }
     trainer_release(&t);
     return rc;
