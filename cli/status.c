@@ -92,6 +92,7 @@ static int print_json(const struct state *st, const char *dir, struct err *err)
     if (st->active.id) {
         failed |= jnode_set_int(o, "dimension", st->active.dim);
         failed |= jnode_set_str(o, "precision", st->active.precision);
+        failed |= jnode_set_str(o, "distance", distance_name(st->active.distance));
     } else {
         failed |= jnode_set_str(o, "dimension", NULL);
     }

@@ -14,6 +14,7 @@ struct choice {
     struct reranker     *reranker; /* whose regions are kept; NULL: none */
     struct library_model model;
     bool                 filling; /* another one answers until this one is complete */
+    bool                 newer;   /* the model of that name is another one now */
 };
 
 /* name: what --model says, or NULL for the library's own (or the default in a

@@ -265,12 +265,26 @@ static int run_model(const struct options *o, struct library *lib, struct choice
     return rc;
 }
 
+/* A library goes on with the model that filled it; whoever wants another says so. */
+static void note_newer(struct progress *progress, const struct library_model *model)
+{
+    char text[512];
+    (void)snprintf(
+        text, sizeof text,
+        "this library goes on with the %s that filled it (%.12s); the model of that name "
+        "is a newer one now: `osprey index --model %s` embeds the pictures again with it",
+        model->name, model->hash, model->name);
+    progress_note(progress, text);
+}
+
 /* The run that was asked for, and the rest of one that was interrupted. */
 static int run_all(const struct options *o, struct library *lib, struct progress *progress,
                    struct choice *choice, struct outcome *sum, struct err *err)
 {
     struct timespec begun, ended;
     clock_gettime(CLOCK_MONOTONIC, &begun);
+    if (choice->newer)
+        note_newer(progress, &choice->model);
     int rc = run_model(o, lib, choice, progress, true, sum, err);
     if (!rc && !sum->stopped && !o->model) {
         struct choice filling;
@@ -321,6 +335,7 @@ static int print_json(const struct outcome *sum, const struct library_stats *sta
     bad |= jnode_set_real(out, "seconds", sum->seconds);
     bad |= jnode_set_real(out, "images_per_s", rate_of(sum));
     bad |= jnode_set_str(out, "model", choice->model.name);
+    bad |= jnode_set_bool(out, "newer_model", choice->newer);
     bad |= jnode_set_bool(out, "interrupted", sum->stopped);
     char *line = bad ? NULL : jnode_write(out);
     if (line)

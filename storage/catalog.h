@@ -39,6 +39,15 @@ int catalog_model_by_id(struct catalog *cat, int64_t id, struct library_model *o
                         struct err *err);
 int catalog_model_register(struct catalog *cat, struct library_model *model, struct err *err);
 int catalog_model_activate(struct catalog *cat, int64_t id, struct err *err);
+/* The files kept of a model, by name; empty where none are. Freed by the caller:
+ * each name and its data, then the array. */
+int catalog_model_files(struct catalog *cat, int64_t model_id, struct library_file **out, size_t *n,
+                        struct err *err);
+/* In place of those kept before. */
+int catalog_model_files_put(struct catalog *cat, int64_t model_id, const struct library_file *files,
+                            size_t n, struct err *err);
+/* Lets go of those of retired models. */
+int catalog_model_files_trim(struct catalog *cat, struct err *err);
 /* Deletes up to limit embeddings of retired models; *n is how many went. */
 int catalog_retired_trim(struct catalog *cat, int limit, int64_t *n, struct err *err);
 

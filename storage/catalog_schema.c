@@ -25,8 +25,20 @@ static const char regions_sql[] =
     "CREATE TRIGGER images_went_regions AFTER DELETE ON images BEGIN"
     " DELETE FROM regions WHERE key IN (SELECT (id << 40) | OLD.id FROM rerankers); END;";
 
+/* Distances, and heads that a library keeps so that it goes on working when a
+ * model of the same name comes with others. */
+static const char schema_heads[] =
+    "ALTER TABLE models ADD COLUMN distance TEXT NOT NULL DEFAULT 'cosine'"
+    " CHECK (distance IN ('cosine', 'euclidean', 'manhattan'));"
+    "CREATE TABLE model_files ("
+    " model_id INTEGER NOT NULL REFERENCES models (id),"
+    " name     TEXT NOT NULL," /* within the model's folder */
+    " data     BLOB NOT NULL,"
+    " PRIMARY KEY (model_id, name));";
+
 static const struct catalog_step steps_known[] = {
     {1, schema_sql},
+    {2, schema_heads},
     {3, regions_sql},
 };
 

@@ -120,12 +120,20 @@ int library_model_register(struct library *lib, struct library_model *model, str
     return rc ? rc : finish(lib, catalog_model_register(lib->cat, model, err), err);
 }
 
+static int activate(struct library *lib, int64_t model_id, struct err *err)
+{
+    int rc = catalog_model_activate(lib->cat, model_id, err);
+    return rc ? rc : catalog_model_files_trim(lib->cat, err);
+}
+
 int library_model_activate(struct library *lib, int64_t model_id, struct err *err)
 {
     int64_t gone = 0;
     int     rc   = catalog_begin_write(lib->cat, err);
     if (rc == 0)
-        rc = finish(lib, catalog_model_activate(lib->cat, model_id, err), err);
+        rc = finish(lib, activate(lib, model_id, err), err);
+    if (rc == 0)
+        library_kept_clear(lib);
     /* The old embeddings go in small steps: writers in between need not wait. */
     while (rc == 0) {
         rc = catalog_begin_write(lib->cat, err);

@@ -17,6 +17,7 @@
 #define OSPREY_STORAGE_LIBRARY_H
 
 #include "base/err.h"
+#include "model/distance.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -43,12 +44,13 @@ const char *library_dir(const struct library *lib);
 /* ---- The model that fills it ---- */
 
 struct library_model {
-    int64_t id;            /* of the catalogue, 0 before library_model_register */
-    char    name[256];     /* "osprey-small" */
-    char    dir[4096];     /* where it was loaded from */
-    char    hash[65];      /* over its weights */
-    char    precision[16]; /* "f32" */
-    int     dim;
+    int64_t       id;            /* of the catalogue, 0 before library_model_register */
+    char          name[256];     /* "osprey-small" */
+    char          dir[4096];     /* where it was loaded from */
+    char          hash[65];      /* over its weights */
+    char          precision[16]; /* "f32" */
+    int           dim;
+    enum distance distance;
 };
 
 /* The model whose embeddings answer searches; ERR_NOTFOUND before the first
@@ -84,6 +86,19 @@ int library_regions_want(struct library *lib, int64_t model_id, const char *hash
                          struct err *err);
 /* Drops what other re-rankers kept for the same model, and of models that are retired. */
 int library_regions_settle(struct library *lib, struct err *err);
+/* One of a model's small files, by which its heads stay at hand. */
+struct library_file {
+    const char *name; /* plain */
+    const void *data; /* (len) */
+    size_t      len;  /* bytes */
+};
+/* Keeps the files of a registered model in the library, until it is retired. */
+int library_model_keep(struct library *lib, const struct library_model *model,
+                       const struct library_file *files, size_t n, struct err *err);
+/* The folder inside the library that holds them, made when it is missing; freed by
+ * the caller. ERR_NOTFOUND where nothing of the model was kept. */
+int library_model_kept(struct library *lib, const struct library_model *model, char **dir,
+                       struct err *err);
 
 /* ---- Folders ---- */
 
@@ -208,11 +223,12 @@ struct library_filter {
     const char *below;     /* a path inside the folder, as in known_after, or NULL */
     float       min_score; /* with has_min_score */
     bool        has_min_score;
+    bool        exact; /* read every stored embedding: what the vector index is judged by */
 };
 
 struct library_hit {
     int64_t id;
-    float   score; /* inner product of the normalised query and embedding, exact */
+    float   score; /* exact; distance_score of the normalised query and embedding */
 };
 
 /* The k best images for query (dim), best first, ties by id. Approximate

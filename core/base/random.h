@@ -1,12 +1,15 @@
-/* SplitMix64 (Steele, Lea and Flood 2014): numbers from a seed, the same
- * everywhere. The state is one number, the caller's; neighbouring seeds give
- * unrelated sequences. Not for secrets.
+/* Random numbers from a seed: the same on every machine.
+ *
+ * SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number
+ * generators", 2014). Not for secrets.
  */
 #ifndef OSPREY_BASE_RANDOM_H
 #define OSPREY_BASE_RANDOM_H
 
+#include <stddef.h>
 #include <stdint.h>
 
+/* The state is the seed; it moves on with each call. */
 static inline uint64_t random_next(uint64_t *state)
 {
     uint64_t z = *state += 0x9E3779B97F4A7C15u;
@@ -15,16 +18,16 @@ static inline uint64_t random_next(uint64_t *state)
     return z ^ (z >> 31);
 }
 
-/* From 0 to below 1. */
+/* Below n, which is at least 1; biased by less than n / 2^64. */
+static inline size_t random_below(uint64_t *state, size_t n)
+{
+    return (size_t)(random_next(state) % n);
+}
+
+/* At least 0, below 1. */
 static inline double random_unit(uint64_t *state)
 {
     return (double)(random_next(state) >> 11) * 0x1p-53;
-}
-
-/* From 0 to n - 1, n at least 1 (the bias, below n / 2^64, does not matter here). */
-static inline uint64_t random_below(uint64_t *state, uint64_t n)
-{
-    return random_next(state) % n;
 }
 
 #endif

@@ -9,6 +9,7 @@
 #include "model/model_id.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,7 +103,9 @@ int encoder_open_with(const char *dir, const struct encoder_options *options, st
         goto out;
     enc->info.dir  = enc->dir;
     enc->info.name = path_base(enc->dir);
-    if (model_id_of_folder(enc->info.name, enc->id))
+    if (options->name)
+        (void)snprintf(enc->id, sizeof enc->id, "%s", options->name);
+    if (options->name || model_id_of_folder(enc->info.name, enc->id))
         enc->info.name = enc->id;
     rc = enc->family->open(enc->dir, config, options, &enc->info, &enc->model, err);
 out:
@@ -129,6 +132,23 @@ void encoder_close(struct encoder *enc)
 const struct encoder_info *encoder_info(const struct encoder *enc)
 {
     return &enc->info;
+}
+
+int encoder_parts(const struct encoder *enc, struct encoder_part **parts, size_t *n,
+                  struct err *err)
+{
+    *parts = NULL;
+    *n     = 0;
+    return enc->family->parts ? enc->family->parts(enc->model, parts, n, err) : 0;
+}
+
+void encoder_parts_free(struct encoder_part *parts, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        free(parts[i].name);
+        free(parts[i].data);
+    }
+    free(parts);
 }
 
 int encoder_scratch_new(const struct encoder *enc, int threads, struct encoder_scratch **out,
@@ -221,9 +241,20 @@ int encoder_tokens(const struct encoder *enc, struct encoder_scratch *scratch, c
 
 struct encoder_feature_sizes encoder_feature_sizes(const struct encoder *enc)
 {
-    struct encoder_feature_sizes sizes = {0};
+    struct encoder_feature_sizes sizes = {.hash = enc->info.hash};
     enc->family->feature_sizes(enc->model, &sizes);
     return sizes;
+}
+
+int encoder_named_classes(const struct encoder *enc, float *logits, int n, int threads, float *out,
+                          struct err *err)
+{
+    struct encoder_feature_sizes sizes = encoder_feature_sizes(enc);
+    if (!sizes.named)
+        return err_set(err, ERR_UNSUPPORTED, "the model %s does not know its classes' names",
+                       enc->info.name);
+    int rc = enc->family->named_classes(enc->model, logits, n, threads, out, err);
+    return rc ? rc : check_finite(enc, out, n, sizes.named, err);
 }
 
 int encoder_image_features(const struct encoder *enc, struct encoder_scratch *scratch,
@@ -234,6 +265,8 @@ int encoder_image_features(const struct encoder *enc, struct encoder_scratch *sc
     int rc = n > 0 ? enc->family->image_features(enc->model, scratch, pixels, n, out, err) : 0;
     if (!rc)
         rc = check_finite(enc, out->pooled, n, sizes.image, err);
+    if (!rc)
+        rc = check_finite(enc, out->stages, n, sizes.stages, err);
     if (!rc)
         rc = check_finite(enc, out->regions, n, sizes.grid * sizes.grid * sizes.region, err);
     if (!rc)
@@ -251,6 +284,8 @@ int encoder_text_features(const struct encoder *enc, struct encoder_scratch *scr
     int rc = n > 0 ? enc->family->text_features(enc->model, scratch, texts, n, out, err) : 0;
     if (!rc)
         rc = check_finite(enc, out->pooled, n, sizes.text, err);
+    if (!rc)
+        rc = check_finite(enc, out->first, n, sizes.first, err);
     if (!rc)
         rc = check_finite(enc, out->embedding, n, enc->info.dim, err);
     return rc ? rc

@@ -14,16 +14,22 @@
 #include <stdint.h>
 
 struct encoder_feature_sizes {
-    int image;   /* of the image tower's pooled features: 1280; of a CLIP its width */
-    int classes; /* of the image tower's classifier: 1000; 0 without one */
-    int grid;    /* regions along a side: 7; of a CLIP its patches */
-    int region;  /* numbers of a region: 1280 */
-    int text;    /* of the text tower's pooled state, and of each token's: 384 */
+    int         image;   /* of the image tower's pooled features: 1280; of a CLIP its width */
+    int         stages;  /* of what its earlier stages saw (efficientnet.h): 1024; 0: none */
+    int         classes; /* of the image tower's classifier: 1000; 0 without one */
+    int         grid;    /* regions along a side: 7; of a CLIP its patches */
+    int         region;  /* numbers of a region: 1280 */
+    int         text;    /* of the text tower's pooled state, and of each token's: 384 */
+    int         first;   /* of the mean of a text's words before the first layer: 384; 0: none */
+    int         named;   /* of what the names of a picture's likeliest classes mean together, in
+                            the text tower's space: 384; 0: the names are not known */
+    const char *hash;    /* over the towers' weights: what features depend on */
 };
 
 /* Where the features go; what is NULL is not wanted. */
 struct image_features {
     float *pooled;    /* (n, image) */
+    float *stages;    /* (n, stages) */
     float *logits;    /* (n, classes) */
     float *regions;   /* (n, grid * grid, region) */
     float *embedding; /* (n, dim), as encoder_images yields it, from the same pass */
@@ -31,6 +37,7 @@ struct image_features {
 
 struct text_features {
     float *pooled;    /* (n, text) */
+    float *first;     /* (n, first) */
     float *states;    /* (capacity, text): the tokens of all texts, end to end */
     int   *starts;    /* (n + 1): text i's tokens are rows starts[i] .. starts[i + 1] - 1;
                          required with states */
@@ -40,6 +47,12 @@ struct text_features {
 };
 
 struct encoder_feature_sizes encoder_feature_sizes(const struct encoder *enc);
+
+/* norm(p W), p the softmax of the logits, W the embeddings of the classes' names,
+ * as the model's head has it (head.h). logits: (n, classes), overwritten. out: (n,
+ * named). */
+int encoder_named_classes(const struct encoder *enc, float *logits, int n, int threads, float *out,
+                          struct err *err);
 
 /* pixels as for encoder_images. */
 int encoder_image_features(const struct encoder *enc, struct encoder_scratch *scratch,

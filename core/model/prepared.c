@@ -28,11 +28,11 @@
 #define LAYOUT_VERSION 1
 
 #define MAX_FILES  64
-#define MAX_HEADER (1u << 20)   /* bytes of a file's beginning that go into the key */
-#define SAMPLES    8            /* places within a file that do as well */
-#define SAMPLE     4096u        /* bytes each */
-#define FORM       64           /* bytes of a form's name */
-#define HEX        33           /* 32 digits and a NUL */
+#define MAX_HEADER (1u << 20) /* bytes of a file's beginning that go into the key */
+#define SAMPLES    8          /* places within a file that do as well */
+#define SAMPLE     4096u      /* bytes each */
+#define FORM       64         /* bytes of a form's name */
+#define HEX        PREPARED_HEX
 #define USED_EVERY 86400        /* seconds: how exactly a file's time says when it was last used */
 #define UNUSED     (60 * 86400) /* seconds after which a cached file is removed */
 
@@ -327,6 +327,20 @@ int prepared_finish(struct prepared *p, struct err *err)
 const char *prepared_hash(const struct prepared *p)
 {
     return p->hash;
+}
+
+int prepared_hash_files(const char *const *files, size_t n_files, char out[PREPARED_HEX],
+                        struct err *err)
+{
+    struct prepared *p  = NULL;
+    int              rc = prepared_open_as("hash", files, n_files, &p, err);
+    if (rc)
+        return rc;
+    rc = prepared_finish(p, err);
+    if (!rc)
+        (void)snprintf(out, PREPARED_HEX, "%s", p->hash);
+    prepared_close(p);
+    return rc;
 }
 
 static void free_blocks(struct prepared *p)

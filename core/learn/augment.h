@@ -2,16 +2,16 @@
  *
  * A view is the square of pixels that an image tower takes, as preprocess_image
  * makes it, from the picture as it is, mirrored, or from a random part of it with
- * its colours moved a little (the crops of Szegedy et al. 2015, section 6, and of
- * SimCLR, Chen et al. 2020, appendix A). The same seed gives the same bytes
+ * its colours moved a little (views.h, and the colour jitter of SimCLR, Chen et
+ * al. 2020, appendix A). The same seed gives the same bytes
  * everywhere.
  *
  * Departures: colours are moved in a fixed order (brightness, contrast,
- * saturation), hue and blur are left alone; a crop whose sides do not fit is not
- * drawn again but cut to the picture.
+ * saturation); hue and blur are left alone; a part is scaled to the square whatever
+ * its shape.
  */
-#ifndef OSPREY_IMAGE_AUGMENT_H
-#define OSPREY_IMAGE_AUGMENT_H
+#ifndef OSPREY_LEARN_AUGMENT_H
+#define OSPREY_LEARN_AUGMENT_H
 
 #include "base/err.h"
 #include "image/preprocess.h"
@@ -36,12 +36,5 @@ struct augment {
  * bytes. */
 int augment_image(enum augment_kind kind, const struct augment *augment, const struct preprocess *p,
                   const struct image *in, uint64_t seed, uint8_t *out, struct err *err);
-
-/* The rectangle that a seed draws from a picture; for tests. */
-struct augment_part {
-    int x, y, width, height;
-};
-struct augment_part augment_part(const struct augment *augment, int width, int height,
-                                 uint64_t *random);
 
 #endif

@@ -1,11 +1,9 @@
 /* Views of a picture for training: see augment.h. */
-#include "image/augment.h"
+#include "learn/augment.h"
 
-#include "base/mem.h"
 #include "base/random.h"
+#include "learn/views.h"
 
-#include <math.h>
-#include <stdbool.h>
 #include <string.h>
 
 static void flip(uint8_t *pixels, int width, int height)
@@ -20,27 +18,6 @@ static void flip(uint8_t *pixels, int width, int height)
             }
         }
     }
-}
-
-static int clamped(double value, int low, int high)
-{
-    return value < low ? low : value > high ? high : (int)value;
-}
-
-struct augment_part augment_part(const struct augment *augment, int width, int height,
-                                 uint64_t *random)
-{
-    const double        least = augment->min_area;
-    double              area = (least + (1 - least) * random_unit(random)) * width * (double)height;
-    /* the ratio of its sides, from 3:4 to 4:3, evenly in the logarithm */
-    double              ratio = exp((2 * random_unit(random) - 1) * log(4.0 / 3.0));
-    struct augment_part part;
-    part.width  = clamped(round(sqrt(area * ratio)), 1, width);
-    part.height = clamped(round(sqrt(area / ratio)), 1, height);
-    part.x = clamped(floor(random_unit(random) * (width - part.width + 1)), 0, width - part.width);
-    part.y =
-        clamped(floor(random_unit(random) * (height - part.height + 1)), 0, height - part.height);
-    return part;
 }
 
 /* Rec. 601, as Pillow turns colours to grey. */
@@ -76,26 +53,17 @@ static void move_colours(uint8_t *pixels, size_t n, const double factor[3])
 static int crop(const struct augment *augment, const struct preprocess *p, const struct image *in,
                 uint64_t random, uint8_t *out, struct err *err)
 {
-    struct augment_part part    = augment_part(augment, in->width, in->height, &random);
-    size_t              row     = (size_t)part.width * 3;
-    struct image        cut     = {.width = part.width, .height = part.height};
-    struct image        resized = {0};
-    cut.data                    = mem_array((size_t)part.height, row);
-    int rc = cut.data ? 0 : err_set(err, ERR_NOMEM, "cannot crop a picture: out of memory");
-    for (int y = 0; !rc && y < part.height; y++)
-        memcpy(cut.data + (size_t)y * row,
-               in->data + ((size_t)(part.y + y) * (size_t)in->width + (size_t)part.x) * 3, row);
+    struct view  view = {.area_low = augment->min_area, .area_high = 1, .mirrored = 0.5};
+    struct image cut = {0}, resized = {0};
+    size_t       pixels = (size_t)p->out_w * (size_t)p->out_h;
+    int          rc     = view_make(in, &view, &random, &cut, err);
     if (!rc)
         rc = image_resize(&cut, p->out_w, p->out_h, p->resample, &resized, err);
     if (!rc) {
         double factor[3];
-        size_t pixels = (size_t)p->out_w * (size_t)p->out_h;
-        bool   mirror = random_unit(&random) < 0.5;
         for (int i = 0; i < 3; i++)
             factor[i] = 1 + augment->jitter * (2 * random_unit(&random) - 1);
         memcpy(out, resized.data, pixels * 3);
-        if (mirror)
-            flip(out, p->out_w, p->out_h);
         if (augment->jitter > 0)
             move_colours(out, pixels, factor);
     }
