@@ -201,11 +201,13 @@ static void an_old_catalogue_learns_distances(void **state)
     library_close(lib);
     struct catalog *cat = NULL;
     assert_ok(catalog_open(file, false, &cat, &err), &err);
-    assert_ok(catalog_exec(cat,
-                           "DROP TABLE model_files; ALTER TABLE models DROP COLUMN distance;"
-                           "PRAGMA user_version = 1",
-                           &err),
-              &err);
+    assert_ok(
+        catalog_exec(cat,
+                     "DROP TRIGGER images_went_regions; DROP TABLE regions; DROP TABLE rerankers;"
+                     "DROP TABLE model_files; ALTER TABLE models DROP COLUMN distance;"
+                     "PRAGMA user_version = 1",
+                     &err),
+        &err);
     catalog_close(cat);
     assert_ok(library_open(dir, LIBRARY_EXISTING, &lib, &err), &err);
     assert_ok(library_model_active(lib, &model, &err), &err);
