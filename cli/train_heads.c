@@ -412,8 +412,13 @@ static int train(struct request *r, struct session *s, struct train_progress *p,
         rc = report(r, s->common, &data, &trained, seconds, err);
     }
 out:
-    if (rc == ERR_CANCELLED && file_exists(r->checkpoint))
-        (void)err_set(err, ERR_CANCELLED, "%s; the same command with --resume goes on", err->msg);
+    if (rc == ERR_CANCELLED) {
+        char was[sizeof err->msg];
+        (void)snprintf(was, sizeof was, "%s", err->msg);
+        (void)err_set(err, ERR_CANCELLED, "%.200s; %s goes on", was,
+                      file_exists(r->checkpoint) ? "the same command with --resume"
+                                                 : "features so far are kept: the same command");
+    }
     free(card);
     trained_release(&trained);
     train_data_release(&data);
