@@ -69,7 +69,7 @@ static const char help[] =
     "  --class-weight X    what the names of a picture's classes weigh in the space\n"
     "                      (default 0.15)\n"
     "  --visual-weight X   what likeness of pictures weighs (default 0.2)\n"
-    "  --epochs N          default 30, and at least as many as make 420 steps\n"
+    "  --epochs N          default: as many as make 420 steps, from 30 to 70\n"
     "  --batch N           pictures in a step (default 1000)\n"
     "  --lr X              learning rate (default 0.002)\n"
     "  --weight-decay X    default 0.1\n"
@@ -82,10 +82,10 @@ static const char help[] =
     "Example:\n"
     "  osprey train heads --images pictures --captions captions.tsv --output models/mine\n";
 
-#define VIEWS          5
-#define STEPS_AT_LEAST 420
-#define DISTIL         1.0
-#define SUFFIX         ".checkpoint"
+#define VIEWS  5
+#define STEPS  420
+#define DISTIL 1.0
+#define SUFFIX ".checkpoint"
 
 struct request {
     const char            *output, *base;
@@ -311,8 +311,8 @@ static void fit_to_data(struct request *r, const struct train_data *data)
     size_t                  batch = r->batch < data->train.n ? r->batch : data->train.n;
     o->batch                      = (int)(batch < 2 ? 2 : batch);
     size_t steps                  = (data->train.n + batch - 1) / (batch ? batch : 1);
-    size_t least                  = steps ? (STEPS_AT_LEAST + steps - 1) / steps : 1;
-    o->epochs                     = (int)(r->epochs ? r->epochs : least > 30 ? least : 30);
+    size_t least                  = steps ? (STEPS + steps - 1) / steps : 1;
+    o->epochs = (int)(r->epochs ? r->epochs : enough < 30 ? 30 : enough > 70 ? 70 : enough);
     if (!data->inputs.classes)
         r->class_weight = 0;
     if (!data->inputs.stages) /* not a model with a visual part */
