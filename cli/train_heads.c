@@ -311,7 +311,7 @@ static void fit_to_data(struct request *r, const struct train_data *data)
     size_t                  batch = r->batch < data->train.n ? r->batch : data->train.n;
     o->batch                      = (int)(batch < 2 ? 2 : batch);
     size_t steps                  = (data->train.n + batch - 1) / (batch ? batch : 1);
-    size_t least                  = steps ? (STEPS + steps - 1) / steps : 1;
+    size_t enough                 = steps ? (STEPS + steps - 1) / steps : 1;
     o->epochs = (int)(r->epochs ? r->epochs : enough < 30 ? 30 : enough > 70 ? 70 : enough);
     if (!data->inputs.classes)
         r->class_weight = 0;
