@@ -177,6 +177,15 @@ class Heads(unittest.TestCase):
                 json.dump(dict(sound, **change), f)
             self.osprey("model", "info", "heads-alone", status=3, library=False)
             self.assertIn(says, self.stderr)
+        # A folder's own towers must be those that it records, too.
+        whole = os.path.join(self.models, "whole", "towers.json")
+        with open(whole, "w") as f:
+            json.dump(dict(sound, towers_hash="0" * 32), f)
+        self.osprey("model", "info", "whole", status=3, library=False)
+        self.assertIn("made for other towers", self.stderr)
+        with open(whole, "w") as f:
+            json.dump(sound, f)
+        self.assertEqual(self.info("whole")["hash"], FIRST)
         # In config.json it is part of the model.
         with open(os.path.join(path, "config.json")) as f:
             config = json.load(f)

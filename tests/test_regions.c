@@ -3,9 +3,8 @@
 #include "tests/library_fixture.h"
 
 #include "base/file.h"
+#include "storage/catalog_db.h"
 #include "storage/library_impl.h"
-
-#include <sqlite3.h>
 
 #define BYTES 3000 /* more than a page's row holds at once */
 

@@ -155,6 +155,21 @@ static int find_towers(struct dual_files *f, const char *beside, struct err *err
     return rc;
 }
 
+/* Towers in the heads' own folder; where a hash is recorded they must have it. */
+static int take_own(struct dual_files *f, struct err *err)
+{
+    char hash[PREPARED_HEX];
+    int  rc = set_towers(f, f->dir, err);
+    if (rc || !f->towers_hash[0] || !file_exists(f->paths[DUAL_MODEL]) ||
+        !file_exists(f->paths[DUAL_VOCAB]))
+        return rc;
+    rc = dual_files_hash_towers(f, hash, err);
+    if (!rc && strcmp(hash, f->towers_hash) != 0)
+        rc = err_set(err, ERR_FORMAT, "its heads are made for other towers (%.12s) than its own",
+                     f->towers_hash);
+    return rc;
+}
+
 /* ---- The files ---- */
 
 static int refuse_pickle(const char *dir, struct err *err)
@@ -175,7 +190,7 @@ int dual_files_find(const char *dir, const struct jnode *config, const char *bes
     if (!rc && f->name[0])
         rc = find_towers(f, beside, err);
     else if (!rc)
-        rc = set_towers(f, dir, err);
+        rc = take_own(f, err);
     if (!rc && !file_exists(f->paths[DUAL_MODEL]) && holds(dir, "pytorch_model.bin"))
         rc = refuse_pickle(dir, err);
     for (int i = 0; i < DUAL_N_FILES && !rc; i++) {
