@@ -265,8 +265,7 @@ void head_data_hash(const struct head_data *d, uint8_t out[HASH_BYTES])
     hash_bytes(d->group, d->n_images * sizeof *d->group, parts[3]);
     hash_bytes(d->first_text, (d->n_images + 1) * sizeof *d->first_text, parts[4]);
     hash_bytes(d->text_of, (size_t)d->first_text[d->n_images] * sizeof *d->text_of, parts[5]);
-    hash_bytes(d->logits, d->n_images * (size_t)d->views * (size_t)d->n_classes * sizeof *d->logits,
-               parts[6]);
+    hash_bytes(d->logits, d->n_images * (size_t)d->n_classes * sizeof *d->logits, parts[6]);
     hash_bytes(d->class_texts,
                (size_t)d->n_classes * (size_t)d->phrasings * (size_t)d->text_dim *
                    sizeof *d->class_texts,
