@@ -14,6 +14,10 @@
 #define MAX_NAMES   ((size_t)1 << 20) /* bytes of a file of names */
 #define MOST_JUDGED 2000 /* pictures: more make an epoch long and the choice no better */
 
+/* What views are judged by: parts so small that the picture is not found by its
+ * colours alone. */
+static const struct augment hard = {.min_area = 0.1, .max_area = 0.3, .jitter = 0.2};
+
 static bool needs_views(const struct train_sources *s)
 {
     return s->supervision != SUPERVISED;
@@ -85,12 +89,13 @@ static int read_classes(const struct encoder *enc, const struct features_plan *p
 
 /* Towers' features of pictures and texts, and from them the rows. */
 static int compute(const struct encoder *enc, const struct train_sources *s,
-                   const struct examples *e, int views, bool names, struct train_progress *p,
-                   const volatile sig_atomic_t *stop, struct head_data *out, struct err *err)
+                   const struct examples *e, int views, const struct augment *augment, bool names,
+                   struct train_progress *p, const volatile sig_atomic_t *stop,
+                   struct head_data *out, struct err *err)
 {
     struct features_plan plan   = {.threads  = s->threads,
                                    .views    = views,
-                                   .augment  = s->augment,
+                                   .augment  = *augment,
                                    .seed     = s->seed,
                                    .listener = &p->features,
                                    .stop     = stop};
@@ -206,11 +211,11 @@ int train_data_load(const struct encoder *enc, const struct train_sources *s,
     if (!rc && s->dev_captions)
         rc = add_captions(&dev, s->dev_images ? s->dev_images : s->images, s->dev_captions, err);
     if (!rc)
-        rc = compute(enc, s, &train, s->views, true, p, stop, &t.train_rows, err);
+        rc = compute(enc, s, &train, s->views, &s->augment, true, p, stop, &t.train_rows, err);
     if (!rc)
         t.broken = train.n_images - t.train_rows.n_images;
     if (!rc && s->dev_captions)
-        rc = compute(enc, s, &dev, needs_views(s) ? s->views : 1, false, p, stop, &t.dev_rows, err);
+        rc = compute(enc, s, &dev, needs_views(s) ? 3 : 1, &hard, false, p, stop, &t.dev_rows, err);
     if (!rc)
         rc = take_train(s, judged, &t, err);
     if (!rc && s->dev_captions)

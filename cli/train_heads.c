@@ -58,18 +58,18 @@ static const char help[] =
     "  --hardest           triplet: the hardest negative instead of the sum\n"
     "  --smoothing X       infonce: label smoothing (default 0)\n"
     "  --temperature X     infonce: where it begins (default 0.05)\n"
-    "  --dim N             numbers of the trained part (default 512)\n"
-    "  --hidden N          width of the MLP beside the linear layer (default 512)\n"
+    "  --dim N             numbers of the trained part (default 384)\n"
+    "  --hidden N          width of the MLP beside the linear layer (default 256)\n"
     "  --linear            no MLP\n"
-    "  --dropout X         of what the image tower sees (default 0.7)\n"
-    "  --text-dropout X    of what the text tower sees (default 0.5)\n"
+    "  --dropout X         of what the image tower sees (default 0.6)\n"
+    "  --text-dropout X    of what the text tower sees (default 0.4)\n"
     "  --distil X          weight of what the image tower knows of its own classes, so\n"
     "                      that heads do not forget it (default 1 where they are named)\n"
     "  --class-names FILE  a line for each of these (default: the model's classes.txt)\n"
     "  --class-weight X    what the names of a picture's classes weigh in the space\n"
-    "                      (default 0.15)\n"
-    "  --visual-weight X   what likeness of pictures weighs (default 0.2)\n"
-    "  --epochs N          default 30, and at least as many as make 420 steps\n"
+    "                      (default 0.1)\n"
+    "  --visual-weight X   what likeness of pictures weighs (default 0.3)\n"
+    "  --epochs N          default: as many as make 480 steps, from 30 to 80\n"
     "  --batch N           pictures in a step (default 1000)\n"
     "  --lr X              learning rate (default 0.002)\n"
     "  --weight-decay X    default 0.1\n"
@@ -82,10 +82,10 @@ static const char help[] =
     "Example:\n"
     "  osprey train heads --images pictures --captions captions.tsv --output models/mine\n";
 
-#define VIEWS          5
-#define STEPS_AT_LEAST 420
-#define DISTIL         1.0
-#define SUFFIX         ".checkpoint"
+#define VIEWS  5
+#define STEPS  480
+#define DISTIL 1.0
+#define SUFFIX ".checkpoint"
 
 struct request {
     const char            *output, *base;
@@ -104,15 +104,15 @@ static const struct request defaults = {
     .loss          = "infonce",
     .distance      = "cosine",
     .supervision   = "supervised",
-    .dim           = 512,
-    .hidden        = 512,
+    .dim           = 384,
+    .hidden        = 256,
     .batch         = 1000,
     .seed          = 1,
     .every         = 10,
     .margin        = -1,
     .temperature   = 0.05,
-    .class_weight  = 0.15,
-    .visual_weight = 0.2,
+    .class_weight  = 0.1,
+    .visual_weight = 0.3,
     .distil        = -1,
     .sources       = {.augment = {.min_area = 0.6, .jitter = 0.2}},
     .options       = {.semi_weight   = 0.3,
@@ -121,8 +121,8 @@ static const struct request defaults = {
                       .warmup        = 50,
                       .weight_decay  = 0.1,
                       .ema           = 0.99,
-                      .image_dropout = 0.7,
-                      .text_dropout  = 0.5,
+                      .image_dropout = 0.6,
+                      .text_dropout  = 0.4,
                       .mix           = 1},
 };
 
@@ -311,8 +311,8 @@ static void fit_to_data(struct request *r, const struct train_data *data)
     size_t                  batch = r->batch < data->train.n ? r->batch : data->train.n;
     o->batch                      = (int)(batch < 2 ? 2 : batch);
     size_t steps                  = (data->train.n + batch - 1) / (batch ? batch : 1);
-    size_t least                  = steps ? (STEPS_AT_LEAST + steps - 1) / steps : 1;
-    o->epochs                     = (int)(r->epochs ? r->epochs : least > 30 ? least : 30);
+    size_t enough                 = steps ? (STEPS + steps - 1) / steps : 1;
+    o->epochs = (int)(r->epochs ? r->epochs : enough < 30 ? 30 : enough > 80 ? 80 : enough);
     if (!data->inputs.classes)
         r->class_weight = 0;
     if (!data->inputs.stages) /* not a model with a visual part */
@@ -412,8 +412,13 @@ static int train(struct request *r, struct session *s, struct train_progress *p,
         rc = report(r, s->common, &data, &trained, seconds, err);
     }
 out:
-    if (rc == ERR_CANCELLED && file_exists(r->checkpoint))
-        (void)err_set(err, ERR_CANCELLED, "%s; the same command with --resume goes on", err->msg);
+    if (rc == ERR_CANCELLED) {
+        char was[sizeof err->msg];
+        (void)snprintf(was, sizeof was, "%s", err->msg);
+        (void)err_set(err, ERR_CANCELLED, "%.200s; %s goes on", was,
+                      file_exists(r->checkpoint) ? "the same command with --resume"
+                                                 : "features so far are kept: the same command");
+    }
     free(card);
     trained_release(&trained);
     train_data_release(&data);

@@ -9,10 +9,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BAR_SECONDS  0.2
-#define LINE_SECONDS 5.0
-#define JSON_SECONDS 1.0
-#define MOST_BROKEN  5 /* pictures that are named one by one */
+#define BAR_SECONDS   0.2
+#define LINE_SECONDS  5.0
+#define JSON_SECONDS  1.0
+#define EPOCH_SECONDS 0.5
+#define MOST_BROKEN   5 /* pictures that are named one by one */
 
 static volatile sig_atomic_t interrupted;
 
@@ -159,6 +160,11 @@ static void on_epoch(void *ctx, const struct trainer_epoch *history, int n)
         epoch_json(p, e);
         return;
     }
+    /* where epochs are short, some of them say enough */
+    double t = now();
+    if (t - p->shown < EPOCH_SECONDS && e->epoch > 1 && e->epoch < p->epochs)
+        return;
+    p->shown               = t;
     const struct recall *a = &e->dev.t2i, *b = &e->dev.i2t, *v = &e->dev.i2i;
     if (v->n)
         (void)snprintf(found, sizeof found, "view to picture %.1f/%.1f/%.1f", v->r1, v->r5, v->r10);

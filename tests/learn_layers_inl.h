@@ -174,16 +174,27 @@ static double FN(softmax_all)(struct compute *c, real **in, real **grad)
 }
 
 /* qkv (23, 3 * 2 * 5): sequences of 4, 1, 0 and 18. */
-static double FN(attend)(struct compute *c, real **in, real **grad)
+static double FN(attend_with)(struct compute *c, const struct dropout *d, real **in, real **grad)
 {
     const int           starts[] = {0, 4, 5, 5, 23};
-    const struct attend a        = {.starts = starts, .n = 4, .heads = 2, .head_dim = 5};
+    const struct attend a = {.starts = starts, .n = 4, .heads = 2, .head_dim = 5, .dropout = d};
     real               *y = FN(take)(230), *dy = FN(take)(230), *saved = FN(take)(attend_saved(&a));
     FN(attend_forward)(c, &a, in[0], y, saved);
     double value = FN(weigh)(y, 230, dy);
     if (grad)
         FN(attend_backward)(c, &a, in[0], dy, saved, grad[0]);
     return value;
+}
+
+static double FN(attend)(struct compute *c, real **in, real **grad)
+{
+    return FN(attend_with)(c, NULL, in, grad);
+}
+
+static double FN(attend_drop)(struct compute *c, real **in, real **grad)
+{
+    const struct dropout d = {.p = 0.3, .key = 77};
+    return FN(attend_with)(c, &d, in, grad);
 }
 
 /* x (23, 9): as above. */

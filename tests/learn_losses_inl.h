@@ -27,6 +27,22 @@ static double FN(any_loss)(struct compute *c, real **in, real **grad)
     return value + scale + bias;
 }
 
+/* a (6, 5), b (7, 5); targets are a softmax of something. */
+static double FN(distil)(struct compute *c, real **in, real **grad)
+{
+    struct FN(loss_sets) sets = {.a = in[0], .b = in[1], .na = 6, .nb = 7, .dim = 5};
+    real                 targets[42], *scores = gradcheck_take(42, sizeof *scores);
+    for (int i = 0; i < 6; i++) {
+        double sum = 0;
+        for (int j = 0; j < 7; j++)
+            sum += exp(gradcheck_weight((size_t)(7 * i + j)));
+        for (int j = 0; j < 7; j++)
+            targets[7 * i + j] = (real)(exp(gradcheck_weight((size_t)(7 * i + j))) / sum);
+    }
+    return FN(loss_distil)(c, tested.loss.distance, &sets, (real)1.5, (real)0.5, targets, scores,
+                           grad ? grad[0] : NULL, grad ? grad[1] : NULL);
+}
+
 /* scores (4, 6) */
 static double FN(list_softmax)(struct compute *c, real **in, real **grad)
 {

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -280,6 +282,27 @@ static void test_damage_is_noticed(void **state)
     features_free(good);
 }
 
+/* What nobody used for two months goes when something new comes. */
+static void test_old_shards_go(void **state)
+{
+    (void)state;
+    struct heard          h;
+    char                  old[160];
+    const struct timespec times[2] = {{.tv_sec = time(NULL) - 61 * 86400},
+                                      {.tv_sec = time(NULL) - 61 * 86400}};
+    features_free(images(&h, 2, 1, 1));
+    (void)snprintf(old, sizeof old, "%s/old.safetensors", cache);
+    assert_int_equal(file_replace(old, "x", 1, NULL), 0);
+    assert_int_equal(utimensat(AT_FDCWD, old, times, 0), 0);
+    features_free(images(&h, 2, 1, 1));
+    assert_true(file_exists(old));
+    features_free(images(&h, 4, 77, 1));
+    assert_int_equal(h.computed, N);
+    assert_false(file_exists(old));
+    features_free(images(&h, 2, 1, 1));
+    assert_int_equal(h.computed, 0);
+}
+
 static void test_broken_pictures_are_told_each_time(void **state)
 {
     (void)state;
@@ -353,6 +376,7 @@ int main(void)
         cmocka_unit_test(test_rows_are_the_towers),
         cmocka_unit_test(test_what_was_computed_is_kept),
         cmocka_unit_test(test_damage_is_noticed),
+        cmocka_unit_test(test_old_shards_go),
         cmocka_unit_test(test_broken_pictures_are_told_each_time),
         cmocka_unit_test(test_texts),
         cmocka_unit_test(test_stopping_and_wrong_plans),

@@ -15,14 +15,23 @@
 #define CASE(name) #name, name##_f64, name##_f32
 
 static const struct gradcheck cases[] = {
-    {CASE(linear), {35, 63, 9}, 0}, {CASE(residual), {84, 132, 132}, 0},
-    {CASE(sum), {50, 50}, 0},       {CASE(gelu), {301}, 0},
-    {CASE(relu), {301}, 0},         {CASE(drop), {301}, 0},
-    {CASE(norm), {222, 37, 37}, 0}, {CASE(l2), {222}, 0},
-    {CASE(standardise), {222}, 0},  {CASE(softmax), {222}, 0},
-    {CASE(softmax_all), {222}, 0},  {CASE(attend), {690}, 0},
-    {CASE(mean_pool), {207}, 0},    {CASE(attention_pool), {207, 9}, 0},
-    {CASE(gather), {205}, 0},       {CASE(concat), {66, 30, 2}, 0},
+    {CASE(linear), {35, 63, 9}, 0},
+    {CASE(residual), {84, 132, 132}, 0},
+    {CASE(sum), {50, 50}, 0},
+    {CASE(gelu), {301}, 0},
+    {CASE(relu), {301}, 0},
+    {CASE(drop), {301}, 0},
+    {CASE(norm), {222, 37, 37}, 0},
+    {CASE(l2), {222}, 0},
+    {CASE(standardise), {222}, 0},
+    {CASE(softmax), {222}, 0},
+    {CASE(softmax_all), {222}, 0},
+    {CASE(attend), {690}, 0},
+    {CASE(attend_drop), {690}, 0},
+    {CASE(mean_pool), {207}, 0},
+    {CASE(attention_pool), {207, 9}, 0},
+    {CASE(gather), {205}, 0},
+    {CASE(concat), {66, 30, 2}, 0},
 };
 
 static void test_gradients(void **state)
@@ -109,8 +118,8 @@ static void test_threads_change_nothing(void **state)
         starts[i] = i * ROWS / SEQUENCES;
     for (int i = 0; i < ROWS; i++)
         from[i] = (int)random_below(&r, ROWS);
-    struct attend  a     = {starts, SEQUENCES, HEADS, DIM / HEADS};
     struct dropout d     = {.p = 0.5, .key = 3};
+    struct attend  a     = {starts, SEQUENCES, HEADS, DIM / HEADS, &d};
     size_t         parts = 12 * n + attend_saved(&a) + 2 * ROWS;
     for (int k = 0; k < 2; k++) {
         struct compute *c = NULL;

@@ -85,6 +85,24 @@ static void test_list_gradients(void **state)
     compute_free(c);
 }
 
+static void test_distillation(void **state)
+{
+    (void)state;
+    struct compute *c = compute_for_tests(2);
+    for (int distance = 0; distance < LOSS_DISTANCES; distance++) {
+        tested.loss.distance = (enum loss_distance)distance;
+        struct gradcheck g   = {"distil", distil_f64, distil_f32, {30, 35}, 0};
+        gradcheck_run(&g, c, 30 + (uint64_t)distance);
+    }
+    /* One row: scores 0.6 and 0, scale 2, targets 0.25 and 0.75, weight 3. */
+    const double         a[] = {0.6, 0.8}, b[] = {1, 0, 0, 0}, targets[] = {0.25, 0.75};
+    struct loss_sets_f64 sets = {.a = a, .b = b, .na = 1, .nb = 2, .dim = 2};
+    double               scores[2];
+    assert_near(loss_distil_f64(c, LOSS_COSINE, &sets, 2, 3, targets, scores, NULL, NULL),
+                3 * (0.25 * log(1 + exp(-1.2)) + 0.75 * log(1 + exp(1.2))), 1e-12);
+    compute_free(c);
+}
+
 /* Values of small cases by hand. */
 static void test_values(void **state)
 {
@@ -208,9 +226,10 @@ static void test_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gradients),       cmocka_unit_test(test_list_gradients),
-        cmocka_unit_test(test_values),          cmocka_unit_test(test_distances),
-        cmocka_unit_test(test_triplet_of_many), cmocka_unit_test(test_names),
+        cmocka_unit_test(test_gradients),    cmocka_unit_test(test_list_gradients),
+        cmocka_unit_test(test_distillation), cmocka_unit_test(test_values),
+        cmocka_unit_test(test_distances),    cmocka_unit_test(test_triplet_of_many),
+        cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

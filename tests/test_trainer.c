@@ -67,7 +67,7 @@ static int make_data(void **state)
                                           .phrasings  = PHRASINGS};
     data.images      = mem_array(N * VIEWS * IMAGE, sizeof *data.images);
     data.texts       = mem_array(N * TEXTS * TEXT, sizeof *data.texts);
-    data.logits      = mem_array(N * VIEWS * CLASSES, sizeof *data.logits);
+    data.logits      = mem_array(N * CLASSES, sizeof *data.logits);
     data.class_texts = mem_array(CLASSES * PHRASINGS * TEXT, sizeof *data.class_texts);
     data.group       = mem_array(N, sizeof *data.group);
     data.first_text  = mem_array(N + 1, sizeof *data.first_text);
@@ -78,10 +78,9 @@ static int make_data(void **state)
         data.group[i] = i;
         for (int k = 0; k < LATENT; k++)
             z[k] = (float)random_normal(&r);
-        for (int v = 0; v < VIEWS; v++) {
+        for (int v = 0; v < VIEWS; v++)
             mix(1, &r, z, LATENT, IMAGE, data.images + (i * VIEWS + v) * IMAGE);
-            mix(2, &r, z, LATENT, CLASSES, data.logits + (i * VIEWS + v) * CLASSES);
-        }
+        mix(2, &r, z, LATENT, CLASSES, data.logits + i * CLASSES);
         data.first_text[i] = i * TEXTS;
         for (int k = 0; k < TEXTS; k++) {
             data.text_of[i * TEXTS + k] = i * TEXTS + k;

@@ -4,6 +4,7 @@
  * An item is one head of one sequence; its attention weights are kept for the
  * backward pass, since a re-ranker's sequences are short (some seventy tokens).
  */
+#include "learn/drop_inl.h"
 #include "learn/layers.h"
 #include "learn/product.h"
 #include "learn/real_math_inl.h"
@@ -47,12 +48,13 @@ static struct head head_of(const struct attend *a, int item)
                          .scale   = 1 / real_sqrt((real)a->head_dim)};
 }
 
-/* A thread's scratch: for any product of one head, and one square matrix. */
-static real *head_scratch(struct compute *c, const struct head *h, int thread, real **square)
+/* A thread's scratch: for any product of one head, and two square matrices. */
+static real *head_scratch(struct compute *c, const struct head *h, int thread, real *square[2])
 {
     size_t m     = (size_t)((h->length > h->dim ? h->length : h->dim) + 15) / 16 * 16;
-    real  *block = compute_own(c, thread, 3 * m * m * sizeof *block);
-    *square      = block ? block + 2 * m * m : NULL;
+    real  *block = compute_own(c, thread, 4 * m * m * sizeof *block);
+    square[0]    = block ? block + 2 * m * m : NULL;
+    square[1]    = block ? block + 3 * m * m : NULL;
     return block;
 }
 
@@ -86,11 +88,24 @@ static void soften_rows(real *s, int n, real scale)
     }
 }
 
+/* The weights as they are used: p, or p after dropout in `dropped`. Each item has its own
+ * sequence of random numbers. */
+static const real *used_weights(const struct attend *a, int item, const real *p, size_t n,
+                                struct drop *drop, real *dropped)
+{
+    *drop = drop_of(a->dropout);
+    if (drop->dropped == 0)
+        return p;
+    drop->key = random_hash(drop->key, (uint64_t)item);
+    drop_run(drop, p, 0, n, dropped);
+    return dropped;
+}
+
 static void attend_item(void *arg, int item, int thread)
 {
     const struct attend_args *a = arg;
     struct head               h = head_of(a->a, item);
-    real                     *square, *scratch = head_scratch(a->c, &h, thread, &square);
+    real                     *square[2], *scratch = head_scratch(a->c, &h, thread, square);
     const real               *q = a->qkv + h.q, *k = q + h.ldo, *v = k + h.ldo;
     if (!scratch || h.length == 0)
         return;
@@ -98,8 +113,11 @@ static void attend_item(void *arg, int item, int thread)
     multiply(a->c, h.length, h.length, h.dim, q, h.ld, false, k, h.ld, true, weights, h.length,
              scratch);
     soften_rows(weights, h.length, h.scale);
-    multiply(a->c, h.length, h.dim, h.length, weights, h.length, false, v, h.ld, false,
-             a->y + h.out, h.ldo, scratch);
+    struct drop drop;
+    size_t      n    = (size_t)h.length * (size_t)h.length;
+    const real *used = used_weights(a->a, item, weights, n, &drop, square[0]);
+    multiply(a->c, h.length, h.dim, h.length, used, h.length, false, v, h.ld, false, a->y + h.out,
+             h.ldo, scratch);
 }
 
 void FN(attend_forward)(struct compute *c, const struct attend *a, const real *qkv, real *y,
@@ -115,16 +133,22 @@ static void attend_slope_item(void *arg, int item, int thread)
 {
     const struct attend_args *a = arg;
     struct head               h = head_of(a->a, item);
-    real                     *ds, *scratch = head_scratch(a->c, &h, thread, &ds);
+    real                     *square[2], *scratch = head_scratch(a->c, &h, thread, square);
     const real               *q = a->qkv + h.q, *k = q + h.ldo, *v = k + h.ldo;
     const real               *dy = a->dy + h.out;
     real                     *dq = a->dqkv + h.q, *dk = dq + h.ldo, *dv = dk + h.ldo;
     if (!scratch || h.length == 0)
         return;
-    const real *p = a->saved + h.weights;
-    int         n = h.length;
-    multiply(a->c, n, h.dim, n, p, n, true, dy, h.ldo, false, dv, h.ld, scratch);
+    const real *p   = a->saved + h.weights;
+    int         n   = h.length;
+    size_t      all = (size_t)n * (size_t)n;
+    real       *ds  = square[0];
+    struct drop drop;
+    const real *used = used_weights(a->a, item, p, all, &drop, square[1]);
+    multiply(a->c, n, h.dim, n, used, n, true, dy, h.ldo, false, dv, h.ld, scratch);
     multiply(a->c, n, n, h.dim, dy, h.ldo, false, v, h.ld, true, ds, n, scratch);
+    if (drop.dropped > 0)
+        drop_run(&drop, ds, 0, all, ds);
     for (int i = 0; i < n; i++) {
         const real *row = p + (ptrdiff_t)i * n;
         real       *d   = ds + (ptrdiff_t)i * n;

@@ -53,7 +53,9 @@ static void move_colours(uint8_t *pixels, size_t n, const double factor[3])
 static int crop(const struct augment *augment, const struct preprocess *p, const struct image *in,
                 uint64_t random, uint8_t *out, struct err *err)
 {
-    struct view  view = {.area_low = augment->min_area, .area_high = 1, .mirrored = 0.5};
+    struct view  view = {.area_low  = augment->min_area,
+                         .area_high = augment->max_area > 0 ? augment->max_area : 1,
+                         .mirrored  = 0.5};
     struct image cut = {0}, resized = {0};
     size_t       pixels = (size_t)p->out_w * (size_t)p->out_h;
     int          rc     = view_make(in, &view, &random, &cut, err);

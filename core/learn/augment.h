@@ -26,7 +26,8 @@ enum augment_kind {
 
 /* Of AUGMENT_CROP. */
 struct augment {
-    double min_area; /* of the part, 0 to 1 of the picture; drawn evenly from there to 1 */
+    double min_area; /* of the part, 0 to 1 of the picture; drawn evenly from there */
+    double max_area; /* to here; 0: to the whole of it */
     double jitter;   /* factors of brightness, contrast and saturation are drawn from
                         1 - jitter to 1 + jitter; 0: colours stay */
 };

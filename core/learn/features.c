@@ -360,8 +360,8 @@ static int shard_key(const struct making *m, size_t first, size_t n, char key[FE
     if (!rc && !m->texts)
         rc = buf_append(&b, &info->preprocess, sizeof info->preprocess, err);
     if (!rc && m->f->views > 2)
-        rc = buf_appendf(&b, err, "%.17g %.17g %" PRIu64 "\n", m->plan->augment.min_area,
-                         m->plan->augment.jitter, m->plan->seed);
+        rc = buf_appendf(&b, err, "%.17g %.17g %.17g %" PRIu64 "\n", m->plan->augment.min_area,
+                         m->plan->augment.max_area, m->plan->augment.jitter, m->plan->seed);
     for (size_t i = first; !rc && i < first + n; i++)
         rc = m->texts ? buf_append(&b, m->items[i], strlen(m->items[i]) + 1, err)
                       : depend_on_picture(&b, m->items[i], err);

@@ -1,6 +1,7 @@
 /* One shard of features on disk: see features_cache.h. */
 #include "learn/features_cache.h"
 
+#include "base/cache.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/mem.h"
@@ -22,24 +23,10 @@ static void to_hex(const uint8_t hash[HASH_BYTES], char out[FEATURES_KEY])
 
 int features_cache_dir(const char *cache, char **out, struct err *err)
 {
-    const char *xdg  = getenv("XDG_CACHE_HOME");
-    const char *home = getenv("HOME");
-    char       *base = NULL;
-    *out             = NULL;
-    if (cache && !*cache)
-        return 0;
-    if (cache)
-        *out = mem_strdup(cache);
-    else if (xdg && xdg[0] == '/') /* the XDG specification says to ignore relative ones */
-        base = mem_strdup(xdg);
-    else if (home && home[0] == '/')
-        base = path_join(home, ".cache");
-    if (base)
-        *out = path_join(base, "osprey/features");
-    free(base);
+    *out = cache ? mem_strdup(cache) : cache_dir("features");
     if (cache && !*out)
         return err_set(err, ERR_NOMEM, "out of memory");
-    if (*out && file_mkdirs(*out, NULL)) {
+    if (cache && (!*cache || file_mkdirs(*out, NULL))) {
         free(*out);
         *out = NULL;
     }
@@ -98,9 +85,11 @@ int features_cache_open(const char *dir, const char *key, size_t n, int views, i
     struct shard s    = {.n = n};
     char        *path = shard_path(dir, key);
     int          rc   = path ? safetensors_open(path, &s.st, NULL) : ERR_NOMEM;
-    free(path);
     if (!rc)
         rc = check(s.st, key, &s, views, width);
+    if (!rc)
+        cache_touch(path);
+    free(path);
     if (rc) {
         shard_release(&s);
         return ERR_NOTFOUND;
@@ -131,6 +120,8 @@ int features_cache_write(const char *dir, const char *key, const struct shard *s
     char         *path      = shard_path(dir, key);
     int           rc        = path ? safetensors_write(path, tensors, 2, pairs, 2, err)
                                    : err_set(err, ERR_NOMEM, "out of memory");
+    if (!rc)
+        cache_remove_unused(dir);
     free(path);
     return rc;
 }

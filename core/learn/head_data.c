@@ -126,11 +126,11 @@ static void copy_rows(uint16_t *to, const struct features *from, size_t n, int w
         memcpy(to + i * (size_t)width, features_row(from, i, 0), (size_t)width * sizeof *to);
 }
 
-/* The classifier's logits of each view, and its classes' names. */
+/* The classifier's logits of each picture, and its classes' names. */
 static int fill_classes(struct head_data *d, const struct head_sources *from, const int *kept,
                         const struct encoder_feature_sizes *sizes, struct err *err)
 {
-    size_t rows = d->n_images * (size_t)d->views, classes = (size_t)sizes->classes;
+    size_t rows = d->n_images, classes = (size_t)sizes->classes;
     int    at      = sizes->image + sizes->stages;
     size_t names   = classes * (size_t)from->phrasings;
     d->n_classes   = sizes->classes;
@@ -143,10 +143,7 @@ static int fill_classes(struct head_data *d, const struct head_sources *from, co
         return err_set(err, ERR_FORMAT, "%zu names for %zu classes",
                        features_count(from->classes) / (size_t)from->phrasings, classes);
     for (size_t i = 0; i < rows; i++)
-        memcpy(d->logits + i * classes,
-               features_row(from->images, (size_t)kept[i / (size_t)d->views],
-                            (int)(i % (size_t)d->views)) +
-                   at,
+        memcpy(d->logits + i * classes, features_row(from->images, (size_t)kept[i], 0) + at,
                classes * sizeof *d->logits);
     copy_rows(d->class_texts, from->classes, names, d->text_dim);
     return 0;
@@ -268,8 +265,7 @@ void head_data_hash(const struct head_data *d, uint8_t out[HASH_BYTES])
     hash_bytes(d->group, d->n_images * sizeof *d->group, parts[3]);
     hash_bytes(d->first_text, (d->n_images + 1) * sizeof *d->first_text, parts[4]);
     hash_bytes(d->text_of, (size_t)d->first_text[d->n_images] * sizeof *d->text_of, parts[5]);
-    hash_bytes(d->logits, d->n_images * (size_t)d->views * (size_t)d->n_classes * sizeof *d->logits,
-               parts[6]);
+    hash_bytes(d->logits, d->n_images * (size_t)d->n_classes * sizeof *d->logits, parts[6]);
     hash_bytes(d->class_texts,
                (size_t)d->n_classes * (size_t)d->phrasings * (size_t)d->text_dim *
                    sizeof *d->class_texts,

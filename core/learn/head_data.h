@@ -33,11 +33,11 @@ struct head_data {
     uint16_t *images;               /* (n_images, views, image_dim) half precision */
     uint16_t *texts;                /* (n_texts, text_dim) half precision */
     int       n_classes, phrasings; /* of the image tower's classifier; 0: not named */
-    uint16_t *logits;               /* (n_images, views, n_classes) half precision, or NULL */
-    uint16_t *class_texts;          /* (n_classes, phrasings, text_dim) half precision, or NULL */
-    int      *group;                /* (n_images) below n_groups */
-    int      *first_text;           /* (n_images + 1), as in struct examples */
-    int      *text_of;              /* (first_text[n_images]) */
+    uint16_t *logits;      /* (n_images, n_classes) of the first view, half precision, or NULL */
+    uint16_t *class_texts; /* (n_classes, phrasings, text_dim) half precision, or NULL */
+    int      *group;       /* (n_images) below n_groups */
+    int      *first_text;  /* (n_images + 1), as in struct examples */
+    int      *text_of;     /* (first_text[n_images]) */
 };
 
 /* What rows are made of; texts and classes may be NULL where there are none. */

@@ -34,9 +34,11 @@ struct dropout {
 
 /* Ragged self-attention: sequences as above. */
 struct attend {
-    const int *starts; /* (n + 1) */
-    int        n;
-    int        heads, head_dim;
+    const int            *starts; /* (n + 1) */
+    int                   n;
+    int                   heads, head_dim;
+    /* Of attention weights, in training; NULL: none. The same in both passes. */
+    const struct dropout *dropout;
 };
 
 /* Elements of `saved` that attention needs: heads * the sum of the lengths' squares. */

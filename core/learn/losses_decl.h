@@ -35,6 +35,14 @@ double FN(loss_of_scores)(struct compute *c, const struct loss *l, const struct 
                           const struct FN(loss_scalars) *s, const real *scores, real *dscores,
                           struct FN(loss_scalars) *ds);
 
+/* Distillation (Hinton et al. 2015): weight * the mean over rows of -sum_j t_ij log q_ij,
+ * q_i the softmax of scale * S_i, t (na, nb) the targets, of which each row's sum is 1.
+ * The scale is a constant here. Sets da, db; da NULL: the loss alone. scores: (na, nb)
+ * scratch. Groups are not looked at. */
+double FN(loss_distil)(struct compute *c, enum loss_distance d, const struct FN(loss_sets) *sets,
+                       real scale, real weight, const real *targets, real *scores, real *da,
+                       real *db);
+
 /* For a re-ranker: lists of one positive (first) and its own negatives. scores,
  * dscores: (lists, 1 + negatives). The mean over lists. */
 double FN(loss_list_softmax)(const real *scores, int lists, int negatives, real *dscores);

@@ -430,6 +430,56 @@ double FN(loss_run)(struct compute *c, const struct loss *l, const struct FN(los
     return value;
 }
 
+struct distil {
+    const real *s, *targets;
+    real       *ds;    /* or NULL */
+    double     *value; /* (na) */
+    int         n;
+    real        scale, share;
+};
+
+static void distil_rows(void *arg, size_t from, size_t to)
+{
+    const struct distil *d = arg;
+    for (size_t i = from; i < to; i++) {
+        const real *s = d->s + i * (size_t)d->n, *t = d->targets + i * (size_t)d->n;
+        real        most = d->scale * real_max(s, d->n), sums[REAL_LANES] = {0};
+        for (int j0 = 0; j0 < d->n; j0 += REAL_LANES) {
+            int n = d->n - j0 < REAL_LANES ? d->n - j0 : REAL_LANES;
+            for (int l = 0; l < n; l++)
+                sums[l] += real_exp(d->scale * s[j0 + l] - most);
+        }
+        real norm = most + real_log(real_sum(sums, REAL_LANES)), total = real_sum(t, d->n);
+        d->value[i] = (double)(norm * total - d->scale * real_dot(t, s, d->n));
+        if (!d->ds)
+            continue;
+        real *ds = d->ds + i * (size_t)d->n, slope = d->scale * d->share;
+        for (int j = 0; j < d->n; j++)
+            ds[j] = slope * (total * real_exp(d->scale * s[j] - norm) - t[j]);
+    }
+}
+
+double FN(loss_distil)(struct compute *c, enum loss_distance d, const struct FN(loss_sets) *sets,
+                       real scale, real weight, const real *targets, real *scores, real *da,
+                       real *db)
+{
+    size_t na = (size_t)sets->na, nb = (size_t)sets->nb;
+    if (na == 0 || nb == 0)
+        return 0;
+    FN(similarity_forward)(c, d, sets, scores);
+    struct distil r = {
+        .s = scores, .targets = targets, .n = sets->nb, .scale = scale, .share = weight / (real)na};
+    r.ds    = da ? compute_shared(c, COMPUTE_SCORES, na * nb * sizeof *r.ds) : NULL;
+    r.value = compute_shared(c, COMPUTE_TEMP, na * sizeof *r.value);
+    if (compute_failed(c))
+        return 0;
+    compute_ranges(c, na, nb * 8, distil_rows, &r);
+    double value = (double)weight * add_up(r.value, sets->na) / sets->na;
+    if (da)
+        FN(similarity_backward)(c, d, sets, scores, r.ds, da, db);
+    return value;
+}
+
 double FN(loss_list_softmax)(const real *scores, int lists, int negatives, real *dscores)
 {
     double value = 0;

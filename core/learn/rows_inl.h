@@ -1,8 +1,8 @@
 /* The layers of layers.h that move numbers about, in one precision: dropout, gathering
  * of rows, concatenation. Included by rows_f32.c and rows_f64.c.
  */
+#include "learn/drop_inl.h"
 #include "learn/layers.h"
-#include "learn/random.h"
 #include "learn/real_math_inl.h"
 
 #include <string.h>
@@ -11,39 +11,26 @@ struct dropout_args {
     const real *x;
     real       *y;
     size_t      n;
-    uint64_t    key;
-    uint32_t    dropped; /* of 65536 */
-    real        scale;
+    struct drop drop;
 };
 
 #define DROPOUT_BLOCK 64 /* elements; a range begins at a whole block */
 
-/* Four elements share one random word, of 16 bits each. */
 static void dropout_range(void *arg, size_t from, size_t to)
 {
     const struct dropout_args *a    = arg;
     size_t                     last = to * DROPOUT_BLOCK < a->n ? to * DROPOUT_BLOCK : a->n;
-    for (size_t i = from * DROPOUT_BLOCK; i < last; i += 4) {
-        uint64_t word = random_hash(a->key, i / 4);
-        size_t   n    = last - i < 4 ? last - i : 4;
-        for (size_t j = 0; j < n; j++) {
-            uint32_t drawn = (uint32_t)(word >> (16 * j)) & 0xffff;
-            a->y[i + j]    = drawn >= a->dropped ? a->x[i + j] * a->scale : 0;
-        }
-    }
+    drop_run(&a->drop, a->x, from * DROPOUT_BLOCK, last, a->y);
 }
 
 void FN(dropout)(struct compute *c, const real *x, size_t n, const struct dropout *d, real *y)
 {
-    uint32_t dropped = d ? (uint32_t)(d->p * 65536 + 0.5) : 0;
-    if (dropped == 0) {
+    struct dropout_args args = {x, y, n, drop_of(d)};
+    if (args.drop.dropped == 0) {
         if (y != x)
             memcpy(y, x, n * sizeof *y);
         return;
     }
-    if (dropped > 65535)
-        dropped = 65535;
-    struct dropout_args args = {x, y, n, d->key, dropped, (real)(65536.0 / (65536 - dropped))};
     compute_ranges(c, (n + DROPOUT_BLOCK - 1) / DROPOUT_BLOCK, DROPOUT_BLOCK * 4, dropout_range,
                    &args);
 }

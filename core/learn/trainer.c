@@ -300,7 +300,7 @@ static int end_epoch(struct trainer *t, double began, struct err *err)
                              .rate  = schedule_rate(&t->schedule, (int64_t)(t->epoch + 1) * t->steps - 1)};
     adamw_swap_ema(&t->adamw);
     int rc = trainer_judge(t, &e->dev, err);
-    if (!rc && (t->best_epoch < 0 || e->dev.score > t->history[t->best_epoch].dev.score)) {
+    if (!rc && (t->best_epoch < 0 || e->dev.score >= t->history[t->best_epoch].dev.score)) {
         e->best       = true;
         t->best_epoch = t->epoch;
         heads_save(&t->heads, t->best);

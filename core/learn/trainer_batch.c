@@ -86,11 +86,10 @@ static void draw_views(struct trainer *t)
         b->groups[b->n + i] = b->groups[i];
     }
     copy_rows(t, both ? 2 * b->n : b->n, d->image_dim);
-    for (int i = 0; t->o->distil > 0 && i < b->n; i++) {
-        size_t row = (size_t)((b->rows[i].from - d->images) / d->image_dim);
-        b->rows[i] = (struct trainer_copy){.from = d->logits + row * (size_t)d->n_classes,
-                                           .to   = b->p + (size_t)i * (size_t)d->n_classes};
-    }
+    for (int i = 0; t->o->distil > 0 && i < b->n; i++)
+        b->rows[i] =
+            (struct trainer_copy){.from = d->logits + (size_t)b->images[i] * (size_t)d->n_classes,
+                                  .to   = b->p + (size_t)i * (size_t)d->n_classes};
     if (t->o->distil > 0)
         copy_rows(t, b->n, d->n_classes);
 }

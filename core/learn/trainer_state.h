@@ -24,7 +24,7 @@ struct trainer_batch {
     float               *x; /* (2 n, image_dim): a view of each; then, where views are compared,
                                another */
     float *t; /* (captions + classes, text_dim): then the names of classes, to distil */
-    float *p; /* (n, classes) logits of the first views; then their softmax */
+    float *p; /* (n, classes) logits of the pictures as they are; then their softmax */
     float *s; /* (2 n, classes) scratch */
 };
 
