@@ -64,7 +64,7 @@ static const char help[] =
     "  --precision P      auto, f32, bf16 or int8\n"
     "  --threads N        threads to work with (default: all cores)\n"
     "  --hidden           also hidden files and folders\n"
-    "  --regions          keep what search --rerank needs of each picture, too\n"
+    "  --regions          keep what re-ranking needs of each picture, too\n"
     "  --reranker DIR     ... for the re-ranker in this folder, not the model's own\n"
     "  --json             one JSON object a line on standard output, the summary last\n"
     "  -q, --quiet        no progress and no summary\n"
