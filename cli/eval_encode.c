@@ -5,7 +5,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/parallel.h"
-#include "base/random.h"
+#include "base/splitmix.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

@@ -11,7 +11,7 @@
 #include "cli/output.h"
 
 #include "base/mem.h"
-#include "base/random.h"
+#include "base/splitmix.h"
 #include "learn/bootstrap.h"
 #include "learn/captions.h"
 
@@ -45,7 +45,7 @@ static void sample_offer(struct sample *sample, int64_t id)
 {
     size_t at = sample->seen++;
     if (at >= sample->max)
-        at = random_below(&sample->state, sample->seen);
+        at = splitmix_below(&sample->state, sample->seen);
     if (at < sample->max)
         sample->ids[at] = id;
     if (sample->n < sample->max)
@@ -198,7 +198,7 @@ static int ask_captions(struct session *s, const struct eval_request *request, s
     if (n > set.n_captions)
         n = set.n_captions;
     for (size_t i = 0; !rc && i < n; i++) { /* the first n of a shuffle */
-        size_t j     = i + random_below(&state, set.n_captions - i);
+        size_t j     = i + splitmix_below(&state, set.n_captions - i);
         char  *moved = set.texts[i];
         set.texts[i] = set.texts[j];
         set.texts[j] = moved;

@@ -3,7 +3,7 @@
  * A label becomes a text by each template; a picture's label is the nearest one.
  * The ensemble takes the mean of a label's normalised texts, normalised again
  * (Radford et al., "Learning transferable visual models from natural language
- * supervision", 2021, section 3.1.4). Labels whose folder is empty compete, too.
+ * supervision", 2021, section 3.1.4).
  */
 #include "cli/eval.h"
 #include "cli/eval_encode.h"

@@ -6,104 +6,25 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "learn/picture_files.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Names in a folder ---- */
-
-struct names {
-    char **data;
-    size_t n, cap;
-};
-
-static void names_release(struct names *names)
-{
-    for (size_t i = 0; i < names->n; i++)
-        free(names->data[i]);
-    free(names->data);
-}
-
-static int names_push(struct names *names, const char *name, struct err *err)
-{
-    if (names->n == names->cap) {
-        size_t cap  = names->cap ? names->cap * 2 : 256;
-        char **data = mem_regrow(names->data, cap, sizeof *data);
-        if (!data)
-            return err_set(err, ERR_NOMEM, "out of memory for %zu names", cap);
-        names->data = data;
-        names->cap  = cap;
-    }
-    char *copy = mem_strdup(name);
-    if (!copy)
-        return err_set(err, ERR_NOMEM, "out of memory");
-    names->data[names->n++] = copy;
-    return 0;
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* The folders, or all else, in a folder; sorted, without hidden ones. */
-static int list(const char *dir, bool folders, struct names *out, struct err *err)
-{
-    int  rc = 0;
-    DIR *d  = opendir(dir);
-    if (!d)
-        return err_set(err, ERR_IO, "cannot read the folder %s: %s", dir, strerror(errno));
-    for (struct dirent *e; !rc && (e = readdir(d));) {
-        if (e->d_name[0] == '.')
-            continue;
-        char *path = path_join(dir, e->d_name);
-        if (!path)
-            rc = err_set(err, ERR_NOMEM, "out of memory");
-        else if (file_is_dir(path) == folders)
-            rc = names_push(out, e->d_name, err);
-        free(path);
-    }
-    closedir(d);
-    if (out->n > 1)
-        qsort(out->data, out->n, sizeof *out->data, by_name);
-    return rc;
-}
-
 /* ---- Sets ---- */
-
-/* Appends files, which lie in dir, with a label (-1: none). */
-static int add(struct pictures *set, const char *dir, char *const *files, size_t n, int label,
-               struct err *err)
-{
-    if (n > INT_MAX - set->n)
-        return err_set(err, ERR_LIMIT, "more than %d pictures", INT_MAX);
-    if (n == 0)
-        return 0;
-    char **paths = mem_regrow(set->paths, set->n + n, sizeof *paths);
-    if (paths)
-        set->paths = paths;
-    int *labels = paths && label >= 0 ? mem_regrow(set->label, set->n + n, sizeof *labels) : NULL;
-    if (labels)
-        set->label = labels;
-    if (!paths || (label >= 0 && !labels))
-        return err_set(err, ERR_NOMEM, "out of memory for %zu pictures", set->n + n);
-    for (size_t i = 0; i < n; i++) {
-        if (!(set->paths[set->n] = path_join(dir, files[i])))
-            return err_set(err, ERR_NOMEM, "out of memory for %zu pictures", set->n + n);
-        if (label >= 0)
-            set->label[set->n] = label;
-        set->n++;
-    }
-    return 0;
-}
 
 int pictures_below(const char *dir, char *const *files, size_t n, struct pictures *out,
                    struct err *err)
 {
-    int rc = add(out, dir, files, n, -1, err);
+    out->paths = mem_array(n, sizeof *out->paths);
+    int rc     = out->paths ? 0 : err_set(err, ERR_NOMEM, "out of memory for %zu pictures", n);
+    for (size_t i = 0; !rc && i < n; i++) {
+        if ((out->paths[i] = path_join(dir, files[i])))
+            out->n++;
+        else
+            rc = err_set(err, ERR_NOMEM, "out of memory for %zu pictures", n);
+    }
     if (rc)
         pictures_release(out);
     return rc;
@@ -111,54 +32,83 @@ int pictures_below(const char *dir, char *const *files, size_t n, struct picture
 
 int pictures_in(const char *dir, struct pictures *out, struct err *err)
 {
-    struct names names = {0};
-    int          rc    = list(dir, false, &names, err);
-    if (!rc && names.n == 0)
-        rc = err_set(err, ERR_FORMAT, "%s has no files", dir);
+    struct picture_files files = {0};
+    int                  rc    = picture_files_list(dir, &files, err);
+    if (!rc && files.n == 0)
+        rc = err_set(err, ERR_FORMAT, "there are no pictures in %s", dir);
     if (!rc)
-        rc = pictures_below(dir, names.data, names.n, out, err);
-    names_release(&names);
+        rc = pictures_below(dir, files.paths, files.n, out, err);
+    picture_files_release(&files);
     return rc;
 }
 
-static int add_label(struct pictures *set, const char *dir, int label, const char *folder,
-                     struct err *err)
+/* The name of the folder that a picture is in, directly below the one listed. */
+static int add_label(struct pictures *set, const char *path, struct err *err)
 {
-    struct names names = {0};
-    char        *path  = path_join(dir, folder);
-    int rc = path ? list(path, false, &names, err) : err_set(err, ERR_NOMEM, "out of memory");
-    if (!rc)
-        rc = add(set, path, names.data, names.n, label, err);
-    names_release(&names);
-    free(path);
-    return rc;
+    size_t len   = strcspn(path, "/");
+    char  *label = mem_strndup(path, len);
+    if (!label)
+        return err_set(err, ERR_NOMEM, "out of memory");
+    for (char *c = label; *c; c++)
+        if (*c == '_')
+            *c = ' ';
+    set->labels[set->n_labels++] = label;
+    return 0;
+}
+
+/* Numbers the labels of files, which are sorted; those that lie in no folder are
+ * left out. kept: (n) the others. */
+static int take_labels(const struct picture_files *files, struct pictures *set, char **kept,
+                       size_t *n_kept, struct err *err)
+{
+    const char *last = NULL;
+    for (size_t i = 0; i < files->n; i++) {
+        const char *path = files->paths[i];
+        size_t      len  = strcspn(path, "/");
+        if (!path[len])
+            continue;
+        if (!last || strncmp(path, last, len + 1) != 0) {
+            int rc = add_label(set, path, err);
+            if (rc)
+                return rc;
+        }
+        last                = path;
+        set->label[*n_kept] = (int)set->n_labels - 1;
+        kept[(*n_kept)++]   = files->paths[i];
+    }
+    return 0;
 }
 
 int pictures_labelled(const char *dir, struct pictures *out, struct err *err)
 {
-    struct names names = {0};
-    int          rc    = list(dir, true, &names, err);
-    if (!rc && names.n < 2)
-        rc = err_set(err, ERR_FORMAT, "%s has %s: a folder for each of several labels is needed",
-                     dir, names.n ? "one folder alone" : "no folders");
-    if (!rc && names.n > INT_MAX)
-        rc = err_set(err, ERR_LIMIT, "more than %d labels", INT_MAX);
-    for (size_t i = 0; !rc && i < names.n; i++)
-        rc = add_label(out, dir, (int)i, names.data[i], err);
-    if (!rc && out->n == 0)
-        rc = err_set(err, ERR_FORMAT, "no folder in %s has a file", dir);
-    if (rc) {
-        pictures_release(out);
-        names_release(&names);
+    struct picture_files files = {0};
+    size_t               n     = 0;
+    char               **kept  = NULL;
+    int                  rc    = picture_files_list(dir, &files, err);
+    if (rc)
         return rc;
+    if (files.n > INT_MAX) {
+        rc = err_set(err, ERR_LIMIT, "%s has more than %d pictures", dir, INT_MAX);
+        goto out;
     }
-    out->labels   = names.data;
-    out->n_labels = names.n;
-    for (size_t i = 0; i < names.n; i++)
-        for (char *c = out->labels[i]; *c; c++)
-            if (*c == '_')
-                *c = ' ';
-    return 0;
+    kept        = mem_array(files.n, sizeof *kept);
+    out->label  = mem_array(files.n, sizeof *out->label);
+    out->labels = mem_array(files.n, sizeof *out->labels);
+    rc          = kept && out->label && out->labels
+                      ? take_labels(&files, out, kept, &n, err)
+                      : err_set(err, ERR_NOMEM, "out of memory for %zu pictures", files.n);
+    if (!rc && out->n_labels < 2)
+        rc = err_set(err, ERR_FORMAT,
+                     "%s has pictures in %s: a folder for each of several labels is needed", dir,
+                     out->n_labels ? "one folder alone" : "no folder");
+    if (!rc)
+        rc = pictures_below(dir, kept, n, out, err);
+out:
+    if (rc)
+        pictures_release(out);
+    free(kept);
+    picture_files_release(&files);
+    return rc;
 }
 
 void pictures_release(struct pictures *set)
@@ -215,9 +165,9 @@ int pictures_encode(struct session *s, struct pictures *set, float **out, size_t
     if (!rc) {
         size_t gone = drop_broken(s, set, why, e);
         if (gone)
-            note(s->common, "left out %zu of %zu files: they cannot be read as pictures", gone, n);
+            note(s->common, "left out %zu of %zu pictures: they cannot be read", gone, n);
         if (set->n == 0)
-            rc = err_set(err, ERR_FORMAT, "none of %zu files can be read as a picture", n);
+            rc = err_set(err, ERR_FORMAT, "none of %zu pictures can be read", n);
         *broken = gone;
     }
     for (size_t i = 0; why && i < n; i++)

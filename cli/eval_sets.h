@@ -15,9 +15,10 @@ struct pictures {
 /* Those of a captions file, in its order. */
 int  pictures_below(const char *dir, char *const *files, size_t n, struct pictures *out,
                     struct err *err);
-/* A folder's files, in the order of their names; hidden ones are left out. */
+/* All below a folder (learn/picture_files.h). */
 int  pictures_in(const char *dir, struct pictures *out, struct err *err);
-/* A folder of folders, each of which is a label: its name, underscores as spaces. */
+/* All below the folders in a folder, each of which is a label: its name,
+ * underscores as spaces. */
 int  pictures_labelled(const char *dir, struct pictures *out, struct err *err);
 void pictures_release(struct pictures *set); /* NULL-safe */
 

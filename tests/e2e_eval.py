@@ -62,11 +62,13 @@ class Eval(unittest.TestCase):
             cls.vectors.append(cls.embed("--image", os.path.join(cls.images, cls.names[i])))
         for label, members in LABELS.items():
             for i in members:
-                shutil.copy(os.path.join(cls.images, cls.names[i]),
-                            os.path.join(cls.labels, label))
+                below = os.path.join(cls.labels, label, "deep" if i % 3 == 1 else "")
+                os.makedirs(below, exist_ok=True)
+                shutil.copy(os.path.join(cls.images, cls.names[i]), below)
         cls.broken = os.path.join(cls.labels, "sea", "broken.jpg")
         pictures.write(cls.broken, b"no picture")
-        pictures.write(os.path.join(cls.labels, "sea", ".hidden"), b"no picture")
+        for other in ("sea/.hidden.jpg", "sea/notes.txt", "loose.jpg"):
+            pictures.write(os.path.join(cls.labels, other), b"no picture")
         cls.texts = [cls.embed(c) for c in CAPTIONS]
         cls.image_of = [0, 1, 1, 2, 3, 3, 3, 4]  # caption -> picture; each has one
         cls.tsv = cls.write("captions.tsv", "".join(
@@ -194,8 +196,9 @@ class Eval(unittest.TestCase):
         chart = os.path.join(self.tmp, "labels.svg")
         out, err = self.osprey("eval", "--labels", self.labels, "--svg", chart)
         self.assertIn(self.broken, err)
-        self.assertIn("left out 1 of 10 files", err)
-        self.assertNotIn(".hidden", err)
+        self.assertIn("left out 1 of 10 pictures", err)
+        for other in ("hidden", "notes", "loose"):
+            self.assertNotIn(other, err)
         self.assertIn("9 pictures, 4 labels", out)
         self.assertIn("a photo of a {}", out)
         self.assertRegex(out, r"(?m) 3  brick wall$")
@@ -205,7 +208,7 @@ class Eval(unittest.TestCase):
             os.makedirs(os.path.join(nothing, label))
             pictures.write(os.path.join(nothing, label, "x.jpg"), b"no picture")
         _, err = self.osprey("eval", "--labels", nothing, status=3)
-        self.assertIn("none of 2 files", err)
+        self.assertIn("none of 2 pictures", err)
 
     # ---- pictures by pictures ----
 
@@ -265,7 +268,7 @@ class Eval(unittest.TestCase):
             _, err = self.osprey("eval", *args, status=2)
             self.assertIn(message, err, args)
         for args, message in (
-                (("--labels", self.images), "no folders"),
+                (("--labels", self.images), "pictures in no folder"),
                 (("--labels", "/no-such-folder"), "/no-such-folder"),
                 (labels + ("--prompts", self.tsv), "line 1 has no {}"),
                 (("--index", "--library", self.tmp + "/none"), "there is no library"),

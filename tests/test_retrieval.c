@@ -2,7 +2,7 @@
  * a slow reference, second scores, and intervals. */
 #include "learn/retrieval.h"
 
-#include "base/random.h"
+#include "base/splitmix.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -92,12 +92,12 @@ struct fixture {
 static void fixture_init(struct fixture *f, uint64_t seed)
 {
     for (int i = 0; i < ITEMS * DIM; i++) {
-        f->queries[i] = (float)random_below(&seed, 3) - 1;
-        f->items[i]   = (float)random_below(&seed, 3) - 1;
+        f->queries[i] = (float)splitmix_below(&seed, 3) - 1;
+        f->items[i]   = (float)splitmix_below(&seed, 3) - 1;
     }
     for (int i = 0; i < ITEMS; i++) {
-        f->query_group[i] = (int)random_below(&seed, GROUPS);
-        f->item_group[i]  = (int)random_below(&seed, GROUPS - 1); /* the last has none */
+        f->query_group[i] = (int)splitmix_below(&seed, GROUPS);
+        f->item_group[i]  = (int)splitmix_below(&seed, GROUPS - 1); /* the last has none */
     }
     f->task = (struct retrieval_task){.queries     = f->queries,
                                       .n_queries   = QUERIES,
@@ -304,7 +304,7 @@ static void clusters_widen_intervals(void **state)
     struct err      err  = ERR_INIT;
     uint64_t        seed = 9;
     for (int i = 0; i < N; i++) { /* ten alike in each cluster */
-        values[i]  = i % 10 ? values[i - 1] : random_unit(&seed) < 0.5;
+        values[i]  = i % 10 ? values[i - 1] : splitmix_unit(&seed) < 0.5;
         cluster[i] = i / 10;
     }
     assert_int_equal(bootstrap_mean(values, NULL, N, N, 1, &single, &err), 0);

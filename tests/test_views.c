@@ -1,7 +1,7 @@
 /* Unit tests of core/learn/views: crops lie inside, keep their area, and mirror. */
 #include "learn/views.h"
 
-#include "base/random.h"
+#include "base/splitmix.h"
 
 #include <math.h>
 #include <setjmp.h>

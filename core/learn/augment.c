@@ -1,7 +1,7 @@
 /* Views of a picture for training: see augment.h. */
 #include "learn/augment.h"
 
-#include "base/random.h"
+#include "base/splitmix.h"
 #include "learn/views.h"
 
 #include <string.h>
@@ -64,7 +64,7 @@ static int crop(const struct augment *augment, const struct preprocess *p, const
     if (!rc) {
         double factor[3];
         for (int i = 0; i < 3; i++)
-            factor[i] = 1 + augment->jitter * (2 * random_unit(&random) - 1);
+            factor[i] = 1 + augment->jitter * (2 * splitmix_unit(&random) - 1);
         memcpy(out, resized.data, pixels * 3);
         if (augment->jitter > 0)
             move_colours(out, pixels, factor);

@@ -2,7 +2,7 @@
 #include "learn/bootstrap.h"
 
 #include "base/mem.h"
-#include "base/random.h"
+#include "base/splitmix.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -57,7 +57,7 @@ int bootstrap_mean(const double *values, const int *cluster, size_t n, size_t n_
         double sum   = 0;
         size_t drawn = 0;
         for (size_t i = 0; i < used; i++) {
-            const struct cluster *c = &clusters[random_below(&seed, used)];
+            const struct cluster *c = &clusters[splitmix_below(&seed, used)];
             sum += c->sum;
             drawn += c->n;
         }

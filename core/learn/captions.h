@@ -27,7 +27,7 @@ struct captions {
 /* split: one of a Karpathy file's, "all", or NULL, which is ERR_USAGE where there
  * are several (the message lists them); the other kinds have none. Messages name
  * the file and the line or entry. A file without captions is an error, and so is
- * a blank caption. JSON is held in memory while it is read: about nine times its
+ * a blank caption. JSON is held in memory while it is read: about eight times its
  * size; more than 512 MiB of it are refused. */
 int  captions_read(const char *path, const char *split, struct captions *out, struct err *err);
 void captions_release(struct captions *captions); /* NULL-safe */

@@ -9,7 +9,7 @@
 #include "base/half.h"
 #include "base/hash.h"
 #include "base/mem.h"
-#include "base/random.h"
+#include "base/splitmix.h"
 #include "learn/features_cache.h"
 
 #include <errno.h>
@@ -96,7 +96,7 @@ static uint64_t view_seed(const struct making *m, const char *path, const struct
     memcpy(&state, hash, sizeof state);
     state ^= m->plan->seed * 0x9E3779B97F4A7C15u;
     state += (uint64_t)view << 32 ^ (uint64_t)image->width << 16 ^ (uint64_t)image->height;
-    return random_next(&state);
+    return splitmix_next(&state);
 }
 
 /* All views of one picture. pixels: (views, image_size, image_size, 3). */

@@ -2,7 +2,7 @@
 #include "learn/views.h"
 
 #include "base/mem.h"
-#include "base/random.h"
+#include "base/splitmix.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -24,14 +24,14 @@ static struct rect choose(const struct image *in, const struct view *view, uint6
 {
     double share = 1;
     for (int i = 0; i < TRIES; i++) {
-        share        = view->area_low + (view->area_high - view->area_low) * random_unit(state);
+        share        = view->area_low + (view->area_high - view->area_low) * splitmix_unit(state);
         double area  = share * in->width * in->height;
-        double ratio = exp(log(WIDEST_RATIO) * (2 * random_unit(state) - 1));
+        double ratio = exp(log(WIDEST_RATIO) * (2 * splitmix_unit(state) - 1));
         int    w     = at_least_one(sqrt(area * ratio));
         int    h     = at_least_one(sqrt(area / ratio));
         if (w <= in->width && h <= in->height)
-            return (struct rect){(int)random_below(state, (size_t)(in->width - w) + 1),
-                                 (int)random_below(state, (size_t)(in->height - h) + 1), w, h};
+            return (struct rect){(int)splitmix_below(state, (size_t)(in->width - w) + 1),
+                                 (int)splitmix_below(state, (size_t)(in->height - h) + 1), w, h};
     }
     int w = at_least_one(in->width * sqrt(share));
     int h = at_least_one(in->height * sqrt(share));
@@ -44,7 +44,7 @@ int view_make(const struct image *in, const struct view *view, uint64_t *state, 
     if (!in->data || in->width < 1 || in->height < 1)
         return err_set(err, ERR_USAGE, "cannot make a view of a picture without pixels");
     struct rect  r        = choose(in, view, state);
-    bool         mirrored = random_unit(state) < view->mirrored;
+    bool         mirrored = splitmix_unit(state) < view->mirrored;
     size_t       row      = (size_t)r.width * 3;
     struct image made     = {.width = r.width, .height = r.height};
     made.data             = mem_array((size_t)r.height, row);

@@ -17,7 +17,7 @@ struct view {
     double mirrored;            /* how probable, 0 to 1 */
 };
 
-/* out: a new picture, freed with image_free. state: moves on (base/random.h); the
+/* out: a new picture, freed with image_free. state: moves on (base/splitmix.h); the
  * same state gives the same view. */
 int view_make(const struct image *in, const struct view *view, uint64_t *state, struct image *out,
               struct err *err);
