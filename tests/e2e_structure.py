@@ -28,7 +28,7 @@ ROOMS = {
 OWNERS = [
     (r"sqlite3\.h", r"storage/catalog[^/]*"),
     (r"faiss/", r"storage/vindex[^/]*"),
-    (r"turbojpeg\.h|jpeglib\.h|jerror\.h", r"core/image/decode_jpeg\.c"),
+    (r"turbojpeg\.h|jpeglib\.h|jerror\.h", r"core/image/(de|en)code_jpeg\.c"),
     (r"png\.h", r"core/image/decode_png\.c"),
     (r"libexif/", r"core/image/exif\.c"),
     (r"jansson\.h", r"core/base/json\.c"),

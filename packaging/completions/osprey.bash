@@ -28,7 +28,7 @@ _osprey() {
             compopt -o filenames 2>/dev/null
             return
             ;;
-        --image | --npy | --captions | --golden)
+        --image | --npy | --captions | --golden | --config | --token-file)
             COMPREPLY=($(compgen -f -- "$cur"))
             compopt -o filenames 2>/dev/null
             return
@@ -41,7 +41,12 @@ _osprey() {
             COMPREPLY=($(compgen -W 'auto f32 bf16 int8' -- "$cur"))
             return
             ;;
-        -k | --min-score | --batch | --threads | --tolerance | --seed | --port | --listen) return ;;
+        -k | --min-score | --batch | --threads | --tolerance | --seed | --port | --listen | --trust | --host | --cors | \
+            --max-k | --workers | --queue | --cache | --max-body | --max-pixels | --timeout) return ;;
+        --log)
+            COMPREPLY=($(compgen -W 'off text json' -- "$cur"))
+            return
+            ;;
     esac
 
     if [[ -z $command ]]; then
@@ -56,7 +61,10 @@ _osprey() {
         status) own='--errors' ;;
         verify) own='--repair' ;;
         eval) own='--images --captions --seed' ;;
-        serve) own='--port --listen' ;;
+        serve)
+            own='--port --listen --config --token-file --trust --host --cors --max-k'
+            own+=' --workers --queue --cache --max-body --max-pixels --timeout --log'
+            ;;
         model) own='--batch --threads --golden --tolerance' ;;
         help)
             COMPREPLY=($(compgen -W "$commands" -- "$cur"))
