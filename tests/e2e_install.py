@@ -26,8 +26,11 @@ class Install(unittest.TestCase):
             for name in ("bin/osprey-indexer", "bin/osprey-searchd", "share/man/man1/osprey.1",
                          "share/bash-completion/completions/osprey",
                          "share/zsh/site-functions/_osprey", "share/doc/osprey/LICENSE",
-                         "share/doc/osprey/NOTICE"):
+                         "share/doc/osprey/NOTICE", "lib/systemd/system/osprey-searchd.service",
+                         "share/doc/osprey/examples/searchd.conf"):
                 self.assertTrue((tree / name).is_file(), name)
+            unit = (tree / "lib/systemd/system/osprey-searchd.service").read_text()
+            self.assertIn("ExecStart=%s/bin/osprey-searchd " % first, unit)
             for path in (ROOT / "models/osprey-small").iterdir():
                 installed = tree / "share/osprey/models/osprey-small" / path.name
                 self.assertEqual(installed.stat().st_size, path.stat().st_size, path.name)
