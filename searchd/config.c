@@ -43,6 +43,7 @@ static const struct setting {
     {"max-body", NUMBER, offsetof(struct config, max_body), 1024, INT64_C(1) << 30},
     {"max-pixels", NUMBER, offsetof(struct config, max_pixels), 1, 512000000},
     {"timeout", NUMBER, offsetof(struct config, timeout), 1, 3600},
+    {"arrive-seconds", NUMBER, offsetof(struct config, arrive_seconds), 1, 3600},
     {"log", LOG, offsetof(struct config, log), 0, 0},
 };
 enum { N_SETTINGS = sizeof settings / sizeof *settings };
@@ -68,6 +69,7 @@ const char config_help[] =
     "  --max-body BYTES    the largest upload (default 33554432)\n"
     "  --max-pixels N      the largest picture uploaded (default 120000000)\n"
     "  --timeout SECONDS   for one request (default 30)\n"
+    "  --arrive-seconds N  in which a request must have arrived (default 30)\n"
     "  --log FORMAT        off, text or json: a line on standard error for each request\n"
     "  --json              the address as a JSON object\n"
     "  -q, --quiet         no notes on standard error\n"
@@ -299,16 +301,17 @@ static int read_file(struct config *config, bool given[N_SETTINGS], struct err *
 int config_read(struct config *config, int argc, char **argv, struct err *err)
 {
     bool given[N_SETTINGS] = {false};
-    *config                = (struct config){.port       = 7373,
-                                             .k          = 20,
-                                             .max_k      = CONFIG_MAX_K,
-                                             .queue      = 256,
-                                             .cache      = 4096,
-                                             .max_body   = 32 << 20,
-                                             .max_pixels = 120000000,
-                                             .timeout    = 30,
-                                             .precision  = PRECISION_AUTO,
-                                             .log        = LOG_OFF};
+    *config                = (struct config){.port           = 7373,
+                                             .k              = 20,
+                                             .max_k          = CONFIG_MAX_K,
+                                             .queue          = 256,
+                                             .cache          = 4096,
+                                             .max_body       = 32 << 20,
+                                             .max_pixels     = 120000000,
+                                             .timeout        = 30,
+                                             .arrive_seconds = 30,
+                                             .precision      = PRECISION_AUTO,
+                                             .log            = LOG_OFF};
     config->address        = mem_strdup("127.0.0.1");
     if (!config->address)
         return err_set(err, ERR_NOMEM, "out of memory");

@@ -38,6 +38,7 @@ struct config {
     int64_t            workers, queue, cache; /* 0 workers: by the processor */
     int64_t            max_body, max_pixels;  /* bytes of an upload; pixels of a picture */
     int64_t            timeout;               /* seconds for one request */
+    int64_t            arrive_seconds;        /* in which it must have arrived */
     enum precision     precision;
     enum log_format    log;
     bool               quiet, json, help;

@@ -233,6 +233,7 @@ static int serve(struct app *app, struct threads *threads, const sigset_t *signa
 {
     struct server_limits limits = server_limits_default();
     limits.deadline_ms          = (int)app->config.timeout * 1000;
+    limits.arrive_seconds       = (int)app->config.arrive_seconds;
     int rc                      = start_threads(threads, err);
     if (!rc)
         rc = server_start(app->config.address, (uint16_t)app->config.port, &limits, &dispatch_calls,

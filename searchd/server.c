@@ -129,6 +129,35 @@ static void read_head(struct held *h, const char *url, const char *method)
     }
 }
 
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Percent signs decoded in place. %00 stays as it is: nothing may seem to end before
+ * it does. */
+static size_t unescape(void *cls, struct MHD_Connection *connection, char *text)
+{
+    char *to = text;
+    (void)cls;
+    (void)connection;
+    for (const char *at = text; *at; to++) {
+        int high = at[0] == '%' ? hex_digit(at[1]) : -1;
+        int low  = high >= 0 ? hex_digit(at[2]) : -1;
+        if (low >= 0 && (high | low) != 0) {
+            *to = (char)(high << 4 | low);
+            at += 3;
+        } else {
+            *to = *at++;
+        }
+    }
+    *to = '\0';
+    return (size_t)(to - text);
+}
+
 static void release_reply(struct http_reply *reply)
 {
     for (size_t i = 0; i < reply->n_headers; i++)
@@ -392,7 +421,8 @@ static struct MHD_Daemon *start_daemon(struct server *server, int fd)
         answer, server, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, l->connections,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, l->header_bytes, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)l->idle_seconds, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED,
-        completed, server, MHD_OPTION_NOTIFY_CONNECTION, connected, server, MHD_OPTION_END);
+        completed, server, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
+        MHD_OPTION_NOTIFY_CONNECTION, connected, server, MHD_OPTION_END);
 }
 
 int server_start(const char *address, uint16_t port, const struct server_limits *limits,

@@ -6,7 +6,7 @@
 #include "searchd/app.h"
 #include "storage/query.h"
 
-#define TERMS_MAX_IMAGES 8    /* uploaded in one request */
+#define TERMS_MAX_IMAGES 8     /* uploaded in one request */
 #define TERMS_MAX_TEXT   65536 /* bytes */
 
 struct term {

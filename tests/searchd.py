@@ -92,7 +92,8 @@ class Daemon:
             body, headers["Content-Type"] = form(parts)
         connection = self.connect()
         try:
-            connection.request(method, path, body=body, headers=headers)
+            connection.request(method, path, body=body, headers=headers,
+                               encode_chunked="Transfer-Encoding" in headers)
             answer = connection.getresponse()
             reply = Reply(answer.status, answer.headers, answer.read())
         finally:

@@ -63,7 +63,7 @@ _osprey() {
         eval) own='--images --captions --seed' ;;
         serve)
             own='--port --listen --config --token-file --trust --host --cors --max-k'
-            own+=' --workers --queue --cache --max-body --max-pixels --timeout --log'
+            own+=' --workers --queue --cache --max-body --max-pixels --timeout --arrive-seconds --log'
             ;;
         model) own='--batch --threads --golden --tolerance' ;;
         help)
