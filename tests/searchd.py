@@ -130,7 +130,11 @@ class Daemon:
             return out
 
     def stop(self, how=signal.SIGTERM, timeout=30):
-        self.process.send_signal(how)
+        """What it told on standard error; harmless the second time."""
+        if self.log.closed:
+            return ""
+        if self.process.poll() is None:
+            self.process.send_signal(how)
         self.process.wait(timeout=timeout)
         self.process.stdout.close()
         text = self.log_text()
