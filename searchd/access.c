@@ -155,7 +155,7 @@ bool access_token_is_right(const struct access *access, const char *token, size_
     unsigned right = 0;
     for (size_t i = 0; i < access->n_tokens; i++) {
         uint8_t  known[ACCESS_TOKEN_MAX + 1] = {0};
-        unsigned differ                      = 0;
+        unsigned differ                      = strlen(access->tokens[i]) != len;
         memcpy(known, access->tokens[i], strlen(access->tokens[i]));
         for (size_t k = 0; k < sizeof known; k++)
             differ |= (unsigned)(known[k] ^ given[k]);
