@@ -1,8 +1,9 @@
 /* The daemon's life: see daemon.h.
  *
- * Signals are taken by the main thread alone, with sigtimedwait; every other thread
- * has them blocked. Stopping: no new connections, requests that come on old ones get
- * 503, what was accepted is finished, at most GRACE_SECONDS long.
+ * Signals are passed to the main thread through a pipe: libraries start threads before
+ * main, which would otherwise take a signal's default action. Stopping: no new connections,
+ * requests that come on old ones get 503, what was accepted is finished, at most GRACE_SECONDS
+ * long.
  */
 #include "searchd/daemon.h"
 
@@ -12,18 +13,55 @@
 #include "storage/library.h"
 
 #include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define GRACE_SECONDS    20
 #define KEEP_SECONDS     1
 #define MAX_WORKERS      256
 #define MAX_HANDLES      8 /* of each library */
 #define WORKERS_PER_CORE 4 /* most of them wait for the model, in one batch */
+
+/* The one global there is: a handler has nothing else to find the pipe by. */
+static int signal_pipe[2] = {-1, -1};
+
+static void note_signal(int which)
+{
+    char byte  = (char)which;
+    int  saved = errno;
+    if (write(signal_pipe[1], &byte, 1) != 1)
+        byte = 0; /* full: as many wait as anyone needs */
+    errno = saved;
+}
+
+static int catch_signals(struct err *err)
+{
+    struct sigaction action = {.sa_handler = note_signal, .sa_flags = SA_RESTART};
+    if (pipe2(signal_pipe, O_CLOEXEC) || fcntl(signal_pipe[1], F_SETFL, O_NONBLOCK))
+        return err_set(err, ERR_IO, "cannot make a pipe: %s", strerror(errno));
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    return 0;
+}
+
+static int next_signal(void)
+{
+    char    byte = 0;
+    ssize_t n;
+    do
+        n = read(signal_pipe[0], &byte, 1);
+    while (n < 0 && errno == EINTR);
+    return n == 1 ? byte : SIGTERM;
+}
 
 struct threads {
     struct app     *app;
@@ -228,8 +266,7 @@ static void announce(const struct app *app)
              url);
 }
 
-static int serve(struct app *app, struct threads *threads, const sigset_t *signals, int argc,
-                 char **argv, struct err *err)
+static int serve(struct app *app, struct threads *threads, int argc, char **argv, struct err *err)
 {
     struct server_limits limits = server_limits_default();
     limits.deadline_ms          = (int)app->config.timeout * 1000;
@@ -241,12 +278,8 @@ static int serve(struct app *app, struct threads *threads, const sigset_t *signa
     if (rc)
         return rc;
     announce(app);
-    for (int which = 0; which != SIGINT && which != SIGTERM;) {
-        if (sigwait(signals, &which))
-            continue;
-        if (which == SIGHUP)
-            reload(app, argc, argv);
-    }
+    while (next_signal() == SIGHUP)
+        reload(app, argc, argv);
     log_note(&app->config, "stopping", "finishing %d requests", atomic_load(&app->in_flight));
     drain(app);
     return 0;
@@ -266,18 +299,10 @@ static void close_app(struct app *app)
 
 int daemon_run(int argc, char **argv, struct err *err)
 {
-    sigset_t       signals;
     struct threads threads = {.n_workers = 0};
     struct app    *app     = mem_zeroed(1, sizeof *app);
     if (!app)
         return err_set(err, ERR_NOMEM, "out of memory");
-    /* Before any thread starts, so that only sigwait sees them. */
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    signal(SIGPIPE, SIG_IGN);
     pthread_rwlock_init(&app->access_lock, NULL);
     pthread_mutex_init(&threads.lock, NULL);
     pthread_cond_init(&threads.stop, NULL);
@@ -294,7 +319,9 @@ int daemon_run(int argc, char **argv, struct err *err)
               "Exit status: 0 stopped by a signal, 2 wrong usage, 3 failed.\n",
               stdout);
     } else if (!rc) {
-        rc = read_access(&app->config, &app->access, err);
+        rc = catch_signals(err);
+        if (!rc)
+            rc = read_access(&app->config, &app->access, err);
         if (!rc)
             rc = metrics_new(&app->metrics, err);
         if (!rc)
@@ -302,7 +329,7 @@ int daemon_run(int argc, char **argv, struct err *err)
         if (!rc)
             rc = open_libraries(app, err);
         if (!rc)
-            rc = serve(app, &threads, &signals, argc, argv, err);
+            rc = serve(app, &threads, argc, argv, err);
         server_stop(app->server);
         stop_threads(&threads);
     }

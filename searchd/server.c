@@ -1,21 +1,17 @@
 /* HTTP for searchd, behind libmicrohttpd: see server.h.
  *
  * A request's life: refuse (headers) -> body collected -> handle -> [suspended
- * until exchange_finish] -> reply queued. libmicrohttpd's own time-out is one of
- * inactivity, which a client that sends a byte now and then never meets; so a
- * second thread, once a second, shuts the sockets of those whose request has not
- * arrived, or whose reply was not read, in time.
+ * until exchange_finish] -> reply queued.
  */
 #include "searchd/server.h"
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "searchd/links.h"
 #include "searchd/server_listen.h"
 
-#include <errno.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,14 +19,6 @@
 #include <unistd.h>
 
 #define MAX_WASTED ((size_t)4 << 20) /* bytes of a body that is refused */
-
-/* One connection, as long as it lasts. */
-struct link {
-    struct link *next, *prev;
-    int          fd;
-    double       since; /* ms: the beginning, or the last reply's end; 0: being worked on */
-    double       reply_since;
-};
 
 struct server {
     struct MHD_Daemon   *daemon;
@@ -41,12 +29,8 @@ struct server {
     uint16_t             port;
     atomic_size_t        body_bytes;
     atomic_int           unfinished;
-    pthread_mutex_t      lock; /* over links, stopping */
-    pthread_cond_t       wake;
-    struct link          links; /* ring head */
-    unsigned             n_links;
-    bool                 stopping, has_watch, quiet;
-    pthread_t            watch;
+    struct links        *links;
+    bool                 quiet; /* the address is left */
 };
 
 /* What an exchange is to this file. */
@@ -206,9 +190,7 @@ static enum MHD_Result send_reply(struct held *h)
         ok = MHD_queue_response(h->connection, (unsigned)status, response);
     if (response)
         MHD_destroy_response(response);
-    pthread_mutex_lock(&h->server->lock);
-    h->link->reply_since = clock_ms();
-    pthread_mutex_unlock(&h->server->lock);
+    link_is_replying(h->server->links, h->link);
     return ok;
 }
 
@@ -280,9 +262,7 @@ static enum MHD_Result handle_whole(struct held *h)
     h->x.request.body_len    = h->body.len;
     h->x.request.arrived_ms  = clock_ms();
     h->x.request.deadline_ms = h->x.request.arrived_ms + server->limits.deadline_ms;
-    pthread_mutex_lock(&server->lock);
-    h->link->since = 0;
-    pthread_mutex_unlock(&server->lock);
+    link_is_busy(server->links, h->link);
     h->finished = true;
     /* Suspended first: whoever takes it over may finish it at once. */
     MHD_suspend_connection(h->connection);
@@ -337,12 +317,8 @@ static void completed(void *cls, struct MHD_Connection *connection, void **state
     *state = NULL;
     if (!h->replied)
         server->calls.dropped(server->ctx, &h->x);
-    if (h->link) {
-        pthread_mutex_lock(&server->lock);
-        h->link->since       = clock_ms();
-        h->link->reply_since = 0;
-        pthread_mutex_unlock(&server->lock);
-    }
+    if (h->link)
+        link_is_idle(server->links, h->link);
     atomic_fetch_sub(&server->body_bytes, h->counted);
     buf_release(&h->body);
     release_reply(&h->x.reply);
@@ -357,58 +333,16 @@ static void connected(void *cls, struct MHD_Connection *connection, void **socke
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
         const union MHD_ConnectionInfo *info =
             MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-        struct link *link = mem_zeroed(1, sizeof *link);
-        if (!link)
-            return;
-        link->fd    = info ? info->connect_fd : -1;
-        link->since = clock_ms();
-        pthread_mutex_lock(&server->lock);
-        link->next               = &server->links;
-        link->prev               = server->links.prev;
-        server->links.prev->next = link;
-        server->links.prev       = link;
-        server->n_links++;
-        pthread_mutex_unlock(&server->lock);
-        *socket_context = link;
-    } else if (*socket_context) { /* before its socket is closed */
-        struct link *link = *socket_context;
-        pthread_mutex_lock(&server->lock);
-        link->next->prev = link->prev;
-        link->prev->next = link->next;
-        server->n_links--;
-        pthread_mutex_unlock(&server->lock);
-        free(link);
+        *socket_context = info ? link_add(server->links, info->connect_fd) : NULL;
+    } else if (*socket_context) {
+        link_remove(server->links, *socket_context);
         *socket_context = NULL;
     }
 }
 
-static void *watch_links(void *arg)
-{
-    struct server *server = arg;
-    pthread_mutex_lock(&server->lock);
-    while (!server->stopping) {
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec += 1;
-        pthread_cond_timedwait(&server->wake, &server->lock, &until);
-        double now = clock_ms();
-        for (struct link *l = server->links.next; l != &server->links; l = l->next) {
-            bool slow_request = l->since > 0 && l->reply_since == 0 &&
-                                now - l->since > server->limits.arrive_seconds * 1e3;
-            bool slow_reader =
-                l->reply_since > 0 && now - l->reply_since > server->limits.reply_seconds * 1e3;
-            if ((slow_request || slow_reader) && l->fd >= 0)
-                shutdown(l->fd, SHUT_RDWR);
-        }
-    }
-    pthread_mutex_unlock(&server->lock);
-    return NULL;
-}
-
 static void free_server(struct server *server)
 {
-    pthread_mutex_destroy(&server->lock);
-    pthread_cond_destroy(&server->wake);
+    links_close(server->links);
     free(server->address);
     free(server);
 }
@@ -434,28 +368,22 @@ int server_start(const char *address, uint16_t port, const struct server_limits 
         free(server);
         return err_set(err, ERR_NOMEM, "out of memory");
     }
-    server->limits     = *limits;
-    server->calls      = *calls;
-    server->ctx        = ctx;
-    server->port       = port;
-    server->links.next = server->links.prev = &server->links;
-    pthread_mutex_init(&server->lock, NULL);
-    pthread_cond_init(&server->wake, NULL);
-    int rc = listen_open(address, &server->port, &fd, err);
+    server->limits = *limits;
+    server->calls  = *calls;
+    server->ctx    = ctx;
+    server->port   = port;
+    int rc         = links_open(limits->arrive_seconds, limits->reply_seconds, &server->links, err);
+    if (!rc)
+        rc = listen_open(address, &server->port, &fd, err);
     if (!rc && !(server->daemon = start_daemon(server, fd))) {
         close(fd);
         rc = err_set(err, ERR_FAILED, "cannot serve on %s: libmicrohttpd does not start", address);
-    }
-    if (!rc && pthread_create(&server->watch, NULL, watch_links, server)) {
-        MHD_stop_daemon(server->daemon);
-        rc = err_set(err, ERR_FAILED, "cannot start a thread");
     }
     if (rc) {
         free_server(server);
         return rc;
     }
-    server->has_watch = true;
-    *out              = server;
+    *out = server;
     return 0;
 }
 
@@ -466,11 +394,7 @@ uint16_t server_port(const struct server *server)
 
 unsigned server_connections(const struct server *server)
 {
-    struct server *s = (struct server *)(uintptr_t)server;
-    pthread_mutex_lock(&s->lock);
-    unsigned n = s->n_links;
-    pthread_mutex_unlock(&s->lock);
-    return n;
+    return links_count(server->links);
 }
 
 int server_unfinished(const struct server *server)
@@ -492,12 +416,6 @@ void server_stop(struct server *server)
 {
     if (!server)
         return;
-    pthread_mutex_lock(&server->lock);
-    server->stopping = true;
-    pthread_cond_signal(&server->wake);
-    pthread_mutex_unlock(&server->lock);
-    if (server->has_watch)
-        pthread_join(server->watch, NULL);
     MHD_stop_daemon(server->daemon);
     if (!server->quiet) /* another daemon may listen there by now */
         listen_clean(server->address);
