@@ -14,6 +14,7 @@
 #define TEXT_BATCH   16
 #define IMAGE_BATCH  4
 #define MOST_THREADS 8 /* of OpenMP, for one batch */
+#define MOST_CLERKS  4
 
 /* One text or picture that waits; it lies on the stack of who waits for it. */
 struct slip {
@@ -25,17 +26,28 @@ struct slip {
     struct err   err;
 };
 
-struct lane {
-    struct desk            *desk;
-    bool                    texts;
-    pthread_mutex_t         lock;
-    pthread_cond_t          came, done;
-    struct slip            *first, **last;
-    bool                    closing;
+struct lane;
+
+/* One thread that encodes. */
+struct clerk {
+    struct lane            *lane;
     pthread_t               thread;
-    struct encoder_scratch *scratch;
+    struct encoder_scratch *narrow; /* one thread: others are at work */
+    struct encoder_scratch *wide;   /* all cores: nobody else is */
     float                  *batch;  /* (TEXT_BATCH or IMAGE_BATCH, dim) */
     uint8_t                *pixels; /* (IMAGE_BATCH, side, side, 3) */
+};
+
+struct lane {
+    struct desk    *desk;
+    bool            texts;
+    pthread_mutex_t lock;
+    pthread_cond_t  came, done;
+    struct slip    *first, **last;
+    int             busy; /* clerks at work */
+    bool            closing;
+    struct clerk    clerks[MOST_CLERKS];
+    int             n_clerks;
 };
 
 struct desk {
@@ -53,37 +65,39 @@ static size_t picture_bytes(const struct desk *desk)
     return side * side * 3;
 }
 
-static int encode(struct lane *lane, struct slip *const *slips, int n, struct err *err)
+static int encode(struct clerk *clerk, bool wide, struct slip *const *slips, int n, struct err *err)
 {
-    struct desk *desk = lane->desk;
-    size_t       dim  = (size_t)encoder_info(desk->enc)->dim;
-    int          rc;
-    if (lane->texts) {
+    struct desk            *desk    = clerk->lane->desk;
+    struct encoder_scratch *scratch = wide ? clerk->wide : clerk->narrow;
+    size_t                  dim     = (size_t)encoder_info(desk->enc)->dim;
+    int                     rc;
+    if (clerk->lane->texts) {
         const char *texts[TEXT_BATCH];
         for (int i = 0; i < n; i++)
             texts[i] = slips[i]->what;
-        rc = encoder_texts(desk->enc, lane->scratch, texts, n, lane->batch, err);
+        rc = encoder_texts(desk->enc, scratch, texts, n, clerk->batch, err);
     } else {
         size_t bytes = picture_bytes(desk);
         for (int i = 0; i < n; i++)
-            memcpy(lane->pixels + (size_t)i * bytes, slips[i]->what, bytes);
-        rc = encoder_images(desk->enc, lane->scratch, lane->pixels, n, lane->batch, err);
+            memcpy(clerk->pixels + (size_t)i * bytes, slips[i]->what, bytes);
+        rc = encoder_images(desk->enc, scratch, clerk->pixels, n, clerk->batch, err);
     }
     for (int i = 0; !rc && i < n; i++)
-        memcpy(slips[i]->out, lane->batch + (size_t)i * dim, dim * sizeof(float));
+        memcpy(slips[i]->out, clerk->batch + (size_t)i * dim, dim * sizeof(float));
     return rc;
 }
 
 /* One that cannot be encoded does not spoil the others. */
-static void encode_all(struct lane *lane, struct slip *const *slips, int n)
+static void encode_all(struct clerk *clerk, bool wide, struct slip *const *slips, int n)
 {
-    struct err err = ERR_INIT;
-    int        rc  = encode(lane, slips, n, &err);
-    if (!rc && lane->texts && lane->desk->metrics)
-        metrics_batch(lane->desk->metrics, n);
+    struct desk *desk = clerk->lane->desk;
+    struct err   err  = ERR_INIT;
+    int          rc   = encode(clerk, wide, slips, n, &err);
+    if (!rc && clerk->lane->texts && desk->metrics)
+        metrics_batch(desk->metrics, n);
     for (int i = 0; i < n; i++) {
         if (rc && n > 1) {
-            slips[i]->rc = encode(lane, &slips[i], 1, &slips[i]->err);
+            slips[i]->rc = encode(clerk, wide, &slips[i], 1, &slips[i]->err);
         } else {
             slips[i]->rc  = rc;
             slips[i]->err = err;
@@ -91,29 +105,40 @@ static void encode_all(struct lane *lane, struct slip *const *slips, int n)
     }
 }
 
-static void *run_lane(void *arg)
+/* Takes slips off the lane, which is locked. */
+static int take_slips(struct lane *lane, struct slip **slips)
 {
-    struct lane *lane = arg;
-    int          most = lane->texts ? TEXT_BATCH : IMAGE_BATCH;
+    int n = 0, most = lane->texts ? TEXT_BATCH : IMAGE_BATCH;
+    while (lane->first && n < most) {
+        struct slip *slip = lane->first;
+        lane->first       = slip->next;
+        slip->taken       = true;
+        slips[n++]        = slip;
+    }
+    if (!lane->first)
+        lane->last = &lane->first;
+    return n;
+}
+
+static void *run_clerk(void *arg)
+{
+    struct clerk *clerk = arg;
+    struct lane  *lane  = clerk->lane;
     pthread_mutex_lock(&lane->lock);
     for (;;) {
         struct slip *slips[TEXT_BATCH];
-        int          n = 0;
         while (!lane->first && !lane->closing)
             pthread_cond_wait(&lane->came, &lane->lock);
         if (!lane->first)
             break;
-        while (lane->first && n < most) {
-            struct slip *slip = lane->first;
-            lane->first       = slip->next;
-            slip->taken       = true;
-            slips[n++]        = slip;
-        }
-        if (!lane->first)
-            lane->last = &lane->first;
+        int  n    = take_slips(lane, slips);
+        /* Threads that wait for one another at each step make haste only while the
+         * cores are theirs; under load each core does better on its own. */
+        bool wide = lane->busy++ == 0 && n == 1;
         pthread_mutex_unlock(&lane->lock);
-        encode_all(lane, slips, n);
+        encode_all(clerk, wide, slips, n);
         pthread_mutex_lock(&lane->lock);
+        lane->busy--;
         for (int i = 0; i < n; i++)
             slips[i]->done = true;
         pthread_cond_broadcast(&lane->done);
@@ -198,35 +223,33 @@ int desk_pixels(struct desk *desk, const uint8_t *pixels, double deadline_ms, fl
     return hand_in(&desk->lanes[1], &slip, 1, deadline_ms, err);
 }
 
-static int open_lane(struct desk *desk, struct lane *lane, bool texts, struct err *err)
+static void release_clerk(struct clerk *clerk)
 {
-    pthread_condattr_t monotonic;
-    size_t             dim     = (size_t)encoder_info(desk->enc)->dim;
-    int                cores   = parallel_cores();
-    int                threads = cores < MOST_THREADS ? cores : MOST_THREADS;
-    lane->desk                 = desk;
-    lane->texts                = texts;
-    lane->last                 = &lane->first;
-    lane->batch  = mem_aligned((size_t)(texts ? TEXT_BATCH : IMAGE_BATCH) * dim, sizeof(float));
-    lane->pixels = mem_array(texts ? 0 : IMAGE_BATCH, picture_bytes(desk));
-    int rc       = lane->batch && lane->pixels
-                       ? encoder_scratch_new(desk->enc, threads, &lane->scratch, err)
-                       : err_set(err, ERR_NOMEM, "out of memory for encoding");
+    encoder_scratch_free(clerk->narrow);
+    encoder_scratch_free(clerk->wide);
+    free(clerk->batch);
+    free(clerk->pixels);
+}
+
+static int start_clerk(struct lane *lane, int cores, struct err *err)
+{
+    struct desk  *desk  = lane->desk;
+    struct clerk *clerk = &lane->clerks[lane->n_clerks];
+    size_t        dim   = (size_t)encoder_info(desk->enc)->dim;
+    clerk->lane         = lane;
+    clerk->batch =
+        mem_aligned((size_t)(lane->texts ? TEXT_BATCH : IMAGE_BATCH) * dim, sizeof(float));
+    clerk->pixels = mem_array(lane->texts ? 0 : IMAGE_BATCH, picture_bytes(desk));
+    int rc = clerk->batch && clerk->pixels ? encoder_scratch_new(desk->enc, 1, &clerk->narrow, err)
+                                           : err_set(err, ERR_NOMEM, "out of memory for encoding");
+    if (!rc)
+        rc = encoder_scratch_new(desk->enc, cores, &clerk->wide, err);
+    if (!rc && pthread_create(&clerk->thread, NULL, run_clerk, clerk))
+        rc = err_set(err, ERR_FAILED, "cannot start a thread for encoding");
     if (rc)
-        goto fail;
-    pthread_mutex_init(&lane->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&lane->came, NULL);
-    pthread_cond_init(&lane->done, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-    if (!pthread_create(&lane->thread, NULL, run_lane, lane))
-        return 0;
-    rc = err_set(err, ERR_FAILED, "cannot start a thread for encoding");
-fail:
-    encoder_scratch_free(lane->scratch);
-    free(lane->batch);
-    free(lane->pixels);
+        release_clerk(clerk);
+    else
+        lane->n_clerks++;
     return rc;
 }
 
@@ -234,15 +257,35 @@ static void close_lane(struct lane *lane)
 {
     pthread_mutex_lock(&lane->lock);
     lane->closing = true;
-    pthread_cond_signal(&lane->came);
+    pthread_cond_broadcast(&lane->came);
     pthread_mutex_unlock(&lane->lock);
-    pthread_join(lane->thread, NULL);
+    for (int i = 0; i < lane->n_clerks; i++) {
+        pthread_join(lane->clerks[i].thread, NULL);
+        release_clerk(&lane->clerks[i]);
+    }
     pthread_mutex_destroy(&lane->lock);
     pthread_cond_destroy(&lane->came);
     pthread_cond_destroy(&lane->done);
-    encoder_scratch_free(lane->scratch);
-    free(lane->batch);
-    free(lane->pixels);
+}
+
+static int open_lane(struct desk *desk, struct lane *lane, bool texts, struct err *err)
+{
+    pthread_condattr_t monotonic;
+    int                rc = 0, cores = parallel_cores();
+    lane->desk  = desk;
+    lane->texts = texts;
+    lane->last  = &lane->first;
+    pthread_mutex_init(&lane->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&lane->came, NULL);
+    pthread_cond_init(&lane->done, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    for (int i = 0; i < cores && i < MOST_CLERKS && !rc; i++)
+        rc = start_clerk(lane, cores < MOST_THREADS ? cores : MOST_THREADS, err);
+    if (rc)
+        close_lane(lane);
+    return rc;
 }
 
 static void desk_close(struct desk *desk)
