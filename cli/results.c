@@ -129,24 +129,34 @@ struct printer {
     int                  width;   /* of the rank */
 };
 
-static int print_json(size_t rank, const struct library_hit *hit, const struct library_image *image,
-                      const char *path, struct err *err)
+static int print_json(const struct results_line *line, struct err *err)
 {
     struct jnode *o      = jnode_object();
     int           failed = !o;
     if (o) {
-        failed |= jnode_set_int(o, "rank", (int64_t)rank);
-        failed |= jnode_set_real(o, "score", (double)hit->score);
-        failed |= jnode_set_int(o, "id", hit->id);
-        failed |= jnode_set_path(o, "path", path);
-        if (image->width > 0 && image->height > 0) {
-            failed |= jnode_set_int(o, "width", image->width);
-            failed |= jnode_set_int(o, "height", image->height);
+        failed |= jnode_set_int(o, "rank", (int64_t)line->rank);
+        failed |= jnode_set_real(o, "score", (double)line->score);
+        failed |= jnode_set_int(o, "id", line->id);
+        failed |= jnode_set_path(o, "path", line->path);
+        if (line->width > 0 && line->height > 0) {
+            failed |= jnode_set_int(o, "width", line->width);
+            failed |= jnode_set_int(o, "height", line->height);
         }
-        if (image->taken_at)
-            failed |= jnode_set_int(o, "taken_at", image->taken_at);
+        if (line->taken_at)
+            failed |= jnode_set_int(o, "taken_at", line->taken_at);
     }
     return out_json(o, failed, err);
+}
+
+int results_print(const struct common *common, const struct results_line *line, int width,
+                  struct err *err)
+{
+    if (common->json)
+        return print_json(line, err);
+    printf("%*zu  %6.3f  ", width, line->rank, (double)line->score);
+    out_path(line->path);
+    putchar('\n');
+    return 0;
 }
 
 static void print_preview(const struct printer *p, const char *path)
@@ -167,20 +177,21 @@ static int print_hit(const struct printer *p, size_t rank, const struct library_
     int   rc   = 0;
     if (!path)
         return err_set(err, ERR_NOMEM, "out of memory");
-    if (p->common->json) {
-        rc = print_json(rank, hit, image, path, err);
-    } else {
-        printf("%*zu  %6.3f  ", p->width, rank, (double)hit->score);
-        out_path(path);
-        putchar('\n');
-        if (p->preview)
-            print_preview(p, path);
-    }
+    struct results_line line = {.rank     = rank,
+                                .score    = hit->score,
+                                .id       = hit->id,
+                                .path     = path,
+                                .width    = image->width,
+                                .height   = image->height,
+                                .taken_at = image->taken_at};
+    rc                       = results_print(p->common, &line, p->width, err);
+    if (!rc && p->preview)
+        print_preview(p, path);
     free(path);
     return rc;
 }
 
-static int digits(size_t n)
+int results_width(size_t n)
 {
     int d = 1;
     for (; n >= 10; n /= 10)
@@ -194,7 +205,7 @@ static int print_hits(struct library *lib, const struct results_request *r, stru
                       const struct library_hit *hits, size_t n, size_t k, size_t *shown,
                       struct err *err)
 {
-    p->width = digits(n < k ? n : k);
+    p->width = results_width(n < k ? n : k);
     for (size_t i = 0; i < n && *shown < k && !output_broken(); i++) {
         struct library_image image;
         int                  rc = library_image_get(lib, hits[i].id, &image, err);

@@ -1,12 +1,14 @@
 /* osprey search: pictures by words, pictures, or both. */
 #include "cli/commands.h"
 #include "cli/output.h"
+#include "cli/remote.h"
 #include "cli/results.h"
 #include "cli/system.h"
 #include "cli/terms.h"
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "storage/library_server.h"
 #include "storage/query.h"
 
 #include <stdio.h>
@@ -27,6 +29,8 @@ static const char help[] =
     "  -k N                how many results (default 20)\n"
     "  --min-score X       only results with at least this score\n"
     "  --in DIR            only pictures below this folder\n"
+    "  --server URL        ask the daemon there; one on this machine that serves the\n"
+    "                      library is asked anyway (none: search here)\n"
     "  --preview[=WxH]     show the pictures in the terminal, at most WxH characters\n" HELP_LIBRARY
         HELP_MODEL HELP_PRECISION HELP_OUTPUT "\n"
     "Exit status: 0 found, 1 nothing found, 2 wrong usage, 3 failed.\n"
@@ -124,6 +128,34 @@ out:
     return rc;
 }
 
+/* A daemon that serves this library on this machine answers sooner, since it has the
+ * model open; where it cannot, there is the way without. false: none was asked, or it
+ * could not answer. */
+static bool ask_daemon(const struct common *common, const struct terms *terms,
+                       const struct results_request *request, size_t *shown)
+{
+    char *dir = NULL, *url = NULL;
+    bool  answered = false;
+    if (common->model || common->precision != PRECISION_AUTO || request->preview)
+        return false;
+    if (common->library || !library_default_dir(&dir, NULL))
+        answered = !library_server_find(common->library ? common->library : dir, &url, NULL) &&
+                   !remote_search(url, false, common, terms, request, shown, NULL);
+    free(url);
+    free(dir);
+    return answered;
+}
+
+static int search_somewhere(struct session *s, const char *server, const struct terms *terms,
+                            struct results_request *request, size_t *shown, struct err *err)
+{
+    if (server && strcmp(server, "none") != 0)
+        return remote_search(server, true, s->common, terms, request, shown, err);
+    if (!server && ask_daemon(s->common, terms, request, shown))
+        return 0;
+    return search(s, terms, request, shown, err);
+}
+
 int cmd_search(int argc, char **argv)
 {
     struct common            common;
@@ -133,6 +165,7 @@ int cmd_search(int argc, char **argv)
     struct session           session = SESSION_INIT(&common);
     struct err               err     = ERR_INIT;
     size_t                   shown   = 0;
+    const char              *server  = NULL;
     const struct option_spec own[]   = {
           {.name = "--image", .kind = OPTION_IMAGE},
           {.name   = "--min-score",
@@ -140,6 +173,7 @@ int cmd_search(int argc, char **argv)
            .target = &request.min_score,
            .given  = &request.has_min_score},
           {.name = "--in", .kind = OPTION_TEXT, .target = &request.in},
+          {.name = "--server", .kind = OPTION_TEXT, .target = &server},
           {.name = "--preview", .kind = OPTION_MAYBE, .target = &request.preview},
     };
     int rc = options_parse(argc, argv, own, sizeof own / sizeof *own, &common, &args, &err);
@@ -149,13 +183,15 @@ int cmd_search(int argc, char **argv)
     }
     if (!rc && common.json && request.preview)
         rc = err_set(&err, ERR_USAGE, "--preview does not go with --json");
+    if (!rc && server && request.preview)
+        rc = err_set(&err, ERR_USAGE, "--preview does not go with --server");
     if (!rc)
         rc = terms_parse(&args, is_file, &terms, &err);
     if (rc)
         goto out;
     note_odd_words(&common, &args, &terms);
     request.k = common.k;
-    rc        = search(&session, &terms, &request, &shown, &err);
+    rc        = search_somewhere(&session, server, &terms, &request, &shown, &err);
 out:
     session_release(&session);
     terms_release(&terms);

@@ -25,6 +25,7 @@ struct app {
     struct access    access;
     struct shelf    *shelves[CONFIG_MAX_LIBRARIES]; /* the first is the default */
     size_t           n_shelves;
+    int              address_fds[CONFIG_MAX_LIBRARIES]; /* library_server.h; -1: none */
     struct metrics  *metrics;
     struct queue    *jobs; /* of struct call */
     struct server   *server;

@@ -11,6 +11,7 @@
 #include "searchd/app.h"
 #include "searchd/log.h"
 #include "storage/library.h"
+#include "storage/library_server.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -235,12 +236,50 @@ static void stop_threads(struct threads *t)
         pthread_join(t->keeper, NULL);
 }
 
+static void url_of(const struct app *app, const char *address, char *url, size_t cap)
+{
+    bool v6 = strchr(address, ':') != NULL;
+    if (!strncmp(address, "unix:", 5))
+        snprintf(url, cap, "%s", address);
+    else
+        snprintf(url, cap, "http://%s%s%s:%u", v6 ? "[" : "", address, v6 ? "]" : "",
+                 server_port(app->server));
+}
+
+/* Leaves the address in each library, for `osprey search` on this machine. What
+ * cannot be written does without. */
+static void leave_addresses(struct app *app)
+{
+    char        url[400], whole[500];
+    const char *address = app->config.address;
+    if (!strcmp(address, "0.0.0.0"))
+        address = "127.0.0.1";
+    else if (!strcmp(address, "::"))
+        address = "::1";
+    url_of(app, address, url, sizeof url);
+    for (size_t i = 0; i < app->n_shelves; i++) {
+        snprintf(whole, sizeof whole, "%s?library=%s", url, shelf_name(app->shelves[i]));
+        if (library_server_announce(shelf_dir(app->shelves[i]), whole, &app->address_fds[i], NULL))
+            app->address_fds[i] = -1;
+    }
+}
+
+static void take_addresses(struct app *app)
+{
+    for (size_t i = 0; i < app->n_shelves; i++) {
+        if (app->address_fds[i] >= 0)
+            close(app->address_fds[i]);
+        app->address_fds[i] = -1;
+    }
+}
+
 /* Finishes what was accepted. */
 static void drain(struct app *app)
 {
     struct timespec nap = {.tv_nsec = 10000000};
     double          end = clock_ms() + GRACE_SECONDS * 1e3;
     atomic_store(&app->draining, true);
+    take_addresses(app);
     server_quiesce(app->server);
     while (server_unfinished(app->server) > 0 && clock_ms() < end)
         nanosleep(&nap, NULL);
@@ -249,17 +288,11 @@ static void drain(struct app *app)
         nanosleep(&nap, NULL);
 }
 
-static void announce(const struct app *app)
+static void announce(struct app *app)
 {
-    const char *address = app->config.address;
-    const char *unix_at = strncmp(address, "unix:", 5) ? NULL : address;
-    bool        v6      = !unix_at && strchr(address, ':') != NULL;
-    char        url[300];
-    if (unix_at)
-        snprintf(url, sizeof url, "%s", unix_at);
-    else
-        snprintf(url, sizeof url, "http://%s%s%s:%u", v6 ? "[" : "", address, v6 ? "]" : "",
-                 server_port(app->server));
+    char url[400];
+    url_of(app, app->config.address, url, sizeof url);
+    leave_addresses(app);
     printf(app->config.json ? "{\"url\":\"%s\"}\n" : "%s\n", url);
     fflush(stdout);
     log_note(&app->config, "serving", "serving %s on %s; Ctrl-C stops", shelf_dir(app->shelves[0]),

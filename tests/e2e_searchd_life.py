@@ -3,8 +3,10 @@ indexer that works beside it."""
 
 import concurrent.futures
 import contextlib
+import fcntl
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -213,6 +215,70 @@ class Life(unittest.TestCase):
         daemon = self.start("--log", "text")
         daemon.get("/v1/nothing%0Ahere%1b", 404)
         self.assertIn(" GET /v1/nothing?here? 404 ", daemon.stop())
+
+    # ---- The command line asks it ----
+
+    def search(self, *args, env=None, status=0):
+        run = subprocess.run([searchd.OSPREY, "search", "--json", "--library", self.shop.library, *args],
+                             capture_output=True, env=dict(os.environ, **(env or {})))
+        self.assertEqual(run.returncode, status, run.stderr)
+        return [json.loads(line) for line in run.stdout.splitlines()]
+
+    def asked(self, daemon):
+        text = daemon.get("/metrics").body.decode()
+        return sum(float(n) for n in re.findall(
+            r'osprey_replies_total\{route="/v1/search",status="200"\} (\d+)', text))
+
+    def assert_same(self, there, here):
+        self.assertEqual([(r["rank"], r["id"], r["path"]) for r in there],
+                         [(r["rank"], r["id"], r["path"]) for r in here])
+        self.assertEqual(set(there[0]), set(here[0]))
+        for a, b in zip(there, here, strict=True):
+            self.assertAlmostEqual(a["score"], b["score"], places=4)
+
+    def test_the_command_line_asks_the_daemon(self):
+        daemon = self.start()
+        picture = os.path.join(self.shop.folder, "d1", "0001.jpg")
+        for i, terms in enumerate((["a", "red", "thing"], ["a dog", "-", "2:a cat"], ["--image", picture],
+                                   ["blue", "--in", self.shop.folder + "/d1"],
+                                   ["blue", "--min-score", "0", "-k", "3"])):
+            here = self.search("--server", "none", *terms)
+            self.assertEqual(self.asked(daemon), 2 * i)
+            self.assert_same(self.search(*terms), here)  # found by itself
+            self.assert_same(self.search("--server", daemon.url, *terms), here)
+            self.assertEqual(self.asked(daemon), 2 * i + 2)
+        before = self.asked(daemon)
+        self.search("a", "-k", "5000")  # more than it gives: answered without
+        self.search("a", "--model", "osprey-small")
+        self.assertEqual(self.asked(daemon), before)
+        self.search("a", "-k", "5000", "--server", daemon.url, status=2)
+        self.search("a", "--min-score", "0.999", status=1)
+        daemon.stop()
+        self.assertEqual(len(self.search("a")), 8)
+        self.search("a", "--server", daemon.url, status=3)
+
+    def test_the_command_line_has_a_token(self):
+        file = self.file("tokens", TOKENS[0] + "\n")
+        path = os.path.join(self.shop.tmp, "with space.socket")
+        daemon = self.start("--token-file", file)
+        self.assertEqual(len(self.search("a")), 8)  # without it
+        self.search("a", "--server", daemon.url, status=3)
+        self.search("a", "--server", daemon.url, env={"OSPREY_TOKEN": TOKENS[1]}, status=3)
+        self.assertEqual(len(self.search("a", "--server", daemon.url + "/?library=default",
+                                         env={"OSPREY_TOKEN": TOKENS[0]})), 8)
+        daemon.stop()
+        daemon = self.start("--listen", "unix:" + path, "--token-file", file)
+        self.assertEqual(len(self.search("a", "--server", daemon.url)), 8)
+        self.assertEqual(len(self.search("a")), 8)
+        self.assertEqual(self.asked(daemon), 2)
+
+    def test_an_address_elsewhere_is_not_believed(self):
+        for url in ("http://example.invalid:80", "http://127.0.0.1:80@example.invalid", "x"):
+            with open(os.path.join(self.shop.library, "searchd.lock"), "w") as f:
+                f.write(url)
+                f.flush()
+                fcntl.flock(f, fcntl.LOCK_EX)
+                self.assertEqual(len(self.search("a")), 8)
 
     # ---- An indexer beside it ----
 

@@ -34,7 +34,7 @@ OWNERS = [
     (r"jansson\.h", r"core/base/json\.c"),
     (r"utf8proc\.h", r"core/text/[^/]*"),
     (r"xxhash\.h", r"core/base/hash\.c|core/model/prepared\.c|indexer/[^/]*|storage/[^/]*"),
-    (r"curl/", r"cli/hub_http\.c"),
+    (r"curl/", r"cli/(hub_http|remote)\.c"),
     (r"openssl/", r"cli/hub_hash\.c"),
     (r"chafa\.h", r"cli/preview\.c"),
     (r"microhttpd\.h", r"searchd/server[^/]*"),

@@ -41,7 +41,7 @@ _osprey() {
             COMPREPLY=($(compgen -W 'auto f32 bf16 int8' -- "$cur"))
             return
             ;;
-        -k | --min-score | --batch | --threads | --tolerance | --seed | --port | --listen | --trust | --host | --cors | \
+        -k | --min-score | --batch | --threads | --tolerance | --seed | --port | --listen | --server | --trust | --host | --cors | \
             --max-k | --workers | --queue | --cache | --max-body | --max-pixels | --timeout) return ;;
         --log)
             COMPREPLY=($(compgen -W 'off text json' -- "$cur"))
@@ -54,7 +54,7 @@ _osprey() {
         return
     fi
     case $command in
-        search) own='--image --min-score --in --preview' ;;
+        search) own='--image --min-score --in --server --preview' ;;
         similar) own='--others --min-score --in --preview' ;;
         embed) own='--image --npy' ;;
         index) own='--threads --hidden' ;;
