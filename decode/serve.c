@@ -144,7 +144,7 @@ static int decode(const struct wire_request *q, const struct rooms *rooms, serve
                   struct image *image, struct image_info *info, struct err *err)
 {
     struct image_limits limits = {.max_pixels = q->max_pixels, .max_bytes = q->max_bytes};
-    int                 rc     = hook ? hook(rooms->input, (size_t)q->n, err) : 0;
+    int                 rc     = hook ? hook(q, rooms->input, err) : 0;
     if (rc)
         return rc;
     if (q->head.kind == WIRE_PROBE)

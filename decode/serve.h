@@ -6,12 +6,13 @@
 
 #include "base/err.h"
 
-#include <stddef.h>
 #include <stdint.h>
+
+struct wire_request;
 
 /* What a test's worker does with a file before it is decoded, from inside the
  * sandbox: misbehave, usually. A nonzero return is answered as decoding's own. */
-typedef int serve_hook(const uint8_t *bytes, size_t n, struct err *err);
+typedef int serve_hook(const struct wire_request *request, const uint8_t *bytes, struct err *err);
 
 /* Returns the process's exit status. hook may be NULL. */
 int serve(serve_hook *hook);

@@ -274,29 +274,26 @@ static void take_info(const struct wire_reply *r, struct image_info *info)
 
 /* ---- Asking ---- */
 
-static int died(int status, struct err *err)
+static void died(int status, struct err *err)
 {
+    const char *name = status >= 0 && WIFSIGNALED(status) ? sigabbrev_np(WTERMSIG(status)) : NULL;
     if (status < 0)
-        return err_set(err, ERR_FORMAT, "the decoder ended");
-    if (WIFEXITED(status))
-        return err_set(err, ERR_FORMAT, "the decoder ended with status %d", WEXITSTATUS(status));
-    const char *name = sigabbrev_np(WTERMSIG(status));
-    switch (WTERMSIG(status)) {
-    case SIGKILL: /* not by us, and twice: want of memory, most likely */
-        return err_set(err, ERR_IO, "the decoder was killed (SIGKILL)");
-    case SIGXCPU:
-        return err_set(err, ERR_LIMIT, "the decoder used up its time (SIGXCPU)");
-    case SIGSYS:
-        return err_set(err, ERR_FORMAT,
-                       "the decoder tried what it may not, and was killed (SIGSYS)");
-    default:
-        return err_set(err, ERR_FORMAT, "the decoder crashed (SIG%s)", name ? name : "?");
-    }
+        err_set(err, ERR_FORMAT, "the decoder ended");
+    else if (WIFEXITED(status))
+        err_set(err, ERR_FORMAT, "the decoder ended with status %d", WEXITSTATUS(status));
+    else if (WTERMSIG(status) == SIGKILL) /* not by us, and twice: want of memory, most likely */
+        err_set(err, ERR_IO, "the decoder was killed (SIGKILL)");
+    else if (WTERMSIG(status) == SIGXCPU)
+        err_set(err, ERR_LIMIT, "the decoder used up its time (SIGXCPU)");
+    else if (WTERMSIG(status) == SIGSYS)
+        err_set(err, ERR_FORMAT, "the decoder tried what it may not, and was killed (SIGSYS)");
+    else
+        err_set(err, ERR_FORMAT, "the decoder crashed (SIG%s)", name ? name : "?");
 }
 
 /* The worker did not answer, or not sensibly; it is gone now. again: whether the
  * picture may not be to blame. */
-static int explain(struct decoder *d, enum worker_end end, bool *again, struct err *err)
+static void explain(struct decoder *d, enum worker_end end, bool *again, struct err *err)
 {
     int status =
         worker_stop(&d->worker, end == WORKER_DIED || end == WORKER_GONE ? PATIENCE_MS : 0);
@@ -304,16 +301,19 @@ static int explain(struct decoder *d, enum worker_end end, bool *again, struct e
     switch (end) {
     case WORKER_GONE:
         *again = true;
-        return err_set(err, ERR_IO, "the decoder ended before it was asked");
+        err_set(err, ERR_IO, "the decoder ended before it was asked");
+        return;
     case WORKER_DIED:
         *again = status >= 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-        return died(status, err);
+        died(status, err);
+        return;
     case WORKER_LATE:
-        return err_set(err, ERR_LIMIT, "decoding it took longer than %g s", d->options.ms / 1e3);
+        err_set(err, ERR_LIMIT, "decoding it took longer than %g s", d->options.ms / 1e3);
+        return;
     case WORKER_ANSWERED:
     case WORKER_NONSENSE:
     default:
-        return err_set(err, ERR_FORMAT, "the decoder answered nonsense");
+        err_set(err, ERR_FORMAT, "the decoder answered nonsense");
     }
 }
 
@@ -342,9 +342,9 @@ static int ask(struct decoder *d, struct wire_request *q, struct wire_reply *r, 
             return 0;
         bool       again;
         struct err why = ERR_INIT;
-        rc             = explain(d, end, &again, &why);
+        explain(d, end, &again, &why);
         if (!again || second)
-            return err_set(err, why.code, "%s", why.msg), rc;
+            return err_set(err, why.code, "%s", why.msg);
     }
 }
 

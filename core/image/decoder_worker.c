@@ -17,12 +17,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#define START_MS  20000   /* for a worker to be ready, on a machine that is busy */
-#define SLOW_AT   4       /* periods that a worker gets that got no time on a core */
-#define HIGH_FD   10      /* above the descriptors that a worker is born with */
-#define PATH_FD   32      /* bytes of "/proc/self/fd/N" */
-#define NO_EXEC   0x0008U /* MFD_NOEXEC_SEAL, which headers before Linux 6.3 lack */
-#define SPARE_ENV 16
+#define START_MS    20000   /* for a worker to be ready, on a machine that is busy */
+#define START_TRIES 5       /* of one that others kill meanwhile */
+#define ENDING_MS   1000    /* for a worker that is ending anyway */
+#define SLOW_AT     4       /* periods that a worker gets that got no time on a core */
+#define HIGH_FD     10      /* above the descriptors that a worker is born with */
+#define PATH_FD     32      /* bytes of "/proc/self/fd/N" */
+#define NO_EXEC     0x0008U /* MFD_NOEXEC_SEAL, which headers before Linux 6.3 lack */
+#define SPARE_ENV   16
 
 /* What a worker may know of the environment: how to find and how to check its
  * libraries. */
@@ -256,6 +258,38 @@ int worker_stop(struct worker *w, int patience)
     return got > 0 ? status : -1;
 }
 
+/* One try; *killed: someone ended it before it was ready. */
+static int start_once(struct worker *w, const char *program, const struct room *input,
+                      const struct room *output, const struct wire_setup *setup, bool *killed,
+                      struct err *err)
+{
+    struct wire_ready ready;
+    int               rc = spawn_with_rooms(w, program, input, output, err);
+    *killed              = false;
+    if (rc)
+        return rc;
+    enum worker_end end = WORKER_DIED;
+    if (send(w->socket, setup, sizeof *setup, MSG_NOSIGNAL) == (ssize_t)sizeof *setup)
+        end = wait_readable(w->socket, START_MS) ? receive(w->socket, &ready, sizeof ready)
+                                                 : WORKER_LATE;
+    if (end == WORKER_ANSWERED && wire_is(&ready.head, WIRE_READY)) {
+        w->holds = ready.holds;
+        return 0;
+    }
+    int status = worker_stop(w, end == WORKER_DIED ? ENDING_MS : 0);
+    if (end == WORKER_LATE)
+        return err_set(err, ERR_FAILED, "the decoder %s does not start: no word from it in %d s",
+                       program, START_MS / 1000);
+    if (end == WORKER_DIED && status >= 0 && WIFEXITED(status))
+        return err_set(err, ERR_FAILED, "the decoder %s does not start: it ended with status %d",
+                       program, WEXITSTATUS(status));
+    *killed = end == WORKER_DIED && status >= 0 && WTERMSIG(status) == SIGKILL;
+    if (end == WORKER_DIED && status >= 0)
+        return err_set(err, ERR_FAILED, "the decoder %s does not start: %s", program,
+                       strsignal(WTERMSIG(status)));
+    return err_set(err, ERR_FAILED, "%s is not the decoder that belongs to this program", program);
+}
+
 int worker_start(struct worker *w, const char *program, const struct room *input,
                  const struct room *output, uint64_t memory_bytes, uint64_t cpu_seconds,
                  struct err *err)
@@ -265,28 +299,14 @@ int worker_start(struct worker *w, const char *program, const struct room *input
                                .output_bytes = output->size,
                                .memory_bytes = memory_bytes,
                                .cpu_seconds  = cpu_seconds};
-    struct wire_ready ready;
-    *w     = (struct worker){.socket = -1};
-    int rc = spawn_with_rooms(w, program, input, output, err);
-    if (rc)
-        return rc;
-    enum worker_end end = WORKER_DIED;
-    if (send(w->socket, &setup, sizeof setup, MSG_NOSIGNAL) == (ssize_t)sizeof setup)
-        end = wait_readable(w->socket, START_MS) ? receive(w->socket, &ready, sizeof ready)
-                                                 : WORKER_LATE;
-    if (end == WORKER_ANSWERED && wire_is(&ready.head, WIRE_READY)) {
-        w->holds = ready.holds;
-        return 0;
+    for (int tries = 1;; tries++) {
+        struct err why = ERR_INIT;
+        bool       killed;
+        *w     = (struct worker){.socket = -1};
+        int rc = start_once(w, program, input, output, &setup, &killed, &why);
+        if (rc && (!killed || tries == START_TRIES))
+            return err_set(err, why.code, "%s", why.msg);
+        if (!rc)
+            return 0;
     }
-    int status = worker_stop(w, end == WORKER_DIED ? 1000 : 0);
-    if (end == WORKER_LATE)
-        return err_set(err, ERR_FAILED, "the decoder %s does not start: no word from it in %d s",
-                       program, START_MS / 1000);
-    if (end == WORKER_DIED && status >= 0 && WIFEXITED(status))
-        return err_set(err, ERR_FAILED, "the decoder %s does not start: it ended with status %d",
-                       program, WEXITSTATUS(status));
-    if (end == WORKER_DIED && status >= 0)
-        return err_set(err, ERR_FAILED, "the decoder %s does not start: %s", program,
-                       strsignal(WTERMSIG(status)));
-    return err_set(err, ERR_FAILED, "%s is not the decoder that belongs to this program", program);
 }
