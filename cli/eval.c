@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/parallel.h"
+#include "image/decoder.h"
 #include "learn/captions.h"
 #include "learn/retrieval.h"
 
@@ -43,23 +44,21 @@ struct evaluation {
 };
 
 /* pixels: (image_size, image_size, 3). */
-static int load_picture(const struct encoder_info *info, const char *path, uint8_t *pixels,
-                        struct err *err)
+static int load_picture(const struct encoder_info *info, struct decoder *decoder, const char *path,
+                        uint8_t *pixels, struct err *err)
 {
-    struct image_limits limits  = image_limits_default();
-    struct image        picture = {0};
-    uint8_t            *bytes   = NULL;
-    size_t              len     = 0;
-    int                 rc      = file_read(path, MAX_PICTURE_BYTES, &bytes, &len, err);
+    struct image view;
+    uint8_t     *bytes = NULL;
+    size_t       len   = 0;
+    int          rc    = file_read(path, MAX_PICTURE_BYTES, &bytes, &len, err);
     if (!rc) {
-        rc = image_decode(bytes, len, preprocess_min_side(&info->preprocess), &limits, &picture,
-                          NULL, err);
+        rc = decoder_decode(decoder, bytes, len, preprocess_min_side(&info->preprocess), &view,
+                            NULL, err);
         if (!rc)
-            rc = preprocess_image(&info->preprocess, &picture, pixels, err);
+            rc = preprocess_image(&info->preprocess, &view, pixels, err);
         if (rc)
             err_prefix(err, "cannot read %s", path);
     }
-    image_free(&picture);
     free(bytes);
     return rc;
 }
@@ -72,13 +71,16 @@ static int encode_pictures(struct session *s, const char *dir, const struct capt
     size_t                     bytes = (size_t)info->image_size * (size_t)info->image_size * 3;
     size_t                     batch =
         (size_t)(info->image_batch > parallel_cores() ? info->image_batch : parallel_cores());
-    uint8_t *pixels = mem_array(batch, bytes);
-    int      rc     = pixels ? 0 : err_set(err, ERR_NOMEM, "out of memory for %zu pictures", batch);
+    struct decoder *decoder = NULL;
+    uint8_t        *pixels  = mem_array(batch, bytes);
+    int rc = pixels ? 0 : err_set(err, ERR_NOMEM, "out of memory for %zu pictures", batch);
+    if (!rc)
+        rc = decoder_open(NULL, &decoder, err);
     for (size_t i = 0; !rc && i < set->n_images; i += batch) {
         size_t n = set->n_images - i < batch ? set->n_images - i : batch;
         for (size_t j = 0; !rc && j < n; j++) {
             char *path = path_join(dir, set->files[i + j]);
-            rc         = path ? load_picture(info, path, pixels + j * bytes, err)
+            rc         = path ? load_picture(info, decoder, path, pixels + j * bytes, err)
                               : err_set(err, ERR_NOMEM, "out of memory");
             free(path);
         }
@@ -86,6 +88,7 @@ static int encode_pictures(struct session *s, const char *dir, const struct capt
             rc = encoder_images(s->enc, s->scratch, pixels, (int)n, out + i * (size_t)info->dim,
                                 err);
     }
+    decoder_close(decoder);
     free(pixels);
     return rc;
 }

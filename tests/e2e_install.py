@@ -23,7 +23,8 @@ class Install(unittest.TestCase):
                                  capture_output=True, text=True)
             self.assertEqual(run.returncode, 0, run.stderr)
             first.rename(tree)
-            for name in ("bin/osprey-indexer", "bin/osprey-searchd", "share/man/man1/osprey.1",
+            for name in ("bin/osprey-indexer", "bin/osprey-searchd",
+                         "libexec/osprey/osprey-decode", "share/man/man1/osprey.1",
                          "share/bash-completion/completions/osprey",
                          "share/zsh/site-functions/_osprey", "share/doc/osprey/LICENSE",
                          "share/doc/osprey/NOTICE", "lib/systemd/system/osprey-searchd.service",
@@ -41,6 +42,11 @@ class Install(unittest.TestCase):
             self.assertEqual(run.returncode, 0, run.stderr)
             norm = sum(x * x for x in json.loads(run.stdout)["embedding"])
             self.assertAlmostEqual(norm, 1, places=4)
+            picture = ROOT / "tests/data/images/baseline-420.jpg"
+            run = subprocess.run([tree / "bin/osprey", "embed", "--json", "--image", picture],
+                                 cwd="/", env=dict(env, HOME=tmp, OMP_NUM_THREADS="1"),
+                                 capture_output=True, text=True)
+            self.assertEqual(run.returncode, 0, run.stderr)
 
 
 if __name__ == "__main__":

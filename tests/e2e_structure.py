@@ -18,6 +18,7 @@ ROOT = pathlib.Path(os.environ.get("OSPREY_SOURCE", pathlib.Path(__file__).resol
 
 ROOMS = {
     "core": {"core"},
+    "decode": {"decode", "core"},
     "storage": {"storage", "core"},
     "indexer": {"indexer", "storage", "core"},
     "searchd": {"searchd", "storage", "core"},
@@ -31,6 +32,7 @@ OWNERS = [
     (r"turbojpeg\.h|jpeglib\.h|jerror\.h", r"core/image/(de|en)code_jpeg\.c"),
     (r"png\.h", r"core/image/decode_png\.c"),
     (r"libexif/", r"core/image/exif\.c"),
+    (r"seccomp\.h", r"decode/sandbox\.c"),
     (r"jansson\.h", r"core/base/json\.c"),
     (r"utf8proc\.h", r"core/text/[^/]*"),
     (r"xxhash\.h", r"core/base/hash\.c|core/model/prepared\.c|indexer/[^/]*|storage/[^/]*"),
