@@ -13,6 +13,7 @@
 #include "searchd/config.h"
 #include "searchd/metrics.h"
 #include "searchd/multipart.h"
+#include "searchd/picture.h"
 #include "searchd/server.h"
 #include "searchd/shelf.h"
 
@@ -27,6 +28,7 @@ struct app {
     size_t           n_shelves;
     int              address_fds[CONFIG_MAX_LIBRARIES]; /* library_server.h; -1: none */
     struct metrics  *metrics;
+    struct darkroom *darkroom;
     struct queue    *jobs; /* of struct call */
     struct server   *server;
     atomic_int       in_flight, queued;

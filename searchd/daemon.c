@@ -322,6 +322,7 @@ static void close_app(struct app *app)
 {
     for (size_t i = 0; i < app->n_shelves; i++)
         shelf_close(app->shelves[i]);
+    darkroom_close(app->darkroom);
     queue_free(app->jobs);
     metrics_free(app->metrics);
     access_release(&app->access);
@@ -357,6 +358,9 @@ int daemon_run(int argc, char **argv, struct err *err)
             rc = read_access(&app->config, &app->access, err);
         if (!rc)
             rc = metrics_new(&app->metrics, err);
+        if (!rc)
+            rc = darkroom_open(parallel_cores() < 2 ? 2 : parallel_cores(),
+                               (int)app->config.timeout * 1000, &app->darkroom, err);
         if (!rc)
             rc = queue_new((size_t)app->config.queue, &app->jobs, err);
         if (!rc)

@@ -3,7 +3,8 @@
  * Each model has two lanes, for texts and for pictures, so that a word never waits
  * behind a picture. A lane has a few threads; each takes all that waits, up to a
  * small batch, and encodes it in one go: alone, a text goes at once, on all cores;
- * under load, the weights are read once for many, and each batch has a core. Embeddings of texts are kept (embed_cache.h).
+ * under load, the weights are read once for many, and each batch has a core. Embeddings of texts
+ * are kept (embed_cache.h).
  */
 #ifndef OSPREY_SEARCHD_DESK_H
 #define OSPREY_SEARCHD_DESK_H

@@ -79,7 +79,8 @@ int handle_thumbnail(struct call *call, struct err *err)
         not_modified(reply, tag);
     } else {
         double start = clock_ms();
-        rc = thumbnail_get(shelf_dir(call->shelf), &image, side, &jpeg, &len, &stale, err);
+        rc           = thumbnail_get(call->app->darkroom, call->x->request.deadline_ms,
+                                     shelf_dir(call->shelf), &image, side, &jpeg, &len, &stale, err);
         call_stage(call, STAGE_DECODE, clock_ms() - start);
     }
     if (!rc && jpeg) {

@@ -119,8 +119,9 @@ int terms_encode_image(struct call *call, struct desk *desk, const uint8_t *byte
     double   start  = clock_ms();
     int      rc     = call_check_time(call, err);
     if (!rc)
-        rc = picture_to_pixels(desk_encoder(desk), bytes, n, (uint64_t)call->app->config.max_pixels,
-                               &pixels, info, err);
+        rc =
+            picture_to_pixels(call->app->darkroom, call->x->request.deadline_ms, desk_encoder(desk),
+                              bytes, n, (uint64_t)call->app->config.max_pixels, &pixels, info, err);
     double decoded = clock_ms();
     call_stage(call, STAGE_DECODE, decoded - start);
     if (!rc)

@@ -6,7 +6,6 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "searchd/beneath.h"
-#include "searchd/picture.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -87,8 +86,9 @@ static void keep(char *place, size_t folder, const uint8_t *jpeg, size_t len)
         (void)file_replace(place, jpeg, len, NULL);
 }
 
-int thumbnail_get(const char *library_dir, const struct library_image *image, int side,
-                  uint8_t **jpeg, size_t *len, bool *stale, struct err *err)
+int thumbnail_get(struct darkroom *room, double deadline_ms, const char *library_dir,
+                  const struct library_image *image, int side, uint8_t **jpeg, size_t *len,
+                  bool *stale, struct err *err)
 {
     uint8_t     hash[HASH_BYTES], *file = NULL;
     size_t      n = 0, folder = 0;
@@ -109,7 +109,7 @@ int thumbnail_get(const char *library_dir, const struct library_image *image, in
         close(fd);
     }
     if (!rc)
-        rc = picture_to_thumbnail(file, n, side, jpeg, len, err);
+        rc = picture_to_thumbnail(room, deadline_ms, file, n, side, jpeg, len, err);
     if (!rc) {
         hash_bytes(file, n, hash);
         *stale = memcmp(hash, image->hash, HASH_BYTES) != 0;

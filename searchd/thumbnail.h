@@ -5,6 +5,7 @@
 #define OSPREY_SEARCHD_THUMBNAIL_H
 
 #include "base/err.h"
+#include "searchd/picture.h"
 #include "storage/library.h"
 
 #include <stdbool.h>
@@ -19,7 +20,8 @@ void thumbnail_etag(const struct library_image *image, int side, char out[64]);
 /* The JPEG, from library_dir's store or made now; *jpeg is freed by the caller.
  * *stale: the file is no longer the one that the library knows, so that the tag is
  * not its. ERR_NOTFOUND when it is not there. */
-int  thumbnail_get(const char *library_dir, const struct library_image *image, int side,
-                   uint8_t **jpeg, size_t *len, bool *stale, struct err *err);
+int  thumbnail_get(struct darkroom *room, double deadline_ms, const char *library_dir,
+                   const struct library_image *image, int side, uint8_t **jpeg, size_t *len,
+                   bool *stale, struct err *err);
 
 #endif
