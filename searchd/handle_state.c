@@ -21,8 +21,9 @@ int handle_stats(struct call *call, struct err *err)
 {
     struct library      *lib = NULL;
     struct library_stats stats;
-    struct library_model model = {.dim = 0};
-    int                  rc    = no_fields(call, err);
+    struct library_model model    = {.dim = 0};
+    bool                 indexing = false;
+    int                  rc       = no_fields(call, err);
     if (!rc)
         rc = call_library(call, &lib, err);
     if (!rc)
@@ -31,6 +32,8 @@ int handle_stats(struct call *call, struct err *err)
         rc = library_model_active(lib, &model, err);
         rc = rc == ERR_NOTFOUND ? 0 : rc;
     }
+    if (!rc)
+        indexing = library_is_locked(lib);
     call_done(call, lib);
     if (rc)
         return rc;
@@ -43,6 +46,7 @@ int handle_stats(struct call *call, struct err *err)
                  jnode_set_str(node, "model", model.dim ? model.name : NULL) |
                  jnode_set_int(node, "dimension", model.dim) |
                  jnode_set_int(node, "generation", stats.generation) |
+                 jnode_set_bool(node, "indexing", indexing) |
                  jnode_set_str(index, "kind", stats.index_kind) |
                  jnode_set_int(index, "base", stats.index_base) |
                  jnode_set_int(index, "delta", stats.index_delta) | jnode_set(node, "index", index);

@@ -172,6 +172,9 @@ int library_remove(struct library *lib, int64_t folder_id, const char *const *pa
  * since when). Released by library_close or when the process ends. */
 int  library_lock(struct library *lib, struct err *err);
 void library_unlock(struct library *lib);
+/* Whether a process of this machine holds that lock. Looks without touching it, so
+ * that nobody who wants it is kept out. */
+bool library_is_locked(const struct library *lib);
 
 /* ---- Search ---- */
 

@@ -301,6 +301,14 @@ class Life(unittest.TestCase):
         self.assertEqual(self.hits(daemon), 5)
         daemon.get("/readyz")
 
+    def test_stats_tell_of_an_indexer(self):
+        daemon = self.start()
+        self.assertIs(daemon.get("/v1/stats").json["indexing"], False)
+        with open(os.path.join(self.shop.library, "indexer.lock"), "a") as f:
+            fcntl.flock(f, fcntl.LOCK_EX)
+            self.assertIs(daemon.get("/v1/stats").json["indexing"], True)
+        self.assertIs(daemon.get("/v1/stats").json["indexing"], False)
+
     def test_everything_is_right_while_an_indexer_commits(self):
         shop = searchd.Shop(40)
         self.addCleanup(shop.remove)
