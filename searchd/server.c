@@ -43,7 +43,7 @@ struct held {
     size_t                 counted; /* bytes of the body in server->body_bytes */
     int                    fault;   /* status that the body earned */
     size_t                 wasted;  /* bytes read after that */
-    bool                   finished, suspended, replied;
+    bool                   finished, arrived, suspended, replied;
 };
 
 double clock_ms(void)
@@ -208,7 +208,6 @@ static enum MHD_Result begin(struct server *server, struct MHD_Connection *conne
     struct held *h = mem_zeroed(1, sizeof *h);
     if (!h)
         return MHD_NO;
-    atomic_fetch_add(&server->unfinished, 1);
     *state        = h;
     h->server     = server;
     h->connection = connection;
@@ -263,7 +262,8 @@ static enum MHD_Result handle_whole(struct held *h)
     h->x.request.arrived_ms  = clock_ms();
     h->x.request.deadline_ms = h->x.request.arrived_ms + server->limits.deadline_ms;
     link_is_busy(server->links, h->link);
-    h->finished = true;
+    h->finished = h->arrived = true;
+    atomic_fetch_add(&server->unfinished, 1);
     /* Suspended first: whoever takes it over may finish it at once. */
     MHD_suspend_connection(h->connection);
     h->suspended = true;
@@ -314,7 +314,8 @@ static void completed(void *cls, struct MHD_Connection *connection, void **state
     (void)how;
     if (!h)
         return;
-    *state = NULL;
+    bool arrived = h->arrived;
+    *state       = NULL;
     if (!h->replied)
         server->calls.dropped(server->ctx, &h->x);
     if (h->link)
@@ -323,7 +324,8 @@ static void completed(void *cls, struct MHD_Connection *connection, void **state
     buf_release(&h->body);
     release_reply(&h->x.reply);
     free(h);
-    atomic_fetch_sub(&server->unfinished, 1);
+    if (arrived)
+        atomic_fetch_sub(&server->unfinished, 1);
 }
 
 static void connected(void *cls, struct MHD_Connection *connection, void **socket_context,

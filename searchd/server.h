@@ -57,7 +57,7 @@ int      server_start(const char *address, uint16_t port, const struct server_li
                       const struct server_calls *calls, void *ctx, struct server **out, struct err *err);
 uint16_t server_port(const struct server *server); /* 0 for a Unix socket */
 unsigned server_connections(const struct server *server);
-/* Requests that have begun and whose reply was not yet sent whole. */
+/* Requests that have arrived and whose reply was not yet sent whole. */
 int      server_unfinished(const struct server *server);
 
 /* From any thread, once for each SERVER_LATER. */
