@@ -80,7 +80,7 @@ class Daemon:
     def connect(self):
         if self.unix:
             return UnixConnection(self.unix)
-        return http.client.HTTPConnection(self.host, self.port, timeout=20)
+        return http.client.HTTPConnection(self.host, self.port, timeout=60)
 
     def ask(self, method, path, json_body=None, parts=None, body=None, headers=None,
             expect=200, check=True):
@@ -129,7 +129,7 @@ class Daemon:
                 pass
             return out
 
-    def stop(self, how=signal.SIGTERM, timeout=30):
+    def stop(self, how=signal.SIGTERM, timeout=90):
         """What it told on standard error; harmless the second time."""
         if self.log.closed:
             return ""
