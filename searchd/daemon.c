@@ -16,6 +16,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -56,12 +57,11 @@ static int catch_signals(struct err *err)
 
 static int next_signal(void)
 {
-    char    byte = 0;
-    ssize_t n;
-    do
-        n = read(signal_pipe[0], &byte, 1);
-    while (n < 0 && errno == EINTR);
-    return n == 1 ? byte : SIGTERM;
+    struct pollfd wait = {.fd = signal_pipe[0], .events = POLLIN};
+    char          byte = 0;
+    while (poll(&wait, 1, -1) < 0 && errno == EINTR)
+        ;
+    return read(signal_pipe[0], &byte, 1) == 1 ? byte : SIGTERM;
 }
 
 struct threads {

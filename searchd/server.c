@@ -43,6 +43,7 @@ struct held {
     size_t                 counted; /* bytes of the body in server->body_bytes */
     int                    fault;   /* status that the body earned */
     size_t                 wasted;  /* bytes read after that */
+    atomic_bool            filled;  /* the reply is: what its thread wrote can be read */
     bool                   finished, arrived, suspended, replied;
 };
 
@@ -275,6 +276,7 @@ static enum MHD_Result handle_whole(struct held *h)
 void exchange_finish(struct exchange *x)
 {
     struct held *h = (struct held *)x;
+    atomic_store(&h->filled, true);
     MHD_resume_connection(h->connection);
 }
 
@@ -288,7 +290,7 @@ static enum MHD_Result answer(void *cls, struct MHD_Connection *connection, cons
         return begin(cls, connection, url, method, state);
     if (*upload_len > 0)
         return collect(h, upload_data, upload_len);
-    if (h->suspended) { /* resumed: the reply is there */
+    if (h->suspended && atomic_load(&h->filled)) { /* resumed */
         h->suspended = false;
         if (!h->x.reply.status)
             return send_fault(h, 500, "out of memory for the answer");

@@ -60,7 +60,7 @@ class Daemon:
     def __init__(self, *args, env=None, wait=True):
         clean = {k: v for k, v in os.environ.items()
                  if not k.startswith("OSPREY_") or k == "OSPREY_MODELS"}
-        clean["OMP_NUM_THREADS"] = "2"
+        clean.setdefault("OMP_NUM_THREADS", "2")
         self.log = tempfile.TemporaryFile()
         self.process = subprocess.Popen([SEARCHD, "--json", *args], stdout=subprocess.PIPE,
                                         stderr=self.log, env=dict(clean, **(env or {})))
