@@ -132,26 +132,40 @@ struct printer {
     bool                 reranked;
 };
 
-static int print_json(size_t rank, const struct rerank_result *found,
-                      const struct library_image *image, const char *path, struct err *err)
+static int print_json(const struct results_line *line, struct err *err)
 {
     struct jnode *o      = jnode_object();
     int           failed = !o;
     if (o) {
-        failed |= jnode_set_int(o, "rank", (int64_t)rank);
-        failed |= jnode_set_real(o, "score", (double)found->hit.score);
-        if (found->scored)
-            failed |= jnode_set_real(o, "rerank", (double)found->rerank);
-        failed |= jnode_set_int(o, "id", found->hit.id);
-        failed |= jnode_set_path(o, "path", path);
-        if (image->width > 0 && image->height > 0) {
-            failed |= jnode_set_int(o, "width", image->width);
-            failed |= jnode_set_int(o, "height", image->height);
+        failed |= jnode_set_int(o, "rank", (int64_t)line->rank);
+        failed |= jnode_set_real(o, "score", (double)line->score);
+        if (line->scored)
+            failed |= jnode_set_real(o, "rerank", (double)line->rerank);
+        failed |= jnode_set_int(o, "id", line->id);
+        failed |= jnode_set_path(o, "path", line->path);
+        if (line->width > 0 && line->height > 0) {
+            failed |= jnode_set_int(o, "width", line->width);
+            failed |= jnode_set_int(o, "height", line->height);
         }
-        if (image->taken_at)
-            failed |= jnode_set_int(o, "taken_at", image->taken_at);
+        if (line->taken_at)
+            failed |= jnode_set_int(o, "taken_at", line->taken_at);
     }
     return out_json(o, failed, err);
+}
+
+int results_print(const struct common *common, const struct results_line *line, int width,
+                  struct err *err)
+{
+    if (common->json)
+        return print_json(line, err);
+    printf("%*zu  %6.3f  ", width, line->rank, (double)line->score);
+    if (line->scored)
+        printf("%6.3f  ", (double)line->rerank);
+    else if (line->reranked)
+        printf("%6s  ", "-");
+    out_path(line->path);
+    putchar('\n');
+    return 0;
 }
 
 static void print_preview(const struct printer *p, const char *path)
@@ -172,24 +186,24 @@ static int print_hit(const struct printer *p, size_t rank, const struct rerank_r
     int   rc   = 0;
     if (!path)
         return err_set(err, ERR_NOMEM, "out of memory");
-    if (p->common->json) {
-        rc = print_json(rank, found, image, path, err);
-    } else {
-        printf("%*zu  %6.3f  ", p->width, rank, (double)found->hit.score);
-        if (p->reranked && found->scored)
-            printf("%6.3f  ", (double)found->rerank);
-        else if (p->reranked)
-            printf("%6s  ", "-");
-        out_path(path);
-        putchar('\n');
-        if (p->preview)
-            print_preview(p, path);
-    }
+    struct results_line line = {.rank     = rank,
+                                .score    = found->hit.score,
+                                .reranked = p->reranked,
+                                .scored   = found->scored,
+                                .rerank   = found->rerank,
+                                .id       = found->hit.id,
+                                .path     = path,
+                                .width    = image->width,
+                                .height   = image->height,
+                                .taken_at = image->taken_at};
+    rc                       = results_print(p->common, &line, p->width, err);
+    if (!rc && p->preview)
+        print_preview(p, path);
     free(path);
     return rc;
 }
 
-static int digits(size_t n)
+int results_width(size_t n)
 {
     int d = 1;
     for (; n >= 10; n /= 10)
@@ -203,7 +217,7 @@ static int print_hits(struct library *lib, const struct results_request *r, stru
                       const struct rerank_result *found, size_t n, size_t k, size_t *shown,
                       struct err *err)
 {
-    p->width = digits(n < k ? n : k);
+    p->width = results_width(n < k ? n : k);
     for (size_t i = 0; i < n && *shown < k && !output_broken(); i++) {
         struct library_image image;
         int                  rc = library_image_get(lib, found[i].hit.id, &image, err);

@@ -29,4 +29,22 @@ struct results_request {
 int results_show(struct session *s, const struct results_request *request, size_t *shown,
                  struct err *err);
 
+/* One line of results, whoever found it. */
+struct results_line {
+    size_t      rank;
+    float       score;
+    bool        reranked; /* the results were re-ranked, and this one if scored */
+    bool        scored;
+    float       rerank; /* where scored */
+    int64_t     id;
+    const char *path;          /* absolute */
+    int         width, height; /* 0: unknown */
+    int64_t     taken_at;      /* 0: unknown */
+};
+/* As JSON or as text; width: of the rank (results_width). */
+int results_print(const struct common *common, const struct results_line *line, int width,
+                  struct err *err);
+/* The digits of the last rank of n results. */
+int results_width(size_t n);
+
 #endif

@@ -1,6 +1,7 @@
 /* osprey search: pictures by words, pictures, or both. */
 #include "cli/commands.h"
 #include "cli/output.h"
+#include "cli/remote.h"
 #include "cli/results.h"
 #include "cli/system.h"
 #include "cli/terms.h"
@@ -8,6 +9,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "storage/library_rerank.h"
+#include "storage/library_server.h"
 #include "storage/query.h"
 
 #include <stdio.h>
@@ -30,6 +32,8 @@ static const char help[] =
     "  --in DIR            only pictures below this folder\n"
     "  --rerank[=N]        look at the first N (50) again, picture and text together\n"
     "  --reranker DIR      with the re-ranker in this folder instead of the model's own\n"
+    "  --server URL        ask the daemon there; one on this machine that serves the\n"
+    "                      library is asked anyway (none: search here)\n"
     "  --preview[=WxH]     show the pictures in the terminal, at most WxH characters\n" HELP_LIBRARY
         HELP_MODEL HELP_PRECISION HELP_OUTPUT "\n"
     "Exit status: 0 found, 1 nothing found, 2 wrong usage, 3 failed.\n"
@@ -147,6 +151,36 @@ out:
     return rc;
 }
 
+/* A daemon that serves this library on this machine answers sooner, since it has the
+ * model open; where it cannot, there is the way without. false: none was asked, or it
+ * could not answer. */
+static bool ask_daemon(const struct common *common, const struct terms *terms,
+                       const struct results_request *request, size_t *shown)
+{
+    char *dir = NULL, *url = NULL;
+    bool  answered = false;
+    if (common->model || common->precision != PRECISION_AUTO || request->preview ||
+        request->rerank)
+        return false;
+    if (common->library || !library_default_dir(&dir, NULL))
+        answered = !library_server_find(common->library ? common->library : dir, &url, NULL) &&
+                   !remote_search(url, false, common, terms, request, shown, NULL);
+    free(url);
+    free(dir);
+    return answered;
+}
+
+static int search_somewhere(struct session *s, const char *server, const char *reranker,
+                            const struct terms *terms, struct results_request *request,
+                            size_t *shown, struct err *err)
+{
+    if (server && strcmp(server, "none") != 0)
+        return remote_search(server, true, s->common, terms, request, shown, err);
+    if (!server && ask_daemon(s->common, terms, request, shown))
+        return 0;
+    return search(s, terms, reranker, request, shown, err);
+}
+
 int cmd_search(int argc, char **argv)
 {
     struct common            common;
@@ -156,7 +190,7 @@ int cmd_search(int argc, char **argv)
     struct session           session = SESSION_INIT(&common);
     struct err               err     = ERR_INIT;
     size_t                   shown   = 0;
-    const char              *rerank = NULL, *reranker = NULL;
+    const char              *rerank = NULL, *reranker = NULL, *server = NULL;
     const struct option_spec own[] = {
         {.name = "--image", .kind = OPTION_IMAGE},
         {.name   = "--min-score",
@@ -166,6 +200,7 @@ int cmd_search(int argc, char **argv)
         {.name = "--in", .kind = OPTION_TEXT, .target = &request.in},
         {.name = "--rerank", .kind = OPTION_MAYBE, .target = &rerank},
         {.name = "--reranker", .kind = OPTION_TEXT, .target = &reranker},
+        {.name = "--server", .kind = OPTION_TEXT, .target = &server},
         {.name = "--preview", .kind = OPTION_MAYBE, .target = &request.preview},
     };
     int rc = options_parse(argc, argv, own, sizeof own / sizeof *own, &common, &args, &err);
@@ -177,6 +212,10 @@ int cmd_search(int argc, char **argv)
         rc = err_set(&err, ERR_USAGE, "--preview does not go with --json");
     if (!rc && reranker && !rerank)
         rc = err_set(&err, ERR_USAGE, "--reranker goes with --rerank");
+    if (!rc && server && strcmp(server, "none") != 0 && rerank)
+        rc = err_set(&err, ERR_USAGE, "--rerank does not go with --server");
+    if (!rc && server && request.preview)
+        rc = err_set(&err, ERR_USAGE, "--preview does not go with --server");
     if (!rc)
         rc = terms_parse(&args, is_file, &terms, &err);
     if (!rc && rerank)
@@ -185,7 +224,7 @@ int cmd_search(int argc, char **argv)
         goto out;
     note_odd_words(&common, &args, &terms);
     request.k = common.k;
-    rc        = search(&session, &terms, reranker, &request, &shown, &err);
+    rc        = search_somewhere(&session, server, reranker, &terms, &request, &shown, &err);
 out:
     session_release(&session);
     terms_release(&terms);

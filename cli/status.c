@@ -3,6 +3,8 @@
 #include "cli/output.h"
 #include "cli/session.h"
 
+#include "image/decoder.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,7 +27,19 @@ struct state {
     struct library_regions regions; /* of the active model; id 0: none */
     struct library_folder *folders;
     size_t                 n_folders;
+    char                   decoder[256]; /* how pictures are decoded, or why they cannot be */
 };
+
+static void decoder_state(char *text, size_t size)
+{
+    struct decoder *decoder = NULL;
+    struct err      err     = ERR_INIT;
+    int             rc      = decoder_open(NULL, &decoder, &err);
+    if (!rc)
+        rc = decoder_start(decoder, &err);
+    (void)snprintf(text, size, "%s", rc ? err.msg : decoder_text(decoder));
+    decoder_close(decoder);
+}
 
 static int state_read(struct library *lib, struct state *st, struct err *err)
 {
@@ -53,6 +67,7 @@ static int state_read(struct library *lib, struct state *st, struct err *err)
     }
     if (!rc)
         rc = library_folders(lib, &st->folders, &st->n_folders, err);
+    decoder_state(st->decoder, sizeof st->decoder);
     return rc;
 }
 
@@ -106,6 +121,7 @@ static int print_json(const struct state *st, const char *dir, struct err *err)
         failed |= jnode_set(o, "regions", regions);
     }
     failed |= jnode_set_int(o, "generation", st->stats.generation);
+    failed |= jnode_set_str(o, "decoder", st->decoder);
     failed |= jnode_set(o, "index", index);
     failed |= jnode_set(o, "folders", folders);
     return out_json(o, failed, err);
@@ -131,7 +147,7 @@ static void print_text(const struct state *st, const char *dir)
     if (st->regions.id)
         printf("regions     of %" PRId64 " images, %zu bytes each (re-ranker %.12s)\n",
                st->regions.images, st->regions.bytes, st->regions.hash);
-    printf("generation  %" PRId64 "\n", s->generation);
+    printf("generation  %" PRId64 "\ndecoder     %s\n", s->generation, st->decoder);
     for (size_t i = 0; i < st->n_folders; i++) {
         const struct library_folder *f = &st->folders[i];
         char                         when[32];

@@ -2,6 +2,7 @@
 #include "indexer/work.h"
 
 #include "base/mem.h"
+#include "image/decoder.h"
 #include "image/preprocess.h"
 #include "indexer/source.h"
 
@@ -18,6 +19,7 @@
 struct worker {
     struct work            *crew;
     pthread_t               thread;
+    struct decoder         *decoder;
     struct encoder_scratch *scratch;
     uint8_t                *pixels; /* (batch, size, size, 3) */
     float                  *out;    /* (batch, dim) */
@@ -89,35 +91,35 @@ static uint64_t decode_cost(const struct image_info *info)
 }
 
 /* From bytes to the square of pixels that the tower takes. */
-static int make_pixels(struct work *crew, struct item *item, const uint8_t *bytes, size_t n,
+static int make_pixels(struct worker *me, struct item *item, const uint8_t *bytes, size_t n,
                        uint8_t *pixels, struct err *err)
 {
-    const struct preprocess *p      = &encoder_info(crew->setup.encoder)->preprocess;
-    struct image_limits      limits = image_limits_default();
-    struct image             image  = {0};
-    int                      rc     = image_probe(bytes, n, &item->info, err);
+    struct work             *crew = me->crew;
+    const struct preprocess *p    = &encoder_info(crew->setup.encoder)->preprocess;
+    struct image             view;
+    int                      rc = decoder_probe(me->decoder, bytes, n, &item->info, err);
     if (rc)
         return rc;
     uint64_t taken = budget_take(crew->budget, decode_cost(&item->info));
-    rc = image_decode(bytes, n, preprocess_min_side(p), &limits, &image, &item->info, err);
+    rc = decoder_decode(me->decoder, bytes, n, preprocess_min_side(p), &view, &item->info, err);
     if (!rc)
-        rc = preprocess_image(p, &image, pixels, err);
-    image_free(&image);
+        rc = preprocess_image(p, &view, pixels, err);
     budget_give(crew->budget, taken);
     return rc;
 }
 
 /* Reads the open file, hashes and decodes it. */
-static int take_content(struct work *crew, struct item *item, struct source *src, uint8_t *pixels,
+static int take_content(struct worker *me, struct item *item, struct source *src, uint8_t *pixels,
                         struct err *err)
 {
-    size_t   n     = (size_t)src->size;
-    uint8_t *bytes = mem_array(n + 1, 1);
-    if (!bytes)
-        return err_set(err, ERR_NOMEM, "out of memory for a file of %zu bytes", n);
-    int rc = source_read(src, bytes, err);
+    struct work *crew = me->crew;
+    size_t       n    = (size_t)src->size;
+    uint8_t     *bytes;
+    int          rc = decoder_input(me->decoder, n, &bytes, err);
+    if (!rc)
+        rc = source_read(src, bytes, err);
     if (rc)
-        goto out;
+        return rc;
     XXH128_canonical_t canonical;
     XXH128_canonicalFromHash(&canonical, XXH3_128bits(bytes, n));
     memcpy(item->hash, canonical.digest, sizeof item->hash);
@@ -127,16 +129,15 @@ static int take_content(struct work *crew, struct item *item, struct source *src
         item->state = ITEM_SKIPPED;
     }
     if (item->state == ITEM_FOUND)
-        rc = make_pixels(crew, item, bytes, n, pixels, err);
+        rc = make_pixels(me, item, bytes, n, pixels, err);
     else if (item->state != ITEM_SKIPPED)
-        rc = image_probe(bytes, n, &item->info, err);
-out:
-    free(bytes);
+        rc = decoder_probe(me->decoder, bytes, n, &item->info, err);
     return rc;
 }
 
-static void item_fill(struct work *crew, struct item *item, uint8_t *pixels)
+static void item_fill(struct worker *me, struct item *item, uint8_t *pixels)
 {
+    struct work *crew = me->crew;
     for (int attempt = 0; attempt < 2; attempt++) {
         struct err    err = ERR_INIT;
         struct source src;
@@ -149,7 +150,7 @@ static void item_fill(struct work *crew, struct item *item, uint8_t *pixels)
         if (large)
             pthread_mutex_lock(&crew->long_file);
         if (!rc)
-            rc = take_content(crew, item, &src, pixels, &err);
+            rc = take_content(me, item, &src, pixels, &err);
         if (large)
             pthread_mutex_unlock(&crew->long_file);
         source_close(&src);
@@ -159,6 +160,10 @@ static void item_fill(struct work *crew, struct item *item, uint8_t *pixels)
             continue;
         if (rc == ERR_NOTFOUND)
             break;
+        if (decoder_is_broken(me->decoder)) { /* no picture is to blame */
+            crew_fail(crew, &err);
+            break;
+        }
         if (rc == ERR_IO || rc == ERR_NOMEM) /* may be well next time */
             item->mtime_ns = -1;
         item_fail(item, err.msg);
@@ -226,7 +231,7 @@ static void *worker_run(void *arg)
         if (atomic_load(crew->setup.stop))
             item->state = ITEM_LEFT;
         else
-            item_fill(crew, item, me->pixels + (size_t)me->n * crew->pixel_bytes);
+            item_fill(me, item, me->pixels + (size_t)me->n * crew->pixel_bytes);
         if (item->state != ITEM_FOUND) {
             pass_on(crew, item);
             continue;
@@ -247,11 +252,15 @@ static int worker_init(struct worker *me, struct work *crew, struct err *err)
         me->kept = mem_array((size_t)crew->batch, crew->kept);
     if (!me->pixels || !me->out || (crew->kept && !me->kept))
         return err_set(err, ERR_NOMEM, "out of memory for a worker");
-    return encoder_scratch_new(crew->setup.encoder, 1, &me->scratch, err);
+    int rc = decoder_open(NULL, &me->decoder, err);
+    if (!rc)
+        rc = decoder_start(me->decoder, err);
+    return rc ? rc : encoder_scratch_new(crew->setup.encoder, 1, &me->scratch, err);
 }
 
 static void worker_release(struct worker *me)
 {
+    decoder_close(me->decoder);
     encoder_scratch_free(me->scratch);
     free(me->pixels);
     free(me->out);
