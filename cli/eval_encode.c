@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/parallel.h"
 #include "base/splitmix.h"
+#include "image/decoder.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -39,21 +40,24 @@ struct crew {
 /* ---- Pictures ---- */
 
 /* pixels: (image_size, image_size, 3). */
-static int load_picture(const struct crew *crew, size_t i, uint8_t *pixels, struct err *err)
+static int load_picture(const struct crew *crew, struct encoder_scratch *scratch, size_t i,
+                        uint8_t *pixels, struct err *err)
 {
-    const struct encode_pictures *job    = crew->pictures;
-    const struct preprocess      *p      = &encoder_info(crew->s->enc)->preprocess;
-    struct image_limits           limits = image_limits_default();
-    struct image                  image = {0}, view = {0};
+    const struct encode_pictures *job     = crew->pictures;
+    const struct preprocess      *p       = &encoder_info(crew->s->enc)->preprocess;
+    struct decoder               *decoder = NULL;
+    struct image                  image = {0}, view = {0}; /* image is the decoder's */
     uint8_t                      *bytes = NULL;
     size_t                        len   = 0;
     uint64_t                      state = job->seed ^ (i * 0xD1342543DE82EF95u);
     /* A view is a part: all of the picture's pixels may be needed for it. */
     int                           side  = job->view ? 0 : preprocess_min_side(p);
-    int rc = file_read(job->paths[i], MAX_PICTURE_BYTES, &bytes, &len, err);
+    int                           rc    = encoder_scratch_decoder(scratch, &decoder, err);
+    if (!rc)
+        rc = file_read(job->paths[i], MAX_PICTURE_BYTES, &bytes, &len, err);
     if (rc)
         return rc;
-    rc = image_decode(bytes, len, side, &limits, &image, NULL, err);
+    rc = decoder_decode(decoder, bytes, len, side, &image, NULL, err);
     if (!rc && job->view)
         rc = view_make(&image, job->view, &state, &view, err);
     if (!rc)
@@ -61,7 +65,6 @@ static int load_picture(const struct crew *crew, size_t i, uint8_t *pixels, stru
     if (rc)
         err_prefix(err, "cannot read %s", job->paths[i]);
     image_free(&view);
-    image_free(&image);
     free(bytes);
     return rc;
 }
@@ -75,7 +78,7 @@ static int encode_some(struct crew *crew, struct encoder_scratch *scratch, uint8
     int    rc   = 0;
     for (size_t i = from; !rc && i < from + n; i++) {
         struct err one = ERR_INIT;
-        int        got = load_picture(crew, i, pixels + n_good * crew->pixel_bytes, &one);
+        int        got = load_picture(crew, scratch, i, pixels + n_good * crew->pixel_bytes, &one);
         if (!got)
             good[n_good++] = i;
         else if (!why || got == ERR_NOMEM)

@@ -159,8 +159,7 @@ static bool ask_daemon(const struct common *common, const struct terms *terms,
 {
     char *dir = NULL, *url = NULL;
     bool  answered = false;
-    if (common->model || common->precision != PRECISION_AUTO || request->preview ||
-        request->rerank)
+    if (common->model || common->precision != PRECISION_AUTO || request->preview || request->rerank)
         return false;
     if (common->library || !library_default_dir(&dir, NULL))
         answered = !library_server_find(common->library ? common->library : dir, &url, NULL) &&

@@ -3,7 +3,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "image/image.h"
+#include "image/decoder.h"
 
 #include <math.h>
 #include <omp.h>
@@ -91,19 +91,21 @@ static int take_kept(struct work *w, const struct library_hit *hits, struct err 
 static int look_again(const struct rerank *r, struct candidate *c, uint8_t *pixels,
                       struct encoder_scratch *scratch, struct err *err)
 {
-    const struct preprocess *pre    = &encoder_info(r->enc)->preprocess;
-    struct image_limits      limits = image_limits_default();
-    struct image             image  = {0};
-    uint8_t                 *bytes  = NULL;
-    size_t                   len    = 0;
-    int                      rc     = file_read(c->path, QUERY_MAX_IMAGE_BYTES, &bytes, &len, NULL);
+    const struct preprocess *pre     = &encoder_info(r->enc)->preprocess;
+    struct decoder          *decoder = NULL;
+    struct image             view    = {0};
+    uint8_t                 *bytes   = NULL;
+    size_t                   len     = 0;
+    int                      rc      = encoder_scratch_decoder(scratch, &decoder, err);
+    if (rc)
+        return rc;
+    rc = file_read(c->path, QUERY_MAX_IMAGE_BYTES, &bytes, &len, NULL);
     if (!rc && (int64_t)len != c->size)
         rc = ERR_NOTFOUND;
     if (!rc)
-        rc = image_decode(bytes, len, preprocess_min_side(pre), &limits, &image, NULL, NULL);
+        rc = decoder_decode(decoder, bytes, len, preprocess_min_side(pre), &view, NULL, NULL);
     if (!rc)
-        rc = preprocess_image(pre, &image, pixels, NULL);
-    image_free(&image);
+        rc = preprocess_image(pre, &view, pixels, NULL);
     free(bytes);
     if (rc)
         return 0;

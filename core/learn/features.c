@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/splitmix.h"
+#include "image/decoder.h"
 #include "learn/features_cache.h"
 
 #include <errno.h>
@@ -72,15 +73,15 @@ static bool stopped(const struct making *m)
 
 /* ---- One chunk ---- */
 
-static int load_picture(const char *path, const struct preprocess *pre, struct image *out,
-                        struct err *err)
+/* view stays the decoder's. */
+static int load_picture(struct decoder *decoder, const char *path, const struct preprocess *pre,
+                        struct image *view, struct err *err)
 {
-    struct image_limits limits = image_limits_default();
-    uint8_t            *bytes  = NULL;
-    size_t              len    = 0;
-    int                 rc     = file_read(path, MAX_PICTURE_BYTES, &bytes, &len, err);
+    uint8_t *bytes = NULL;
+    size_t   len   = 0;
+    int      rc    = file_read(path, MAX_PICTURE_BYTES, &bytes, &len, err);
     if (!rc)
-        rc = image_decode(bytes, len, preprocess_min_side(pre), &limits, out, NULL, err);
+        rc = decoder_decode(decoder, bytes, len, preprocess_min_side(pre), view, NULL, err);
     free(bytes);
     return rc;
 }
@@ -100,24 +101,25 @@ static uint64_t view_seed(const struct making *m, const char *path, const struct
 }
 
 /* All views of one picture. pixels: (views, image_size, image_size, 3). */
-static int view_picture(const struct making *m, const char *path, uint8_t *pixels, struct err *err)
+static int view_picture(const struct making *m, struct decoder *decoder, const char *path,
+                        uint8_t *pixels, struct err *err)
 {
     const struct encoder_info *info  = encoder_info(m->enc);
     size_t                     bytes = (size_t)info->image_size * (size_t)info->image_size * 3;
     struct image               image = {0};
-    int                        rc    = load_picture(path, &info->preprocess, &image, err);
+    int                        rc    = load_picture(decoder, path, &info->preprocess, &image, err);
     for (int v = 0; !rc && v < m->f->views; v++) {
         enum augment_kind kind = v == 0 ? AUGMENT_NONE : v == 1 ? AUGMENT_FLIP : AUGMENT_CROP;
         rc                     = augment_image(kind, &m->plan->augment, &info->preprocess, &image,
                                                view_seed(m, path, &image, v), pixels + (size_t)v * bytes, err);
     }
-    image_free(&image);
     return rc;
 }
 
 /* What a worker has to itself. */
 struct desk {
     struct encoder_scratch *scratch;
+    struct decoder         *decoder;          /* scratch's */
     uint8_t                *pixels;           /* (chunk * views, image_size, image_size, 3) */
     float                  *part[PARTS];      /* (chunk * views, width of it) */
     int                     width[PARTS];     /* numbers of a row's parts; 0: none */
@@ -169,8 +171,8 @@ static int do_images(const struct work *w, struct desk *d, size_t from, size_t n
     int                  good = 0, views = m->f->views;
     for (size_t i = 0; i < n && !stopped(m); i++) {
         struct err why = ERR_INIT;
-        int        rc =
-            view_picture(m, m->items[w->first + from + i], d->pixels + (size_t)good * bytes, &why);
+        int        rc  = view_picture(m, d->decoder, m->items[w->first + from + i],
+                                      d->pixels + (size_t)good * bytes, &why);
         if (rc == ERR_NOMEM)
             return err_set(err, ERR_NOMEM, "%s", why.msg);
         if (!rc) {
@@ -216,8 +218,12 @@ static int desk_init(const struct work *w, struct desk *d, struct err *err)
     size_t                       side = (size_t)encoder_info(m->enc)->image_size;
     size_t                       rows = w->chunk * (size_t)m->f->views;
     const int image[PARTS] = {s.image, s.stages, s.classes}, text[PARTS] = {s.text, s.first, 0};
-    *d        = (struct desk){0};
-    int rc    = encoder_scratch_new(m->enc, 1, &d->scratch, err);
+    *d     = (struct desk){0};
+    int rc = encoder_scratch_new(m->enc, 1, &d->scratch, err);
+    if (!rc && !m->texts)
+        rc = encoder_scratch_decoder(d->scratch, &d->decoder, err);
+    if (!rc && d->decoder)
+        rc = decoder_start(d->decoder, err);
     d->pixels = mem_array(m->texts ? 0 : rows, side * side * 3);
     bool full = d->pixels != NULL;
     for (int p = 0; p < PARTS; p++) {
@@ -383,23 +389,23 @@ static void tell_broken(const struct making *m, size_t item, const char *why)
  * be read now makes the shard useless: false. */
 static bool explain_broken(const struct making *m, const struct shard *s, size_t first)
 {
-    const struct preprocess *pre = &encoder_info(m->enc)->preprocess;
-    for (int pass = 0; pass < 2; pass++) {
-        for (size_t i = 0; i < s->n; i++) {
-            struct image image = {0};
-            struct err   why   = ERR_INIT;
+    const struct preprocess *pre     = &encoder_info(m->enc)->preprocess;
+    struct decoder          *decoder = NULL;
+    bool                     same    = !decoder_open(NULL, &decoder, NULL);
+    for (int pass = 0; same && pass < 2; pass++) {
+        for (size_t i = 0; same && i < s->n; i++) {
+            struct image view;
+            struct err   why = ERR_INIT;
             if (s->usable[i])
                 continue;
-            if (!load_picture(m->items[first + i], pre, &image, &why)) {
-                image_free(&image);
-                if (pass == 0)
-                    return false;
-            }
+            if (!load_picture(decoder, m->items[first + i], pre, &view, &why))
+                same = pass == 1;
             if (pass == 1)
                 tell_broken(m, first + i, why.msg);
         }
     }
-    return true;
+    decoder_close(decoder);
+    return same;
 }
 
 static int compute_shard(const struct making *m, size_t first, size_t n, struct shard *s,

@@ -191,9 +191,12 @@ static int prepare(struct family *f, const char *dir, const struct preprocess *p
         return rc;
     f->built = prepared_building(f->prepared);
     rc       = load_all(f, dir, pre, cpu, f->prepared, &f->clip, err);
-    if (rc == ERR_DAMAGED && !prepared_building(f->prepared)) {
+    /* What was kept passed every check when it was made: what is wrong now may be its fault. */
+    if (rc && rc != ERR_NOMEM && !prepared_building(f->prepared)) {
         prepared_discard(f->prepared);
-        rc = load_all(f, dir, pre, cpu, f->prepared, &f->clip, err);
+        bpe_free(f->bpe);
+        f->bpe = NULL;
+        rc     = load_all(f, dir, pre, cpu, f->prepared, &f->clip, err);
     }
     if (rc || !prepared_building(f->prepared))
         return rc;

@@ -190,7 +190,8 @@ static int load_head(struct dual *d, const struct source *from, struct err *err)
     return rc;
 }
 
-/* Towers or head: loaded from what is cached, or built. */
+/* Towers or head: loaded from what is cached (which passed every check when it was made:
+ * what is wrong with it now may be its fault, not the model's), or built. */
 struct part {
     struct prepared **kept;
     int (*load)(struct dual *d, const struct source *from, struct err *err);
@@ -201,7 +202,7 @@ static int load_part(struct dual *d, const struct part *part, const struct sourc
                      struct err *err)
 {
     int rc = part->load(d, from, err);
-    if (rc == ERR_DAMAGED && !prepared_building(*part->kept)) {
+    if (rc && rc != ERR_NOMEM && !prepared_building(*part->kept)) {
         prepared_discard(*part->kept);
         rc = part->load(d, from, err);
     }

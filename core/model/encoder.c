@@ -294,19 +294,27 @@ int encoder_text_features(const struct encoder *enc, struct encoder_scratch *scr
               : check_finite(enc, out->states, out->states ? out->starts[n] : 0, sizes.text, err);
 }
 
+int encoder_scratch_decoder(struct encoder_scratch *scratch, struct decoder **out, struct err *err)
+{
+    int rc = scratch->decoder ? 0 : decoder_open(NULL, &scratch->decoder, err);
+    if (!rc)
+        *out = scratch->decoder;
+    return rc;
+}
+
 int encoder_image_bytes(const struct encoder *enc, struct encoder_scratch *scratch,
                         const uint8_t *bytes, size_t len, float *out, struct err *err)
 {
-    const struct preprocess *pre    = &enc->info.preprocess;
-    struct image             view   = {0};
-    size_t                   size   = (size_t)pre->out_w * (size_t)pre->out_h * 3;
-    uint8_t                 *pixels = mem_array(size, 1);
+    const struct preprocess *pre     = &enc->info.preprocess;
+    struct decoder          *decoder = NULL;
+    struct image             view    = {0};
+    size_t                   size    = (size_t)pre->out_w * (size_t)pre->out_h * 3;
+    uint8_t                 *pixels  = mem_array(size, 1);
     int rc = pixels ? 0 : err_set(err, ERR_NOMEM, "cannot encode a picture: out of memory");
-    if (!rc && !scratch->decoder)
-        rc = decoder_open(NULL, &scratch->decoder, err);
     if (!rc)
-        rc = decoder_decode(scratch->decoder, bytes, len, preprocess_min_side(pre), &view, NULL,
-                            err);
+        rc = encoder_scratch_decoder(scratch, &decoder, err);
+    if (!rc)
+        rc = decoder_decode(decoder, bytes, len, preprocess_min_side(pre), &view, NULL, err);
     if (!rc)
         rc = preprocess_image(pre, &view, pixels, err);
     if (!rc)

@@ -19,6 +19,7 @@
 
 struct encoder;
 struct encoder_scratch;
+struct decoder; /* image/decoder.h */
 
 struct encoder_info {
     const char       *name;       /* "osprey-small": the folder's name, as models_find takes it */
@@ -74,7 +75,10 @@ void encoder_parts_free(struct encoder_part *parts, size_t n);
 int  encoder_scratch_new(const struct encoder *enc, int threads, struct encoder_scratch **out,
                          struct err *err);
 void encoder_scratch_free(struct encoder_scratch *scratch); /* NULL-safe */
-int  encoder_scratch_threads(const struct encoder_scratch *scratch);
+/* The decoder that goes with a scratch, for callers that encode pictures from outside
+ * step by step; it stays the scratch's. */
+int encoder_scratch_decoder(struct encoder_scratch *scratch, struct decoder **out, struct err *err);
+int encoder_scratch_threads(const struct encoder_scratch *scratch);
 
 /* pixels: (n, image_size, image_size, 3) bytes as preprocess_image leaves
  * them. out: (n, dim). */
