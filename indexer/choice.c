@@ -112,8 +112,19 @@ int choice_filling(struct library *lib, struct choice *choice, struct err *err)
                                       &choice->newer, err);
 }
 
+int choice_rerank(struct library *lib, const char *dir, struct choice *choice, struct err *err)
+{
+    int rc = reranker_open(dir, choice->encoder, &choice->reranker, err);
+    if (rc)
+        return rc;
+    const struct reranker_info *info = reranker_info(choice->reranker);
+    return library_regions_want(lib, choice->model.id, info->hash, info->kept_bytes, err);
+}
+
 void choice_release(struct choice *choice)
 {
+    reranker_close(choice->reranker);
+    choice->reranker = NULL;
     encoder_close(choice->encoder);
     choice->encoder = NULL;
 }

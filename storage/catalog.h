@@ -145,12 +145,19 @@ int catalog_image_move(struct catalog *cat, int64_t from, int64_t to, struct err
 int catalog_errors(struct catalog *cat, struct library_error **out, size_t *n, struct err *err);
 int catalog_stats(struct catalog *cat, struct library_stats *out, struct err *err);
 
-/* Ids of up to limit images that filter allows (its folder and path), with an
- * embedding or not, in no order; freed with free(). */
-int catalog_filter_ids(struct catalog *cat, const struct library_filter *filter, size_t limit,
-                       int64_t **ids, size_t *n, struct err *err);
-int catalog_filter_match(struct catalog *cat, const struct library_filter *filter, int64_t id,
-                         bool *matches, struct err *err);
+/* Whether anything but the score is asked for. */
+bool catalog_filter_restricts(const struct library_filter *filter);
+/* Ids of up to limit images that filter allows, with an embedding or not, in no
+ * order; freed with free(). */
+int  catalog_filter_ids(struct catalog *cat, const struct library_filter *filter, size_t limit,
+                        int64_t **ids, size_t *n, struct err *err);
+int  catalog_filter_match(struct catalog *cat, const struct library_filter *filter, int64_t id,
+                          bool *matches, struct err *err);
+int  catalog_filter_count(struct catalog *cat, const struct library_filter *filter, int64_t *n,
+                          struct err *err);
+int catalog_list(struct catalog *cat, const struct library_filter *filter, enum library_order order,
+                 const struct library_cursor *after, size_t limit, struct library_image **out,
+                 size_t *n, struct err *err);
 
 /* ---- Checks and copies ---- */
 

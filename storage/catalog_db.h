@@ -55,6 +55,12 @@ int catalog_int(struct catalog *cat, int64_t *out, struct err *err, const char *
                 const char *kinds, ...);
 int catalog_exec(struct catalog *cat, const char *sql, struct err *err);
 
+/* The columns that catalog_image_from_row reads, of images i and folders f. */
+#define IMAGE_COLUMNS                                                                              \
+    "i.id, i.folder_id, f.path, i.path, i.size, i.mtime_ns, i.hash, i.width, i.height, i.kind,"    \
+    " i.orientation, i.taken_at, i.camera"
+int catalog_image_from_row(sqlite3_stmt *stmt, struct library_image *out, struct err *err);
+
 /* A blob column as a C string; NULL when out of memory. */
 char *catalog_column_path(sqlite3_stmt *stmt, int column);
 

@@ -11,11 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-#define IMAGE_COLUMNS                                                                              \
-    "i.id, i.folder_id, f.path, i.path, i.size, i.mtime_ns, i.hash, i.width, i.height, i.kind,"    \
-    " i.orientation, i.taken_at, i.camera"
-
-static int image_from_row(sqlite3_stmt *stmt, struct library_image *out, struct err *err)
+int catalog_image_from_row(sqlite3_stmt *stmt, struct library_image *out, struct err *err)
 {
     const void *hash = sqlite3_column_blob(stmt, 6);
     memset(out, 0, sizeof(*out));
@@ -61,7 +57,7 @@ int catalog_image_get(struct catalog *cat, int64_t id, struct library_image *out
         return rc;
     if (rc == 0)
         return err_set(err, ERR_NOTFOUND, "the library has no image %lld", (long long)id);
-    rc = image_from_row(stmt, out, err);
+    rc = catalog_image_from_row(stmt, out, err);
     sqlite3_reset(stmt);
     return rc;
 }

@@ -81,7 +81,7 @@ int library_regions_get(struct library *lib, const struct library_regions *of, i
                         uint8_t *out, struct err *err);
 /* From now on, through this handle, pictures without regions of this re-ranker count
  * as not embedded (library_known_after, library_find_content), and library_add takes
- * regions in, as many bytes of each. */
+ * regions in, as many bytes of each. hash NULL: no more. */
 int library_regions_want(struct library *lib, int64_t model_id, const char *hash, size_t bytes,
                          struct err *err);
 /* Drops what other re-rankers kept for the same model, and of models that are retired. */
@@ -214,16 +214,30 @@ int library_remove(struct library *lib, int64_t folder_id, const char *const *pa
  * since when). Released by library_close or when the process ends. */
 int  library_lock(struct library *lib, struct err *err);
 void library_unlock(struct library *lib);
+/* Whether a process of this machine holds that lock. Looks without touching it, so
+ * that nobody who wants it is kept out. */
+bool library_is_locked(const struct library *lib);
 
 /* ---- Search ---- */
 
-/* What a hit must be; zero means any. */
+enum library_shape { LIBRARY_ANY_SHAPE, LIBRARY_LANDSCAPE, LIBRARY_PORTRAIT, LIBRARY_SQUARE };
+
+/* What a hit must be; zero (or NULL) means any. Held exactly, inside the search. */
 struct library_filter {
-    int64_t     folder_id;
-    const char *below;     /* a path inside the folder, as in known_after, or NULL */
-    float       min_score; /* with has_min_score */
-    bool        has_min_score;
-    bool        exact; /* read every stored embedding: what the vector index is judged by */
+    int64_t            folder_id;
+    const char        *below;  /* a path inside the folder, as in known_after, or NULL */
+    const char        *name;   /* part of the path below the folder; the case of ASCII is ignored */
+    const char        *camera; /* part of the camera's name, likewise */
+    const char        *kind;   /* "JPEG"; the case is ignored */
+    int64_t            taken_from, taken_to; /* Unix seconds, inclusive, with has_taken: then
+                                                what has no date is no hit */
+    int64_t            min_size, max_size;   /* bytes */
+    int64_t            min_width, min_height;
+    enum library_shape shape;
+    bool               has_taken;
+    bool               has_min_score;
+    float              min_score; /* with has_min_score; listings ignore it */
+    bool               exact; /* read every stored embedding: what the vector index is judged by */
 };
 
 struct library_hit {
@@ -237,6 +251,34 @@ struct library_hit {
 int library_search(struct library *lib, const float *query, size_t k,
                    const struct library_filter *filter, struct library_hit **hits, size_t *n,
                    struct err *err);
+
+enum library_order {
+    LIBRARY_BY_DATE, /* the last taken first; those without a date at the end */
+    LIBRARY_BY_ID    /* the last added first */
+};
+
+/* Where a listing goes on: after the image with this date and id; id 0: from the
+ * beginning. */
+struct library_cursor {
+    int64_t taken_at, id;
+};
+
+/* Up to limit images that the filter (may be NULL) allows, in order. Each is
+ * released by library_image_release, the array with free(). */
+int library_list(struct library *lib, const struct library_filter *filter, enum library_order order,
+                 const struct library_cursor *after, size_t limit, struct library_image **out,
+                 size_t *n, struct err *err);
+/* How many images the filter allows. */
+int library_count(struct library *lib, const struct library_filter *filter, int64_t *n,
+                  struct err *err);
+
+/* What a search does first: takes in what was committed, so that the next one need
+ * not. Does nothing while no model is active. */
+int  library_catch_up(struct library *lib, struct err *err);
+/* From now on searches and catching up keep to the index that is loaded for as long
+ * as what came since can be added to it, though another process may have written a
+ * better one: for a daemon, which loads that one apart from any search. */
+void library_keep_index(struct library *lib, bool keep);
 
 /* ---- Its state ---- */
 

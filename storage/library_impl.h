@@ -34,6 +34,7 @@ struct library {
 
     /* The vector index as far as it was read. */
     bool                 loaded;
+    bool                 keeps; /* no newer base is taken while this one serves */
     struct library_model model; /* whose vectors these are */
     struct vindex       *base;  /* NULL: the delta holds everything */
     struct vindex_file   tried; /* the file that was looked at for it */

@@ -21,7 +21,10 @@ int library_regions_want(struct library *lib, int64_t model_id, const char *hash
                          struct err *err)
 {
     struct library_regions found;
-    int                    rc = catalog_begin_write(lib->cat, err);
+    lib->regions = (struct library_regions){0};
+    if (!hash)
+        return 0;
+    int rc = catalog_begin_write(lib->cat, err);
     if (rc)
         return rc;
     rc = catalog_reranker_register(lib->cat, model_id, hash, bytes, &found, err);

@@ -123,6 +123,8 @@ static int load(struct library *lib, bool last_try, bool *again, struct err *err
 static bool newer_base_waits(const struct library *lib)
 {
     struct vindex_file now;
+    if (lib->keeps)
+        return false;
     if (!library_delta_is_large(lib, lib->base ? vindex_info(lib->base)->count : 0,
                                 (int64_t)lib->delta.count))
         return false;
@@ -228,7 +230,7 @@ static int by_rank(const void *a, const void *b)
 struct search {
     struct library              *lib;
     const float                 *query;
-    const struct library_filter *filter; /* NULL unless it restricts folder or path */
+    const struct library_filter *filter; /* NULL unless it restricts images */
     bool                         exact;
     struct top                   top;
 };
@@ -404,7 +406,7 @@ static int search_run(struct search *s, struct err *err)
 
 static bool restricts(const struct library_filter *filter)
 {
-    return filter && (filter->folder_id != 0 || (filter->below && *filter->below));
+    return filter && catalog_filter_restricts(filter);
 }
 
 static int check_query(const float *query, int dim, struct err *err)

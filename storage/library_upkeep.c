@@ -248,7 +248,9 @@ int library_index_maintain(struct library *lib, bool force, struct err *err)
     /* Another process may have done it while this one waited. */
     rc = library_begin_search(lib, &model, err);
     if (rc == 0) {
-        int64_t seq = lib->seq;
+        /* What came since the index before this one stays: readers that still use
+         * that one catch up with it. */
+        int64_t seq = lib->base ? vindex_info(lib->base)->seq : 0;
         due         = model && is_due(lib, force);
         rc          = due ? rewrite(lib, err) : 0;
         catalog_rollback(lib->cat);

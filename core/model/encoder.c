@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "image/decoder.h"
 #include "model/encoder_family.h"
 #include "model/model_id.h"
 
@@ -179,6 +180,7 @@ void encoder_scratch_free(struct encoder_scratch *scratch)
 {
     if (!scratch)
         return;
+    decoder_close(scratch->decoder);
     free(scratch->memory);
     free(scratch);
 }
@@ -296,18 +298,19 @@ int encoder_image_bytes(const struct encoder *enc, struct encoder_scratch *scrat
                         const uint8_t *bytes, size_t len, float *out, struct err *err)
 {
     const struct preprocess *pre    = &enc->info.preprocess;
-    struct image_limits      limits = image_limits_default();
-    struct image             image  = {0};
+    struct image             view   = {0};
     size_t                   size   = (size_t)pre->out_w * (size_t)pre->out_h * 3;
     uint8_t                 *pixels = mem_array(size, 1);
     int rc = pixels ? 0 : err_set(err, ERR_NOMEM, "cannot encode a picture: out of memory");
+    if (!rc && !scratch->decoder)
+        rc = decoder_open(NULL, &scratch->decoder, err);
     if (!rc)
-        rc = image_decode(bytes, len, preprocess_min_side(pre), &limits, &image, NULL, err);
+        rc = decoder_decode(scratch->decoder, bytes, len, preprocess_min_side(pre), &view, NULL,
+                            err);
     if (!rc)
-        rc = preprocess_image(pre, &image, pixels, err);
+        rc = preprocess_image(pre, &view, pixels, err);
     if (!rc)
         rc = encoder_images(enc, scratch, pixels, 1, out, err);
-    image_free(&image);
     free(pixels);
     return rc;
 }

@@ -93,7 +93,8 @@ int encoder_tokens(const struct encoder *enc, struct encoder_scratch *scratch, c
                    const int32_t *starts, int n, float *out, struct err *err);
 
 /* Decodes, preprocesses and encodes one picture: what a query needs. bytes: the
- * file. out: (dim). */
+ * file. out: (dim). Decoding happens in a worker process that the scratch keeps
+ * from its first picture on (image/decoder.h). */
 int encoder_image_bytes(const struct encoder *enc, struct encoder_scratch *scratch,
                         const uint8_t *bytes, size_t len, float *out, struct err *err);
 

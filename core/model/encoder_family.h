@@ -15,6 +15,8 @@ struct encoder_scratch {
     int    threads;
     void  *memory; /* 64-byte aligned */
     size_t bytes;
+
+    struct decoder *decoder; /* of encoder_image_bytes; NULL before its first call */
 };
 
 /* At least bytes of scratch->memory; what was in it is lost. */
