@@ -50,7 +50,8 @@ static int compare(struct session *s, const struct eval_request *request,
         images, set->n_images, texts, set->n_captions, set->image_of, dim);
     struct retrieval_task from_image = retrieval_images_to_texts(
         images, set->n_images, texts, set->n_captions, set->image_of, dim);
-    int rc = measure(&from_text, request->seed, &t2i, err);
+    from_text.distance = from_image.distance = encoder_info(s->enc)->distance;
+    int rc                                   = measure(&from_text, request->seed, &t2i, err);
     if (!rc)
         rc = measure(&from_image, request->seed, &i2t, err);
     const struct report_curve curves[] = {{"text to image", &t2i.ranks, set->n_images},

@@ -124,14 +124,15 @@ static int encode_labels(struct session *s, const struct pictures *set, const ch
 /* ---- Accuracy ---- */
 
 /* labels: (n_labels, dim). */
-static int rank_pictures(const struct pictures *set, const float *pictures, const float *labels,
-                         int dim, struct retrieval_ranks *out, struct err *err)
+static int rank_pictures(const struct session *s, const struct pictures *set, const float *pictures,
+                         const float *labels, struct retrieval_ranks *out, struct err *err)
 {
     const struct retrieval_task task = {.queries      = pictures,
                                         .n_queries    = set->n,
                                         .items        = labels,
                                         .n_items      = set->n_labels,
-                                        .dim          = dim,
+                                        .dim          = encoder_info(s->enc)->dim,
+                                        .distance     = encoder_info(s->enc)->distance,
                                         .query_group  = set->label,
                                         .n_groups     = set->n_labels,
                                         .draw_queries = true};
@@ -183,7 +184,7 @@ static int measure_all(struct session *s, const float *pictures, uint64_t seed, 
         struct retrieval_ranks ranks = {0};
         rc                           = encode_labels(s, set, out->prompts->list[p], one, err);
         if (!rc)
-            rc = rank_pictures(set, pictures, one, (int)dim, &ranks, err);
+            rc = rank_pictures(s, set, pictures, one, &ranks, err);
         if (!rc)
             rc = measure(&ranks, seed, &out->each[p], err);
         for (size_t i = 0; !rc && i < cells; i++)
@@ -192,7 +193,7 @@ static int measure_all(struct session *s, const float *pictures, uint64_t seed, 
     }
     if (!rc) {
         normalise(mean, set->n_labels, dim);
-        rc = rank_pictures(set, pictures, mean, (int)dim, &out->ranks, err);
+        rc = rank_pictures(s, set, pictures, mean, &out->ranks, err);
     }
     if (!rc)
         rc = measure(&out->ranks, seed, &out->ensemble, err);

@@ -97,6 +97,7 @@ int eval_image_to_image(struct session *s, const struct eval_request *request, s
                                             .query_group  = set.label,
                                             .item_group   = set.label,
                                             .n_groups     = views ? set.n : set.n_labels,
+                                            .distance     = encoder_info(s->enc)->distance,
                                             .without_self = !views,
                                             .draw_queries = true};
         rc = retrieval_rank(&task, NULL, parallel_cores(), &ranks, err);

@@ -112,9 +112,11 @@ static void fixture_init(struct fixture *f, uint64_t seed)
 static double score_of(const struct retrieval_task *t, size_t q, size_t i)
 {
     double sum = 0;
-    for (int d = 0; d < t->dim; d++)
-        sum += (double)t->queries[q * (size_t)t->dim + (size_t)d] *
-               t->items[i * (size_t)t->dim + (size_t)d];
+    for (int d = 0; d < t->dim; d++) {
+        double a = t->queries[q * (size_t)t->dim + (size_t)d];
+        double b = t->items[i * (size_t)t->dim + (size_t)d];
+        sum += t->distance == DISTANCE_MANHATTAN ? -fabs(a - b) : a * b;
+    }
     return sum;
 }
 
@@ -155,6 +157,7 @@ static void ranks_follow_the_definition(void **state)
             struct retrieval_ranks ranks;
             struct err             err = ERR_INIT;
             fixture_init(&f, seed);
+            f.task.distance = seed % 2 ? DISTANCE_COSINE : DISTANCE_MANHATTAN;
             if (self) { /* the items ask */
                 memcpy(f.queries, f.items, sizeof f.queries);
                 memcpy(f.query_group, f.item_group, sizeof f.query_group);

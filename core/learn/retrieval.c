@@ -3,6 +3,7 @@
 #include "learn/retrieval.h"
 
 #include "base/mem.h"
+#include "learn/losses.h"
 #include "nn/gemm.h"
 
 #include <limits.h>
@@ -48,8 +49,9 @@ static int check_task(const struct retrieval_task *t, struct err *err)
 struct scorer {
     const struct retrieval_task *task;
     int                          threads;
-    float                       *packed; /* the items */
-    float                       *scores; /* (chunk, n_items) */
+    float                       *packed;  /* the items; NULL for sums of differences */
+    struct compute              *compute; /* for these, or NULL */
+    float                       *scores;  /* (chunk, n_items) */
     size_t                       chunk;
     gemm_kernel                  kernel;
 };
@@ -64,16 +66,24 @@ static int scorer_init(struct scorer *s, const struct retrieval_task *task, int 
                                               : chunk > CHUNK ? CHUNK
                                                               : chunk,
                                    .kernel  = gemm_kernel_for(cpu_detect())};
-    s->packed    = mem_aligned(gemm_packed_size((int)task->n_items, task->dim), sizeof *s->packed);
     s->scores    = mem_aligned(s->chunk * task->n_items, sizeof *s->scores);
-    if (!s->packed || !s->scores)
+    if (task->distance == DISTANCE_MANHATTAN) {
+        int rc = compute_new(cpu_detect(), threads, &s->compute, err);
+        if (rc)
+            return rc;
+    } else {
+        s->packed = mem_aligned(gemm_packed_size((int)task->n_items, task->dim), sizeof *s->packed);
+    }
+    if (!s->scores || (!s->packed && !s->compute))
         return err_set(err, ERR_NOMEM, "out of memory for %zu scores", s->chunk * task->n_items);
-    gemm_pack(task->items, (int)task->n_items, task->dim, s->packed);
+    if (s->packed)
+        gemm_pack(task->items, (int)task->n_items, task->dim, s->packed);
     return 0;
 }
 
 static void scorer_release(struct scorer *s)
 {
+    compute_free(s->compute);
     free(s->packed);
     free(s->scores);
 }
@@ -92,7 +102,12 @@ static size_t scorer_run(const struct scorer *s, size_t q0)
                                          .w   = s->packed,
                                          .c   = s->scores,
                                          .ldc = (int)t->n_items};
-    gemm_run(s->kernel, &g, s->threads);
+    const struct loss_sets_f32   sets = {
+          .a = g.a, .b = t->items, .na = g.m, .nb = g.n, .dim = t->dim};
+    if (s->compute)
+        similarity_forward_f32(s->compute, LOSS_MANHATTAN, &sets, s->scores);
+    else
+        gemm_run(s->kernel, &g, s->threads);
     for (size_t i = 0; t->without_self && i < n; i++)
         s->scores[i * t->n_items + q0 + i] = -INFINITY;
     return n;

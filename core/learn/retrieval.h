@@ -19,25 +19,27 @@
 
 #include "base/err.h"
 #include "learn/bootstrap.h"
+#include "model/distance.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct retrieval_task {
-    const float *queries; /* (n_queries, dim), rows normalised */
-    size_t       n_queries;
-    const float *items; /* (n_items, dim), rows normalised */
-    size_t       n_items;
-    int          dim;
-    const int   *query_group; /* (n_queries) below n_groups, or NULL: its own number */
-    const int   *item_group;  /* (n_items) likewise */
-    size_t       n_groups;
-    bool         without_self; /* queries are the items: none is its own answer */
-    bool         draw_queries; /* the bootstrap draws single queries, not groups */
+    const float  *queries; /* (n_queries, dim), rows normalised */
+    size_t        n_queries;
+    const float  *items; /* (n_items, dim), rows normalised */
+    size_t        n_items;
+    int           dim;
+    const int    *query_group; /* (n_queries) below n_groups, or NULL: its own number */
+    const int    *item_group;  /* (n_items) likewise */
+    size_t        n_groups;
+    bool          without_self; /* queries are the items: none is its own answer */
+    bool          draw_queries; /* the bootstrap draws single queries, not groups */
+    enum distance distance;     /* that orders items; 0: the cosine */
 };
 
-/* Captions as in captions.h: image_of (n_texts). A caption's one right answer is
+/* Captions as in captions.h: image_of (n_texts); by cosine. A caption's one right answer is
  * its picture; any of a picture's captions is right. */
 struct retrieval_task retrieval_texts_to_images(const float *images, size_t n_images,
                                                 const float *texts, size_t n_texts,
@@ -51,7 +53,7 @@ struct retrieval_lists {
     size_t n;      /* queries */
     size_t top;    /* items of each */
     int   *items;  /* (n, top) */
-    float *scores; /* (n, top) */
+    float *scores; /* (n, top) closeness (model/distance.h) */
 };
 
 /* top is lowered to the number of items that there are. */
