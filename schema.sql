@@ -96,7 +96,7 @@ CREATE TABLE errors (
 
 -- An image whose embedding of the active model came, changed or went. stamp is
 -- random: an index file that reaches to seq belongs to this catalogue only if
--- it carries the same stamp. Rows before the index file's seq are trimmed; that
+-- it carries the same stamp. Rows before the previous index file's seq are trimmed; that
 -- one stays.
 CREATE TABLE changes (
     seq      INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -85,7 +85,8 @@ static void bench_close(struct bench *b)
 static double run_once(struct bench *b, void *scratch, int batch, int threads)
 {
     double start = now();
-    effnet_forward(b->net, b->pixels, batch, threads, scratch, b->pooled, b->logits, NULL, NULL);
+    effnet_forward(b->net, b->pixels, batch, threads, scratch,
+                   &(struct effnet_seen){.pooled = b->pooled, .logits = b->logits}, NULL);
     return now() - start;
 }
 

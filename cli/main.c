@@ -21,7 +21,8 @@ static const struct {
     {"backup", cmd_backup, "copy the catalogue while others go on"},
     {"relocate", cmd_relocate, "tell the library that a folder has moved"},
     {"forget", cmd_forget, "remove a folder from the library"},
-    {"eval", cmd_eval, "measure how well captions find their pictures"},
+    {"eval", cmd_eval, "measure how well pictures are found"},
+    {"train", cmd_train, "fit the search to your own captions"},
     {"serve", cmd_serve, "answer searches over HTTP"},
     {"model", cmd_model, "list, fetch, describe, check and measure models"},
 };

@@ -33,7 +33,7 @@
 #define MAX_ITEMS     100000
 
 /* How far one tower's embeddings are from the reference. */
-struct distance {
+struct difference {
     int    n;
     double max_abs, min_cosine;
     bool   ok;
@@ -68,9 +68,9 @@ static int count_items(const struct check *c, const char *name, int *n, struct e
     return 0;
 }
 
-static void compare(const float *got, const float *want, int n, int dim, struct distance *d)
+static void compare(const float *got, const float *want, int n, int dim, struct difference *d)
 {
-    *d = (struct distance){.n = n, .min_cosine = 1};
+    *d = (struct difference){.n = n, .min_cosine = 1};
     for (int i = 0; i < n; i++) {
         double dot = 0, a = 0, b = 0;
         for (int k = 0; k < dim; k++) {
@@ -90,7 +90,7 @@ static void compare(const float *got, const float *want, int n, int dim, struct 
 
 /* Compares what a tower made with the tensor of that name. */
 static int against(const struct check *c, const char *name, const float *got, int n,
-                   struct distance *d, struct err *err)
+                   struct difference *d, struct err *err)
 {
     const struct tensor *t;
     int64_t              dims[] = {n, c->info->dim};
@@ -106,7 +106,7 @@ static int against(const struct check *c, const char *name, const float *got, in
     return rc;
 }
 
-static int check_images(const struct check *c, struct distance *d, struct err *err)
+static int check_images(const struct check *c, struct difference *d, struct err *err)
 {
     const struct tensor *pixels;
     int                  n    = 0;
@@ -143,7 +143,7 @@ static int integers(const struct check *c, const char *name, int64_t n, int32_t 
     return 0;
 }
 
-static int check_texts(const struct check *c, struct distance *d, struct err *err)
+static int check_texts(const struct check *c, struct difference *d, struct err *err)
 {
     int32_t *ids = NULL, *starts = NULL;
     float   *got = NULL;
@@ -172,7 +172,7 @@ static int check_texts(const struct check *c, struct distance *d, struct err *er
     return rc;
 }
 
-static void judge(const struct check *c, const struct model_check *how, struct distance *d)
+static void judge(const struct check *c, const struct model_check *how, struct difference *d)
 {
     if (how->given)
         d->ok = d->max_abs <= how->tolerance;
@@ -184,14 +184,14 @@ static void judge(const struct check *c, const struct model_check *how, struct d
         d->ok = d->max_abs <= TOLERANCE_F32;
 }
 
-static void print_line(const char *what, const struct distance *d)
+static void print_line(const char *what, const struct difference *d)
 {
     if (d->n > 0)
         printf("%s   %d: components at most %.2g apart, cosine at least %.7f: %s\n", what, d->n,
                d->max_abs, d->min_cosine, d->ok ? "the same" : "DIFFERENT");
 }
 
-static int set_distance(struct jnode *o, const char *key, const struct distance *d)
+static int set_distance(struct jnode *o, const char *key, const struct difference *d)
 {
     struct jnode *inner = d->n > 0 ? jnode_object() : NULL;
     int           bad   = 0;
@@ -206,8 +206,8 @@ static int set_distance(struct jnode *o, const char *key, const struct distance 
     return bad | jnode_set(o, key, inner);
 }
 
-static int report(const struct check *c, const struct distance *images,
-                  const struct distance *texts, bool ok, struct err *err)
+static int report(const struct check *c, const struct difference *images,
+                  const struct difference *texts, bool ok, struct err *err)
 {
     if (!c->session->common->json) {
         printf("model    %s, %s, %s kernels\ngolden   ", c->info->name, c->info->precision,
@@ -235,7 +235,7 @@ static int report(const struct check *c, const struct distance *images,
 int model_check(struct session *s, const struct model_check *how, struct err *err)
 {
     struct safetensors *golden = NULL;
-    struct distance     images = {.ok = true}, texts = {.ok = true};
+    struct difference   images = {.ok = true}, texts = {.ok = true};
     char               *beside = NULL;
     int                 rc     = session_encoder(s, err);
     if (!rc && !how->golden &&

@@ -2,7 +2,7 @@
 #include "cli/preview.h"
 
 #include "base/mem.h"
-#include "image/image.h"
+#include "image/decoder.h"
 
 #include <chafa.h>
 #include <stdbool.h>
@@ -20,6 +20,7 @@
 #define CELL_HEIGHT     20
 
 struct preview {
+    struct decoder *decoder;
     ChafaTermInfo  *terminal;
     ChafaPixelMode  pixels;
     ChafaCanvasMode colours;
@@ -102,9 +103,12 @@ int preview_open(const char *size, struct preview **out, struct err *err)
         chafa_term_info_supplement(p->terminal, all);
         chafa_term_info_unref(all);
     }
-    if (choose_mode(p, forced, err)) {
+    int rc = choose_mode(p, forced, err);
+    if (!rc)
+        rc = decoder_open(NULL, &p->decoder, err);
+    if (rc) {
         preview_close(p);
-        return ERR_USAGE;
+        return rc;
     }
 
     struct winsize window = {0};
@@ -130,17 +134,17 @@ void preview_close(struct preview *p)
         return;
     if (p->terminal)
         chafa_term_info_unref(p->terminal);
+    decoder_close(p->decoder);
     free(p);
 }
 
 int preview_print(struct preview *p, const uint8_t *bytes, size_t n, struct err *err)
 {
-    struct image        img    = {0};
-    struct image_limits limits = image_limits_default();
-    int                 wide   = p->columns * p->cell_width;
-    int                 high   = p->rows * p->cell_height;
+    struct image img;
+    int          wide = p->columns * p->cell_width;
+    int          high = p->rows * p->cell_height;
     /* Twice the pixels that the cells have is plenty; min_side doubles once more. */
-    int rc = image_decode(bytes, n, wide < high ? wide : high, &limits, &img, NULL, err);
+    int rc = decoder_decode(p->decoder, bytes, n, wide < high ? wide : high, &img, NULL, err);
     if (rc)
         return rc;
 
@@ -170,6 +174,5 @@ int preview_print(struct preview *p, const uint8_t *bytes, size_t n, struct err 
     chafa_canvas_unref(canvas);
     chafa_canvas_config_unref(config);
     chafa_symbol_map_unref(symbols);
-    image_free(&img);
     return 0;
 }

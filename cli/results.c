@@ -3,8 +3,10 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "cli/output.h"
 #include "cli/preview.h"
+#include "storage/library_rerank.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -127,26 +129,43 @@ struct printer {
     const struct common *common;
     struct preview      *preview; /* or NULL */
     int                  width;   /* of the rank */
+    bool                 reranked;
 };
 
-static int print_json(size_t rank, const struct library_hit *hit, const struct library_image *image,
-                      const char *path, struct err *err)
+static int print_json(const struct results_line *line, struct err *err)
 {
     struct jnode *o      = jnode_object();
     int           failed = !o;
     if (o) {
-        failed |= jnode_set_int(o, "rank", (int64_t)rank);
-        failed |= jnode_set_real(o, "score", (double)hit->score);
-        failed |= jnode_set_int(o, "id", hit->id);
-        failed |= jnode_set_path(o, "path", path);
-        if (image->width > 0 && image->height > 0) {
-            failed |= jnode_set_int(o, "width", image->width);
-            failed |= jnode_set_int(o, "height", image->height);
+        failed |= jnode_set_int(o, "rank", (int64_t)line->rank);
+        failed |= jnode_set_real(o, "score", (double)line->score);
+        if (line->scored)
+            failed |= jnode_set_real(o, "rerank", (double)line->rerank);
+        failed |= jnode_set_int(o, "id", line->id);
+        failed |= jnode_set_path(o, "path", line->path);
+        if (line->width > 0 && line->height > 0) {
+            failed |= jnode_set_int(o, "width", line->width);
+            failed |= jnode_set_int(o, "height", line->height);
         }
-        if (image->taken_at)
-            failed |= jnode_set_int(o, "taken_at", image->taken_at);
+        if (line->taken_at)
+            failed |= jnode_set_int(o, "taken_at", line->taken_at);
     }
     return out_json(o, failed, err);
+}
+
+int results_print(const struct common *common, const struct results_line *line, int width,
+                  struct err *err)
+{
+    if (common->json)
+        return print_json(line, err);
+    printf("%*zu  %6.3f  ", width, line->rank, (double)line->score);
+    if (line->scored)
+        printf("%6.3f  ", (double)line->rerank);
+    else if (line->reranked)
+        printf("%6s  ", "-");
+    out_path(line->path);
+    putchar('\n');
+    return 0;
 }
 
 static void print_preview(const struct printer *p, const char *path)
@@ -160,27 +179,31 @@ static void print_preview(const struct printer *p, const char *path)
     free(bytes);
 }
 
-static int print_hit(const struct printer *p, size_t rank, const struct library_hit *hit,
+static int print_hit(const struct printer *p, size_t rank, const struct rerank_result *found,
                      const struct library_image *image, struct err *err)
 {
     char *path = path_join(image->folder, image->path);
     int   rc   = 0;
     if (!path)
         return err_set(err, ERR_NOMEM, "out of memory");
-    if (p->common->json) {
-        rc = print_json(rank, hit, image, path, err);
-    } else {
-        printf("%*zu  %6.3f  ", p->width, rank, (double)hit->score);
-        out_path(path);
-        putchar('\n');
-        if (p->preview)
-            print_preview(p, path);
-    }
+    struct results_line line = {.rank     = rank,
+                                .score    = found->hit.score,
+                                .reranked = p->reranked,
+                                .scored   = found->scored,
+                                .rerank   = found->rerank,
+                                .id       = found->hit.id,
+                                .path     = path,
+                                .width    = image->width,
+                                .height   = image->height,
+                                .taken_at = image->taken_at};
+    rc                       = results_print(p->common, &line, p->width, err);
+    if (!rc && p->preview)
+        print_preview(p, path);
     free(path);
     return rc;
 }
 
-static int digits(size_t n)
+int results_width(size_t n)
 {
     int d = 1;
     for (; n >= 10; n /= 10)
@@ -191,19 +214,19 @@ static int digits(size_t n)
 /* Prints up to k hits; what has gone since the search, and what not_hash
  * excludes, gets no rank. */
 static int print_hits(struct library *lib, const struct results_request *r, struct printer *p,
-                      const struct library_hit *hits, size_t n, size_t k, size_t *shown,
+                      const struct rerank_result *found, size_t n, size_t k, size_t *shown,
                       struct err *err)
 {
-    p->width = digits(n < k ? n : k);
+    p->width = results_width(n < k ? n : k);
     for (size_t i = 0; i < n && *shown < k && !output_broken(); i++) {
         struct library_image image;
-        int                  rc = library_image_get(lib, hits[i].id, &image, err);
+        int                  rc = library_image_get(lib, found[i].hit.id, &image, err);
         if (rc == ERR_NOTFOUND)
             continue;
         if (rc)
             return rc;
         if (!r->not_hash || memcmp(image.hash, r->not_hash, LIBRARY_HASH_BYTES) != 0)
-            rc = print_hit(p, ++*shown, &hits[i], &image, err);
+            rc = print_hit(p, ++*shown, &found[i], &image, err);
         library_image_release(&image);
         if (rc)
             return rc;
@@ -242,25 +265,50 @@ static int count_needed(struct library *lib, const struct results_request *r,
     }
 }
 
+/* The hits in their final order, freed by the caller. */
+static int arrange(struct session *s, const struct results_request *r,
+                   const struct library_hit *hits, size_t n, struct rerank_result **out,
+                   struct err *err)
+{
+    struct rerank rerank = {.lib      = s->lib,
+                            .enc      = s->enc,
+                            .scratch  = s->scratch,
+                            .reranker = s->reranker,
+                            .threads  = parallel_cores()};
+    *out                 = mem_array(n + 1, sizeof **out);
+    if (!*out)
+        return err_set(err, ERR_NOMEM, "out of memory for %zu results", n);
+    if (r->rerank)
+        return library_rerank(&rerank, r->terms, r->n_terms, hits, n, r->rerank, *out, err);
+    for (size_t i = 0; i < n; i++)
+        (*out)[i] = (struct rerank_result){.hit = hits[i]};
+    return 0;
+}
+
 int results_show(struct session *s, const struct results_request *r, size_t *shown, struct err *err)
 {
-    struct printer      printer = {.common = s->common};
-    struct places       places;
-    struct library_hit *hits = NULL;
-    size_t              n    = 0;
-    size_t              k    = r->k ? r->k : RESULTS_DEFAULT_K;
-    *shown                   = 0;
-    int rc                   = places_init(&places, s->lib, r->in, err);
+    struct printer        printer = {.common = s->common, .reranked = r->rerank > 0};
+    struct places         places;
+    struct library_hit   *hits  = NULL;
+    struct rerank_result *found = NULL;
+    size_t                n     = 0;
+    size_t                k     = r->k ? r->k : RESULTS_DEFAULT_K;
+    size_t                fetch = k > r->rerank ? k : r->rerank;
+    *shown                      = 0;
+    int rc                      = places_init(&places, s->lib, r->in, err);
     if (rc)
         return rc;
     if (r->preview)
         rc = preview_open(r->preview, &printer.preview, err);
     if (!rc)
         rc = r->not_hash ? count_needed(s->lib, r, &places, k, &hits, &n, err)
-                         : search_places(s->lib, r, &places, k, &hits, &n, err);
+                         : search_places(s->lib, r, &places, fetch, &hits, &n, err);
     if (!rc)
-        rc = print_hits(s->lib, r, &printer, hits, n, k, shown, err);
+        rc = arrange(s, r, hits, n, &found, err);
+    if (!rc)
+        rc = print_hits(s->lib, r, &printer, found, n, k, shown, err);
     free(hits);
+    free(found);
     preview_close(printer.preview);
     places_release(&places);
     return rc;

@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "cli/session.h"
+#include "storage/query.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,12 +18,33 @@ struct results_request {
     const char    *in;     /* only below this folder, or NULL */
     bool           has_min_score;
     double         min_score;
-    const char    *preview;  /* --preview's value, or NULL */
-    const uint8_t *not_hash; /* leaves out pictures with this content, or NULL */
+    const char    *preview;         /* --preview's value, or NULL */
+    const uint8_t *not_hash;        /* leaves out pictures with this content, or NULL */
+    size_t         rerank;          /* how many to re-rank, with the session's re-ranker; 0: none */
+    const struct query_term *terms; /* (n_terms) with rerank: what vector was made of */
+    size_t                   n_terms;
 };
 
 /* Prints the results, best first; *shown counts them. */
 int results_show(struct session *s, const struct results_request *request, size_t *shown,
                  struct err *err);
+
+/* One line of results, whoever found it. */
+struct results_line {
+    size_t      rank;
+    float       score;
+    bool        reranked; /* the results were re-ranked, and this one if scored */
+    bool        scored;
+    float       rerank; /* where scored */
+    int64_t     id;
+    const char *path;          /* absolute */
+    int         width, height; /* 0: unknown */
+    int64_t     taken_at;      /* 0: unknown */
+};
+/* As JSON or as text; width: of the rank (results_width). */
+int results_print(const struct common *common, const struct results_line *line, int width,
+                  struct err *err);
+/* The digits of the last rank of n results. */
+int results_width(size_t n);
 
 #endif

@@ -1,12 +1,15 @@
 /* osprey search: pictures by words, pictures, or both. */
 #include "cli/commands.h"
 #include "cli/output.h"
+#include "cli/remote.h"
 #include "cli/results.h"
 #include "cli/system.h"
 #include "cli/terms.h"
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "storage/library_rerank.h"
+#include "storage/library_server.h"
 #include "storage/query.h"
 
 #include <stdio.h>
@@ -27,6 +30,10 @@ static const char help[] =
     "  -k N                how many results (default 20)\n"
     "  --min-score X       only results with at least this score\n"
     "  --in DIR            only pictures below this folder\n"
+    "  --rerank[=N]        look at the first N (50) again, picture and text together\n"
+    "  --reranker DIR      with the re-ranker in this folder instead of the model's own\n"
+    "  --server URL        ask the daemon there; one on this machine that serves the\n"
+    "                      library is asked anyway (none: search here)\n"
     "  --preview[=WxH]     show the pictures in the terminal, at most WxH characters\n" HELP_LIBRARY
         HELP_MODEL HELP_PRECISION HELP_OUTPUT "\n"
     "Exit status: 0 found, 1 nothing found, 2 wrong usage, 3 failed.\n"
@@ -92,8 +99,24 @@ static int load_terms(const struct terms *terms, struct query_term *query, struc
     return 0;
 }
 
-static int search(struct session *s, const struct terms *terms, struct results_request *request,
-                  size_t *shown, struct err *err)
+/* The number of --rerank. text: its value, "" when it came alone. */
+static int parse_rerank(const char *text, const struct terms *terms, size_t *out, struct err *err)
+{
+    bool has_text = false;
+    *out          = RERANK_DEFAULT;
+    int rc        = *text ? parse_count(text, "--rerank", out, err) : 0;
+    if (!rc && *out > RERANK_MAX)
+        rc = err_set(err, ERR_USAGE, "--rerank takes at most %d, not %s", RERANK_MAX, text);
+    for (size_t i = 0; i < terms->n; i++)
+        has_text = has_text || !terms->items[i].is_image;
+    if (!rc && !has_text)
+        rc = err_set(err, ERR_USAGE,
+                     "--rerank looks at pictures together with a text, and there is no text here");
+    return rc;
+}
+
+static int search(struct session *s, const struct terms *terms, const char *reranker,
+                  struct results_request *request, size_t *shown, struct err *err)
 {
     struct query_term *query  = mem_zeroed(terms->n, sizeof *query);
     float             *vector = NULL;
@@ -104,6 +127,8 @@ static int search(struct session *s, const struct terms *terms, struct results_r
         rc = session_library(s, err);
     if (!rc)
         rc = session_library_encoder(s, err);
+    if (!rc && request->rerank)
+        rc = session_reranker(s, reranker, err);
     if (rc)
         goto out;
     vector = mem_array((size_t)encoder_info(s->enc)->dim, sizeof *vector);
@@ -114,14 +139,45 @@ static int search(struct session *s, const struct terms *terms, struct results_r
     rc = query_encode(s->enc, s->scratch, query, terms->n, vector, err);
     if (rc)
         goto out;
-    request->vector = vector;
-    rc              = results_show(s, request, shown, err);
+    request->vector  = vector;
+    request->terms   = query;
+    request->n_terms = terms->n;
+    rc               = results_show(s, request, shown, err);
 out:
     for (size_t i = 0; query && i < terms->n; i++)
         free((void *)query[i].image);
     free(query);
     free(vector);
     return rc;
+}
+
+/* A daemon that serves this library on this machine answers sooner, since it has the
+ * model open; where it cannot, there is the way without. false: none was asked, or it
+ * could not answer. */
+static bool ask_daemon(const struct common *common, const struct terms *terms,
+                       const struct results_request *request, size_t *shown)
+{
+    char *dir = NULL, *url = NULL;
+    bool  answered = false;
+    if (common->model || common->precision != PRECISION_AUTO || request->preview || request->rerank)
+        return false;
+    if (common->library || !library_default_dir(&dir, NULL))
+        answered = !library_server_find(common->library ? common->library : dir, &url, NULL) &&
+                   !remote_search(url, false, common, terms, request, shown, NULL);
+    free(url);
+    free(dir);
+    return answered;
+}
+
+static int search_somewhere(struct session *s, const char *server, const char *reranker,
+                            const struct terms *terms, struct results_request *request,
+                            size_t *shown, struct err *err)
+{
+    if (server && strcmp(server, "none") != 0)
+        return remote_search(server, true, s->common, terms, request, shown, err);
+    if (!server && ask_daemon(s->common, terms, request, shown))
+        return 0;
+    return search(s, terms, reranker, request, shown, err);
 }
 
 int cmd_search(int argc, char **argv)
@@ -133,14 +189,18 @@ int cmd_search(int argc, char **argv)
     struct session           session = SESSION_INIT(&common);
     struct err               err     = ERR_INIT;
     size_t                   shown   = 0;
-    const struct option_spec own[]   = {
-          {.name = "--image", .kind = OPTION_IMAGE},
-          {.name   = "--min-score",
-           .kind   = OPTION_REAL,
-           .target = &request.min_score,
-           .given  = &request.has_min_score},
-          {.name = "--in", .kind = OPTION_TEXT, .target = &request.in},
-          {.name = "--preview", .kind = OPTION_MAYBE, .target = &request.preview},
+    const char              *rerank = NULL, *reranker = NULL, *server = NULL;
+    const struct option_spec own[] = {
+        {.name = "--image", .kind = OPTION_IMAGE},
+        {.name   = "--min-score",
+         .kind   = OPTION_REAL,
+         .target = &request.min_score,
+         .given  = &request.has_min_score},
+        {.name = "--in", .kind = OPTION_TEXT, .target = &request.in},
+        {.name = "--rerank", .kind = OPTION_MAYBE, .target = &rerank},
+        {.name = "--reranker", .kind = OPTION_TEXT, .target = &reranker},
+        {.name = "--server", .kind = OPTION_TEXT, .target = &server},
+        {.name = "--preview", .kind = OPTION_MAYBE, .target = &request.preview},
     };
     int rc = options_parse(argc, argv, own, sizeof own / sizeof *own, &common, &args, &err);
     if (!rc && common.help) {
@@ -149,13 +209,21 @@ int cmd_search(int argc, char **argv)
     }
     if (!rc && common.json && request.preview)
         rc = err_set(&err, ERR_USAGE, "--preview does not go with --json");
+    if (!rc && reranker && !rerank)
+        rc = err_set(&err, ERR_USAGE, "--reranker goes with --rerank");
+    if (!rc && server && strcmp(server, "none") != 0 && rerank)
+        rc = err_set(&err, ERR_USAGE, "--rerank does not go with --server");
+    if (!rc && server && request.preview)
+        rc = err_set(&err, ERR_USAGE, "--preview does not go with --server");
     if (!rc)
         rc = terms_parse(&args, is_file, &terms, &err);
+    if (!rc && rerank)
+        rc = parse_rerank(rerank, &terms, &request.rerank, &err);
     if (rc)
         goto out;
     note_odd_words(&common, &args, &terms);
     request.k = common.k;
-    rc        = search(&session, &terms, &request, &shown, &err);
+    rc        = search_somewhere(&session, server, reranker, &terms, &request, &shown, &err);
 out:
     session_release(&session);
     terms_release(&terms);

@@ -62,12 +62,19 @@ int session_library_encoder(struct session *s, struct err *err)
     return rc ? rc : session_scratch(s, err);
 }
 
+int session_reranker(struct session *s, const char *dir, struct err *err)
+{
+    return s->reranker ? 0 : reranker_open(dir, s->enc, &s->reranker, err);
+}
+
 void session_release(struct session *s)
 {
+    reranker_close(s->reranker);
     encoder_scratch_free(s->scratch);
     encoder_close(s->enc);
     library_close(s->lib);
-    s->scratch = NULL;
-    s->enc     = NULL;
-    s->lib     = NULL;
+    s->reranker = NULL;
+    s->scratch  = NULL;
+    s->enc      = NULL;
+    s->lib      = NULL;
 }

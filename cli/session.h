@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "cli/options.h"
 #include "model/encoder.h"
+#include "rerank/rerank.h"
 #include "storage/library.h"
 
 struct session {
@@ -16,6 +17,7 @@ struct session {
     struct library         *lib;
     struct encoder         *enc;
     struct encoder_scratch *scratch;
+    struct reranker        *reranker;
     bool                    towers_only; /* for session_encoder: as encoder_options has it */
 };
 
@@ -32,6 +34,9 @@ int session_library(struct session *s, struct err *err);
  * the folder it was loaded from, whichever has the recorded weights. A --model
  * with other weights is an error that names both. */
 int session_library_encoder(struct session *s, struct err *err);
+
+/* Opens the re-ranker in dir, else the open model's own. */
+int session_reranker(struct session *s, const char *dir, struct err *err);
 
 /* Opens --model, else the default one, without any library. */
 int session_encoder(struct session *s, struct err *err);

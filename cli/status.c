@@ -3,6 +3,8 @@
 #include "cli/output.h"
 #include "cli/session.h"
 
+#include "image/decoder.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,9 +24,22 @@ static const char help[] =
 struct state {
     struct library_stats   stats;
     struct library_model   active, filling;
+    struct library_regions regions; /* of the active model; id 0: none */
     struct library_folder *folders;
     size_t                 n_folders;
+    char                   decoder[256]; /* how pictures are decoded, or why they cannot be */
 };
+
+static void decoder_state(char *text, size_t size)
+{
+    struct decoder *decoder = NULL;
+    struct err      err     = ERR_INIT;
+    int             rc      = decoder_open(NULL, &decoder, &err);
+    if (!rc)
+        rc = decoder_start(decoder, &err);
+    (void)snprintf(text, size, "%s", rc ? err.msg : decoder_text(decoder));
+    decoder_close(decoder);
+}
 
 static int state_read(struct library *lib, struct state *st, struct err *err)
 {
@@ -43,8 +58,16 @@ static int state_read(struct library *lib, struct state *st, struct err *err)
             rc             = 0;
         }
     }
+    if (!rc && st->active.id) {
+        rc = library_regions_find(lib, NULL, &st->regions, err);
+        if (rc == ERR_NOTFOUND) {
+            st->regions.id = 0;
+            rc             = 0;
+        }
+    }
     if (!rc)
         rc = library_folders(lib, &st->folders, &st->n_folders, err);
+    decoder_state(st->decoder, sizeof st->decoder);
     return rc;
 }
 
@@ -84,12 +107,21 @@ static int print_json(const struct state *st, const char *dir, struct err *err)
     if (st->active.id) {
         failed |= jnode_set_int(o, "dimension", st->active.dim);
         failed |= jnode_set_str(o, "precision", st->active.precision);
+        failed |= jnode_set_str(o, "distance", distance_name(st->active.distance));
     } else {
         failed |= jnode_set_str(o, "dimension", NULL);
     }
     if (st->filling.id)
         failed |= jnode_set_str(o, "filling", st->filling.name);
+    if (st->regions.id) {
+        struct jnode *regions = jnode_object();
+        failed |= jnode_set_int(regions, "images", st->regions.images);
+        failed |= jnode_set_int(regions, "bytes", (int64_t)st->regions.bytes);
+        failed |= jnode_set_str(regions, "reranker", st->regions.hash);
+        failed |= jnode_set(o, "regions", regions);
+    }
     failed |= jnode_set_int(o, "generation", st->stats.generation);
+    failed |= jnode_set_str(o, "decoder", st->decoder);
     failed |= jnode_set(o, "index", index);
     failed |= jnode_set(o, "folders", folders);
     return out_json(o, failed, err);
@@ -112,7 +144,10 @@ static void print_text(const struct state *st, const char *dir)
                st->filling.dim);
     printf("index       %s, %" PRId64 " vectors and %" PRId64 " changes since\n",
            s->index_kind[0] ? s->index_kind : "none", s->index_base, s->index_delta);
-    printf("generation  %" PRId64 "\n", s->generation);
+    if (st->regions.id)
+        printf("regions     of %" PRId64 " images, %zu bytes each (re-ranker %.12s)\n",
+               st->regions.images, st->regions.bytes, st->regions.hash);
+    printf("generation  %" PRId64 "\ndecoder     %s\n", s->generation, st->decoder);
     for (size_t i = 0; i < st->n_folders; i++) {
         const struct library_folder *f = &st->folders[i];
         char                         when[32];

@@ -10,7 +10,7 @@
 
 static void model_describe(const struct encoder_info *info, struct library_model *model)
 {
-    *model = (struct library_model){.dim = info->dim};
+    *model = (struct library_model){.dim = info->dim, .distance = info->distance};
     (void)snprintf(model->name, sizeof model->name, "%s", info->name);
     (void)snprintf(model->dir, sizeof model->dir, "%s", info->dir);
     (void)snprintf(model->hash, sizeof model->hash, "%s", info->hash);
@@ -59,6 +59,15 @@ static int named_open(struct library *lib, const char *name, enum precision prec
     return rc;
 }
 
+/* Libraries from before models were kept get theirs, too. */
+static int keep(struct library *lib, struct choice *choice, struct err *err)
+{
+    int rc = library_keep_encoder(lib, &choice->model, choice->encoder, err);
+    if (rc)
+        choice_release(choice);
+    return rc;
+}
+
 int choice_make(struct library *lib, const char *name, enum precision precision,
                 struct choice *choice, struct err *err)
 {
@@ -74,13 +83,18 @@ int choice_make(struct library *lib, const char *name, enum precision precision,
     if (!none && !name) {
         choice->model = active;
         rc            = same_precision(&active, precision, err);
-        return rc ? rc : encoder_open_recorded(lib, &active, PRECISION_AUTO, &choice->encoder, err);
+        if (!rc)
+            rc = encoder_open_recorded(lib, &active, PRECISION_AUTO, &choice->encoder,
+                                       &choice->newer, err);
+        return rc ? rc : keep(lib, choice, err);
     }
     rc = named_open(lib, name, precision, &choice->encoder, err);
     if (rc)
         return rc;
     model_describe(encoder_info(choice->encoder), &choice->model);
     rc = library_model_register(lib, &choice->model, err);
+    if (!rc)
+        rc = library_keep_encoder(lib, &choice->model, choice->encoder, err);
     if (!rc && none)
         rc = library_model_activate(lib, choice->model.id, err);
     choice->filling = !none && strcmp(choice->model.hash, active.hash) != 0;
@@ -94,11 +108,23 @@ int choice_filling(struct library *lib, struct choice *choice, struct err *err)
     *choice = (struct choice){.filling = true};
     int rc  = library_model_filling(lib, &choice->model, err);
     return rc ? rc
-              : encoder_open_recorded(lib, &choice->model, PRECISION_AUTO, &choice->encoder, err);
+              : encoder_open_recorded(lib, &choice->model, PRECISION_AUTO, &choice->encoder,
+                                      &choice->newer, err);
+}
+
+int choice_rerank(struct library *lib, const char *dir, struct choice *choice, struct err *err)
+{
+    int rc = reranker_open(dir, choice->encoder, &choice->reranker, err);
+    if (rc)
+        return rc;
+    const struct reranker_info *info = reranker_info(choice->reranker);
+    return library_regions_want(lib, choice->model.id, info->hash, info->kept_bytes, err);
 }
 
 void choice_release(struct choice *choice)
 {
+    reranker_close(choice->reranker);
+    choice->reranker = NULL;
     encoder_close(choice->encoder);
     choice->encoder = NULL;
 }

@@ -4,14 +4,17 @@
 
 #include "base/err.h"
 #include "model/encoder.h"
+#include "rerank/rerank.h"
 #include "storage/library.h"
 
 #include <stdbool.h>
 
 struct choice {
     struct encoder      *encoder;
+    struct reranker     *reranker; /* whose regions are kept; NULL: none */
     struct library_model model;
     bool                 filling; /* another one answers until this one is complete */
+    bool                 newer;   /* the model of that name is another one now */
 };
 
 /* name: what --model says, or NULL for the library's own (or the default in a
@@ -23,6 +26,8 @@ int  choice_make(struct library *lib, const char *name, enum precision precision
                  struct choice *choice, struct err *err);
 /* The model that an earlier run began to fill beside the active one; ERR_NOTFOUND. */
 int  choice_filling(struct library *lib, struct choice *choice, struct err *err);
+/* Keeps regions for the re-ranker in dir, or (NULL) the model's own. */
+int  choice_rerank(struct library *lib, const char *dir, struct choice *choice, struct err *err);
 void choice_release(struct choice *choice);
 
 #endif

@@ -263,20 +263,22 @@ static void library_item_fill(struct library_item *to, const struct item *item)
                                 .taken_at    = item->info.taken_at,
                                 .camera      = item->info.camera,
                                 .embedding   = item->embedding,
+                                .regions     = item->regions,
                                 .copy_of     = item->copy_of};
     memcpy(to->hash, item->hash, sizeof to->hash);
     if (item->state == ITEM_ERROR)
         to->error = item->reason ? item->reason : "out of memory";
 }
 
-static int tally_item(struct commit *c, const struct item *item, int64_t id, bool touched,
-                      struct err *err)
+static int tally_item(struct commit *c, const struct item *item, const struct library_item *as,
+                      bool touched, struct err *err)
 {
     c->tally->errors += item->state == ITEM_ERROR;
     c->tally->encoded += item->state == ITEM_ENCODED;
     if (item->state == ITEM_ERROR)
         return 0;
-    if (touched)
+    c->tally->regions += item->state == ITEM_ENCODED && item->regions;
+    if (touched || as->embedded)
         c->tally->touched++;
     else if (item->known_id)
         c->tally->updated++;
@@ -285,7 +287,7 @@ static int tally_item(struct commit *c, const struct item *item, int64_t id, boo
     else
         c->tally->copied++;
     bool new_copy = item->state == ITEM_COPY && !item->known_id;
-    return new_copy ? copies_add(c, item, id, err) : 0;
+    return new_copy ? copies_add(c, item, as->id, err) : 0;
 }
 
 /* Those that waited for content: it came, it is still coming, or it never will. */
@@ -362,7 +364,7 @@ int commit_tick(struct commit *c, bool force, struct err *err)
     if (!rc)
         c->changes += (int64_t)c->batch.n;
     for (size_t i = 0; i < c->batch.n && !rc; i++)
-        rc = tally_item(c, c->batch.list[i], list[i].id, touched[i], err);
+        rc = tally_item(c, c->batch.list[i], &list[i], touched[i], err);
     if (!rc) {
         for (size_t i = 0; i < c->batch.n; i++)
             item_finish(c, c->batch.list[i]);

@@ -25,7 +25,8 @@ struct tally {
     int64_t moved;   /* known before, at another path */
     int64_t copied;  /* new, with content that the library had */
     int64_t removed; /* pictures that are gone */
-    int64_t touched; /* new times, old content */
+    int64_t touched; /* new times, old content; or given regions alone */
+    int64_t regions; /* pictures whose regions were kept */
     int64_t errors;  /* broken, and found so in this run */
     int64_t skipped; /* went or changed while they were read */
     int64_t encoded; /* pictures that went through the encoder */

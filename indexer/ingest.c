@@ -70,6 +70,11 @@ static int line_start(struct line *line, struct err *err)
         return err_set(err, ERR_FAILED, "cannot make a lock");
     line->has_reader_lock = true;
     int rc = library_open(library_dir(run->lib), LIBRARY_EXISTING, &line->reader.lib, err);
+    if (!rc && run->reranker) {
+        const struct reranker_info *info = reranker_info(run->reranker);
+        rc = library_regions_want(line->reader.lib, run->model_id, info->hash, info->kept_bytes,
+                                  err);
+    }
     if (!rc)
         rc = queue_new(JOBS, &line->jobs, err);
     if (!rc)
@@ -82,6 +87,7 @@ static int line_start(struct line *line, struct err *err)
     if (rc)
         return rc;
     struct work_setup setup = {.encoder  = run->encoder,
+                               .reranker = run->reranker,
                                .reader   = &line->reader,
                                .model_id = run->model_id,
                                .flight   = line->flight,

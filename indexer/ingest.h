@@ -13,6 +13,7 @@
 #include "indexer/progress.h"
 #include "indexer/walk.h"
 #include "model/encoder.h"
+#include "rerank/rerank.h"
 #include "storage/library.h"
 
 #include <signal.h>
@@ -24,6 +25,7 @@ struct ingest {
     struct library              *lib; /* locked */
     struct plan                 *plan;
     const struct encoder        *encoder;
+    const struct reranker       *reranker; /* NULL: no regions are kept */
     int64_t                      model_id;
     struct walk_options          walk;
     int                          threads;

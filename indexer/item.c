@@ -28,6 +28,7 @@ void item_free(struct item *item)
     free(item->path);
     free(item->reason);
     free(item->embedding);
+    free(item->regions);
     free(item);
 }
 

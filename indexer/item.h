@@ -38,6 +38,7 @@ struct item {
     uint8_t           hash[LIBRARY_HASH_BYTES];
     struct image_info info;
     float            *embedding; /* (dim) */
+    uint8_t          *regions;   /* what the re-ranker keeps; NULL: none are wanted */
     int64_t           copy_of;
 };
 

@@ -26,7 +26,8 @@ enum { EXIT_DONE = 0, EXIT_USAGE = 2, EXIT_FAILED = 3 };
 struct options {
     const char    *library, *model;
     enum precision precision;
-    bool           json, quiet, hidden;
+    const char    *reranker; /* a folder, or NULL: the model's own */
+    bool           json, quiet, hidden, regions;
     int            threads; /* 0: as many as there are cores */
     char         **dirs;
     size_t         n_dirs;
@@ -63,6 +64,8 @@ static const char help[] =
     "  --precision P      auto, f32, bf16 or int8\n"
     "  --threads N        threads to work with (default: all cores)\n"
     "  --hidden           also hidden files and folders\n"
+    "  --regions          keep what re-ranking needs of each picture, too\n"
+    "  --reranker DIR     ... for the re-ranker in this folder, not the model's own\n"
     "  --json             one JSON object a line on standard output, the summary last\n"
     "  -q, --quiet        no progress and no summary\n"
     "  -h, --help         this text\n"
@@ -94,13 +97,15 @@ static bool parse_count(const char *text, long max, int *out)
 /* -1 to go on, else an exit status. */
 static int options_parse(int argc, char **argv, struct options *o)
 {
-    enum { LIBRARY = 256, MODEL, PRECISION, THREADS, HIDDEN, JSON, QUIET, HELP };
+    enum { LIBRARY = 256, MODEL, PRECISION, THREADS, HIDDEN, REGIONS, RERANKER, JSON, QUIET, HELP };
     static const struct option known[] = {
         {"library", required_argument, NULL, LIBRARY},
         {"model", required_argument, NULL, MODEL},
         {"precision", required_argument, NULL, PRECISION},
         {"threads", required_argument, NULL, THREADS},
         {"hidden", no_argument, NULL, HIDDEN},
+        {"regions", no_argument, NULL, REGIONS},
+        {"reranker", required_argument, NULL, RERANKER},
         {"json", no_argument, NULL, JSON},
         {"quiet", no_argument, NULL, QUIET},
         {"help", no_argument, NULL, HELP},
@@ -131,6 +136,14 @@ static int options_parse(int argc, char **argv, struct options *o)
         case HIDDEN:
             o->hidden = true;
             break;
+        case REGIONS:
+            o->regions = true;
+            break;
+        case RERANKER:
+            if (!*optarg)
+                return usage("an option lacks its value: ", "--reranker");
+            o->reranker = optarg;
+            break;
         case JSON:
             o->json = true;
             break;
@@ -150,6 +163,8 @@ static int options_parse(int argc, char **argv, struct options *o)
     }
     o->dirs   = argv + optind;
     o->n_dirs = (size_t)(argc - optind);
+    if (o->reranker && !o->regions)
+        return usage("--reranker goes with --regions", "");
     return -1;
 }
 
@@ -195,6 +210,7 @@ static void outcome_add(struct outcome *sum, const struct ingest *run, const str
     sum->tally.errors += t->errors;
     sum->tally.skipped += t->skipped;
     sum->tally.encoded += t->encoded;
+    sum->tally.regions += t->regions;
     sum->stopped = sum->stopped || run->stopped;
     if (!first)
         return;
@@ -213,6 +229,7 @@ static int run_model(const struct options *o, struct library *lib, struct choice
     struct ingest run = {.lib         = lib,
                          .plan        = &plan,
                          .encoder     = choice->encoder,
+                         .reranker    = choice->reranker,
                          .model_id    = choice->model.id,
                          .walk        = {.hidden = o->hidden},
                          .threads     = o->threads,
@@ -229,6 +246,8 @@ static int run_model(const struct options *o, struct library *lib, struct choice
     rc = ingest_run(&run, err);
     if (!rc)
         outcome_add(sum, &run, &plan, first);
+    if (!rc && choice->reranker && !run.stopped && run.unembedded == 0 && !choice->filling)
+        rc = library_regions_settle(lib, err);
     if (!rc && choice->filling && !run.stopped && run.unembedded == 0) {
         rc            = library_model_activate(lib, choice->model.id, err);
         sum->switched = !rc;
@@ -246,18 +265,38 @@ static int run_model(const struct options *o, struct library *lib, struct choice
     return rc;
 }
 
+/* A library goes on with the model that filled it; whoever wants another says so. */
+static void note_newer(struct progress *progress, const struct library_model *model)
+{
+    char text[512];
+    (void)snprintf(
+        text, sizeof text,
+        "this library goes on with the %s that filled it (%.12s); the model of that name "
+        "is a newer one now: `osprey index --model %s` embeds the pictures again with it",
+        model->name, model->hash, model->name);
+    progress_note(progress, text);
+}
+
 /* The run that was asked for, and the rest of one that was interrupted. */
 static int run_all(const struct options *o, struct library *lib, struct progress *progress,
                    struct choice *choice, struct outcome *sum, struct err *err)
 {
     struct timespec begun, ended;
     clock_gettime(CLOCK_MONOTONIC, &begun);
+    if (choice->newer)
+        note_newer(progress, &choice->model);
     int rc = run_model(o, lib, choice, progress, true, sum, err);
     if (!rc && !sum->stopped && !o->model) {
         struct choice filling;
         struct err    why  = ERR_INIT;
         int           more = choice_filling(lib, &filling, &why);
+        struct err    none = ERR_INIT;
+        /* the model to come may lack a re-ranker, which is for its own run to say */
         if (!more)
+            rc = library_regions_want(lib, 0, NULL, 0, err);
+        if (!more && !rc && o->regions && choice_rerank(lib, NULL, &filling, &none))
+            progress_note(progress, none.msg);
+        if (!more && !rc)
             rc = run_model(o, lib, &filling, progress, false, sum, err);
         else if (more != ERR_NOTFOUND || filling.model.id)
             progress_note(progress, why.msg);
@@ -288,12 +327,15 @@ static int print_json(const struct outcome *sum, const struct library_stats *sta
     bad |= jnode_set_int(out, "removed", t->removed);
     bad |= jnode_set_int(out, "unchanged", sum->unchanged);
     bad |= jnode_set_int(out, "encoded", t->encoded);
+    if (choice->reranker)
+        bad |= jnode_set_int(out, "regions", t->regions);
     bad |= jnode_set_int(out, "skipped", t->skipped);
     bad |= jnode_set_int(out, "kept", sum->kept);
     bad |= jnode_set_int(out, "offline", sum->offline);
     bad |= jnode_set_real(out, "seconds", sum->seconds);
     bad |= jnode_set_real(out, "images_per_s", rate_of(sum));
     bad |= jnode_set_str(out, "model", choice->model.name);
+    bad |= jnode_set_bool(out, "newer_model", choice->newer);
     bad |= jnode_set_bool(out, "interrupted", sum->stopped);
     char *line = bad ? NULL : jnode_write(out);
     if (line)
@@ -314,6 +356,9 @@ static void print_text(const struct outcome *sum, const struct library_stats *st
     if (t->encoded)
         printf(" (%lld encoded, %.1f/s)", (long long)t->encoded, rate_of(sum));
     printf("\n");
+    if (choice->reranker)
+        printf("%lld picture%s given regions for re-ranking\n", (long long)t->regions,
+               t->regions == 1 ? "" : "s");
     if (t->skipped)
         printf("%lld went or changed while they were read; the next run sees to them\n",
                (long long)t->skipped);
@@ -367,6 +412,8 @@ int main(int argc, char **argv)
         rc = progress_new(o.json, o.quiet, &progress, &err);
     if (!rc)
         rc = choice_make(lib, o.model, o.precision, &choice, &err);
+    if (!rc && o.regions)
+        rc = choice_rerank(lib, o.reranker, &choice, &err);
     if (!rc)
         rc = run_all(&o, lib, progress, &choice, &sum, &err);
     if (!rc)

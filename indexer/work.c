@@ -2,6 +2,7 @@
 #include "indexer/work.h"
 
 #include "base/mem.h"
+#include "image/decoder.h"
 #include "image/preprocess.h"
 #include "indexer/source.h"
 
@@ -18,9 +19,11 @@
 struct worker {
     struct work            *crew;
     pthread_t               thread;
+    struct decoder         *decoder;
     struct encoder_scratch *scratch;
     uint8_t                *pixels; /* (batch, size, size, 3) */
     float                  *out;    /* (batch, dim) */
+    uint8_t                *kept;   /* (batch, kept) with a re-ranker */
     struct item            *held[BATCH_CEILING];
     int                     n; /* of held */
 };
@@ -33,6 +36,7 @@ struct work {
     struct err        err;
     int               batch;
     size_t            pixel_bytes; /* of one picture as the tower takes it */
+    size_t            kept;        /* bytes of one picture's regions; 0: none are wanted */
     struct worker    *workers;     /* (started) */
     int               started;
 };
@@ -87,35 +91,35 @@ static uint64_t decode_cost(const struct image_info *info)
 }
 
 /* From bytes to the square of pixels that the tower takes. */
-static int make_pixels(struct work *crew, struct item *item, const uint8_t *bytes, size_t n,
+static int make_pixels(struct worker *me, struct item *item, const uint8_t *bytes, size_t n,
                        uint8_t *pixels, struct err *err)
 {
-    const struct preprocess *p      = &encoder_info(crew->setup.encoder)->preprocess;
-    struct image_limits      limits = image_limits_default();
-    struct image             image  = {0};
-    int                      rc     = image_probe(bytes, n, &item->info, err);
+    struct work             *crew = me->crew;
+    const struct preprocess *p    = &encoder_info(crew->setup.encoder)->preprocess;
+    struct image             view;
+    int                      rc = decoder_probe(me->decoder, bytes, n, &item->info, err);
     if (rc)
         return rc;
     uint64_t taken = budget_take(crew->budget, decode_cost(&item->info));
-    rc = image_decode(bytes, n, preprocess_min_side(p), &limits, &image, &item->info, err);
+    rc = decoder_decode(me->decoder, bytes, n, preprocess_min_side(p), &view, &item->info, err);
     if (!rc)
-        rc = preprocess_image(p, &image, pixels, err);
-    image_free(&image);
+        rc = preprocess_image(p, &view, pixels, err);
     budget_give(crew->budget, taken);
     return rc;
 }
 
 /* Reads the open file, hashes and decodes it. */
-static int take_content(struct work *crew, struct item *item, struct source *src, uint8_t *pixels,
+static int take_content(struct worker *me, struct item *item, struct source *src, uint8_t *pixels,
                         struct err *err)
 {
-    size_t   n     = (size_t)src->size;
-    uint8_t *bytes = mem_array(n + 1, 1);
-    if (!bytes)
-        return err_set(err, ERR_NOMEM, "out of memory for a file of %zu bytes", n);
-    int rc = source_read(src, bytes, err);
+    struct work *crew = me->crew;
+    size_t       n    = (size_t)src->size;
+    uint8_t     *bytes;
+    int          rc = decoder_input(me->decoder, n, &bytes, err);
+    if (!rc)
+        rc = source_read(src, bytes, err);
     if (rc)
-        goto out;
+        return rc;
     XXH128_canonical_t canonical;
     XXH128_canonicalFromHash(&canonical, XXH3_128bits(bytes, n));
     memcpy(item->hash, canonical.digest, sizeof item->hash);
@@ -125,16 +129,15 @@ static int take_content(struct work *crew, struct item *item, struct source *src
         item->state = ITEM_SKIPPED;
     }
     if (item->state == ITEM_FOUND)
-        rc = make_pixels(crew, item, bytes, n, pixels, err);
+        rc = make_pixels(me, item, bytes, n, pixels, err);
     else if (item->state != ITEM_SKIPPED)
-        rc = image_probe(bytes, n, &item->info, err);
-out:
-    free(bytes);
+        rc = decoder_probe(me->decoder, bytes, n, &item->info, err);
     return rc;
 }
 
-static void item_fill(struct work *crew, struct item *item, uint8_t *pixels)
+static void item_fill(struct worker *me, struct item *item, uint8_t *pixels)
 {
+    struct work *crew = me->crew;
     for (int attempt = 0; attempt < 2; attempt++) {
         struct err    err = ERR_INIT;
         struct source src;
@@ -147,7 +150,7 @@ static void item_fill(struct work *crew, struct item *item, uint8_t *pixels)
         if (large)
             pthread_mutex_lock(&crew->long_file);
         if (!rc)
-            rc = take_content(crew, item, &src, pixels, &err);
+            rc = take_content(me, item, &src, pixels, &err);
         if (large)
             pthread_mutex_unlock(&crew->long_file);
         source_close(&src);
@@ -157,12 +160,31 @@ static void item_fill(struct work *crew, struct item *item, uint8_t *pixels)
             continue;
         if (rc == ERR_NOTFOUND)
             break;
+        if (decoder_is_broken(me->decoder)) { /* no picture is to blame */
+            crew_fail(crew, &err);
+            break;
+        }
         if (rc == ERR_IO || rc == ERR_NOMEM) /* may be well next time */
             item->mtime_ns = -1;
         item_fail(item, err.msg);
         return;
     }
     item->state = ITEM_SKIPPED;
+}
+
+/* Both copies, or neither. */
+static int item_result(struct item *item, const float *embedding, size_t dim, const uint8_t *kept,
+                       size_t kept_bytes, struct err *err)
+{
+    item->embedding = mem_array(dim, sizeof *item->embedding);
+    if (kept_bytes)
+        item->regions = mem_array(kept_bytes, 1);
+    if (!item->embedding || (kept_bytes && !item->regions))
+        return err_set(err, ERR_NOMEM, "out of memory for an embedding");
+    memcpy(item->embedding, embedding, dim * sizeof *embedding);
+    if (kept_bytes)
+        memcpy(item->regions, kept, kept_bytes);
+    return 0;
 }
 
 /* Encodes what is held and hands it on. */
@@ -172,13 +194,18 @@ static void worker_flush(struct worker *me)
     const struct encoder_info *info = encoder_info(crew->setup.encoder);
     struct err                 err  = ERR_INIT;
     size_t                     dim  = (size_t)info->dim;
-    int rc = encoder_images(crew->setup.encoder, me->scratch, me->pixels, me->n, me->out, &err);
+    int                        rc;
+    if (crew->kept)
+        rc = reranker_pictures(crew->setup.reranker, me->scratch, me->pixels, me->n, me->out,
+                               me->kept, &err);
+    else
+        rc = encoder_images(crew->setup.encoder, me->scratch, me->pixels, me->n, me->out, &err);
     for (int i = 0; i < me->n; i++) {
         struct item *item = me->held[i];
-        if (!rc && !(item->embedding = mem_array(dim, sizeof *item->embedding)))
-            rc = err_set(&err, ERR_NOMEM, "out of memory for an embedding");
         if (!rc)
-            memcpy(item->embedding, me->out + (size_t)i * dim, dim * sizeof *item->embedding);
+            rc = item_result(item, me->out + (size_t)i * dim, dim,
+                             crew->kept ? me->kept + (size_t)i * crew->kept : NULL, crew->kept,
+                             &err);
         item->state = rc ? ITEM_SKIPPED : ITEM_ENCODED;
     }
     if (rc)
@@ -204,7 +231,7 @@ static void *worker_run(void *arg)
         if (atomic_load(crew->setup.stop))
             item->state = ITEM_LEFT;
         else
-            item_fill(crew, item, me->pixels + (size_t)me->n * crew->pixel_bytes);
+            item_fill(me, item, me->pixels + (size_t)me->n * crew->pixel_bytes);
         if (item->state != ITEM_FOUND) {
             pass_on(crew, item);
             continue;
@@ -221,16 +248,23 @@ static int worker_init(struct worker *me, struct work *crew, struct err *err)
     me->crew                        = crew;
     me->pixels                      = mem_aligned((size_t)crew->batch * crew->pixel_bytes, 1);
     me->out = mem_aligned((size_t)crew->batch * (size_t)info->dim, sizeof *me->out);
-    if (!me->pixels || !me->out)
+    if (crew->kept)
+        me->kept = mem_array((size_t)crew->batch, crew->kept);
+    if (!me->pixels || !me->out || (crew->kept && !me->kept))
         return err_set(err, ERR_NOMEM, "out of memory for a worker");
-    return encoder_scratch_new(crew->setup.encoder, 1, &me->scratch, err);
+    int rc = decoder_open(NULL, &me->decoder, err);
+    if (!rc)
+        rc = decoder_start(me->decoder, err);
+    return rc ? rc : encoder_scratch_new(crew->setup.encoder, 1, &me->scratch, err);
 }
 
 static void worker_release(struct worker *me)
 {
+    decoder_close(me->decoder);
     encoder_scratch_free(me->scratch);
     free(me->pixels);
     free(me->out);
+    free(me->kept);
 }
 
 int work_start(const struct work_setup *setup, struct work **out, struct err *err)
@@ -244,6 +278,7 @@ int work_start(const struct work_setup *setup, struct work **out, struct err *er
                         : info->image_batch > BATCH_CEILING ? BATCH_CEILING
                                                             : info->image_batch;
     crew->pixel_bytes = (size_t)info->preprocess.out_w * (size_t)info->preprocess.out_h * 3;
+    crew->kept        = setup->reranker ? reranker_info(setup->reranker)->kept_bytes : 0;
     pthread_mutex_init(&crew->lock, NULL);
     pthread_mutex_init(&crew->long_file, NULL);
     uint64_t total = DECODE_BUDGET + DECODE_PER_CORE * (uint64_t)setup->threads;

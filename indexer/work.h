@@ -13,20 +13,22 @@
 #include "indexer/item.h"
 #include "indexer/scan.h"
 #include "model/encoder.h"
+#include "rerank/rerank.h"
 
 #include <stdatomic.h>
 
 struct work; /* the crew */
 
 struct work_setup {
-    const struct encoder *encoder;
-    struct scan_reader   *reader; /* to look for known content */
-    int64_t               model_id;
-    struct flight        *flight;
-    struct queue         *jobs;    /* in: ITEM_FOUND; closing it ends the workers */
-    struct queue         *results; /* out: every item that came in, in another state */
-    atomic_bool          *stop;    /* set: what is still queued is dropped as ITEM_SKIPPED */
-    int                   threads;
+    const struct encoder  *encoder;
+    const struct reranker *reranker; /* NULL: no regions are wanted */
+    struct scan_reader    *reader;   /* to look for known content */
+    int64_t                model_id;
+    struct flight         *flight;
+    struct queue          *jobs;    /* in: ITEM_FOUND; closing it ends the workers */
+    struct queue          *results; /* out: every item that came in, in another state */
+    atomic_bool           *stop;    /* set: what is still queued is dropped as ITEM_SKIPPED */
+    int                    threads;
 };
 
 int work_start(const struct work_setup *setup, struct work **out, struct err *err);

@@ -39,6 +39,15 @@ int catalog_model_by_id(struct catalog *cat, int64_t id, struct library_model *o
                         struct err *err);
 int catalog_model_register(struct catalog *cat, struct library_model *model, struct err *err);
 int catalog_model_activate(struct catalog *cat, int64_t id, struct err *err);
+/* The files kept of a model, by name; empty where none are. Freed by the caller:
+ * each name and its data, then the array. */
+int catalog_model_files(struct catalog *cat, int64_t model_id, struct library_file **out, size_t *n,
+                        struct err *err);
+/* In place of those kept before. */
+int catalog_model_files_put(struct catalog *cat, int64_t model_id, const struct library_file *files,
+                            size_t n, struct err *err);
+/* Lets go of those of retired models. */
+int catalog_model_files_trim(struct catalog *cat, struct err *err);
 /* Deletes up to limit embeddings of retired models; *n is how many went. */
 int catalog_retired_trim(struct catalog *cat, int limit, int64_t *n, struct err *err);
 
@@ -64,6 +73,26 @@ int catalog_embeddings_drop(struct catalog *cat, int64_t image_id, struct err *e
 int catalog_walk_begin(struct catalog *cat, int64_t model_id, int64_t after, struct err *err);
 int catalog_walk_next(struct catalog *cat, int64_t *image_id, const uint16_t **vector,
                       size_t *bytes, struct err *err);
+
+/* ---- Regions (catalog_regions.c) ---- */
+
+/* hash NULL: those with the most pictures; ERR_NOTFOUND when there are none. */
+int catalog_reranker_find(struct catalog *cat, int64_t model_id, const char *hash,
+                          struct library_regions *out, struct err *err);
+int catalog_reranker_register(struct catalog *cat, int64_t model_id, const char *hash, size_t bytes,
+                              struct library_regions *out, struct err *err);
+/* kept: (of->bytes). ERR_NOTFOUND when missing, ERR_DAMAGED when of another length. */
+int catalog_regions_put(struct catalog *cat, const struct library_regions *of, int64_t image_id,
+                        const uint8_t *kept, struct err *err);
+int catalog_regions_get(struct catalog *cat, const struct library_regions *of, int64_t image_id,
+                        uint8_t *kept, struct err *err);
+/* Of all re-rankers. */
+int catalog_regions_copy(struct catalog *cat, int64_t from, int64_t to, struct err *err);
+int catalog_regions_drop(struct catalog *cat, int64_t image_id, struct err *err);
+/* Deletes up to limit pictures' regions of retired models, and of the other
+ * re-rankers of the model that keep_id (0: none) works for; *n is how many went. */
+int catalog_regions_trim(struct catalog *cat, int64_t keep_id, int limit, int64_t *n,
+                         struct err *err);
 
 /* ---- Changes: what the vector index catches up from ---- */
 
@@ -98,11 +127,12 @@ int catalog_relocate(struct catalog *cat, const char *old_path, const char *new_
 int catalog_image_get(struct catalog *cat, int64_t id, struct library_image *out, struct err *err);
 int catalog_image_at(struct catalog *cat, const char *abs_path, struct library_image *out,
                      struct err *err);
-int catalog_known_after(struct catalog *cat, int64_t folder_id, int64_t model_id, const char *below,
-                        const char *after, size_t limit, struct library_known **out, size_t *n,
-                        struct err *err);
-int catalog_find_content(struct catalog *cat, int64_t model_id, const uint8_t *hash, int64_t size,
-                         int64_t *id, struct err *err);
+/* reranker_id: what has no regions of it counts as not embedded; 0: none is asked for. */
+int catalog_known_after(struct catalog *cat, int64_t folder_id, int64_t model_id,
+                        int64_t reranker_id, const char *below, const char *after, size_t limit,
+                        struct library_known **out, size_t *n, struct err *err);
+int catalog_find_content(struct catalog *cat, int64_t model_id, int64_t reranker_id,
+                         const uint8_t *hash, int64_t size, int64_t *id, struct err *err);
 /* Puts or replaces the row of an image and takes away an error at its path;
  * sets item->id. *same_content: it was there before with this very hash. */
 int catalog_image_put(struct catalog *cat, struct library_item *item, bool *same_content,
@@ -115,12 +145,19 @@ int catalog_image_move(struct catalog *cat, int64_t from, int64_t to, struct err
 int catalog_errors(struct catalog *cat, struct library_error **out, size_t *n, struct err *err);
 int catalog_stats(struct catalog *cat, struct library_stats *out, struct err *err);
 
-/* Ids of up to limit images that filter allows (its folder and path), with an
- * embedding or not, in no order; freed with free(). */
-int catalog_filter_ids(struct catalog *cat, const struct library_filter *filter, size_t limit,
-                       int64_t **ids, size_t *n, struct err *err);
-int catalog_filter_match(struct catalog *cat, const struct library_filter *filter, int64_t id,
-                         bool *matches, struct err *err);
+/* Whether anything but the score is asked for. */
+bool catalog_filter_restricts(const struct library_filter *filter);
+/* Ids of up to limit images that filter allows, with an embedding or not, in no
+ * order; freed with free(). */
+int  catalog_filter_ids(struct catalog *cat, const struct library_filter *filter, size_t limit,
+                        int64_t **ids, size_t *n, struct err *err);
+int  catalog_filter_match(struct catalog *cat, const struct library_filter *filter, int64_t id,
+                          bool *matches, struct err *err);
+int  catalog_filter_count(struct catalog *cat, const struct library_filter *filter, int64_t *n,
+                          struct err *err);
+int catalog_list(struct catalog *cat, const struct library_filter *filter, enum library_order order,
+                 const struct library_cursor *after, size_t limit, struct library_image **out,
+                 size_t *n, struct err *err);
 
 /* ---- Checks and copies ---- */
 

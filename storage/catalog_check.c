@@ -125,6 +125,21 @@ static int check_relations(struct check *c, struct err *err)
          "DELETE FROM embeddings WHERE (key & 0xffffffffff) NOT IN"
          " (SELECT id FROM images) OR (key >> 40) NOT IN (SELECT id FROM models)",
          "embeddings belong to an image or a model that does not exist"},
+        {"SELECT count(*) FROM regions WHERE (key & 0xffffffffff) NOT IN"
+         " (SELECT id FROM images) OR (key >> 40) NOT IN (SELECT id FROM rerankers)",
+         "DELETE FROM regions WHERE (key & 0xffffffffff) NOT IN"
+         " (SELECT id FROM images) OR (key >> 40) NOT IN (SELECT id FROM rerankers)",
+         "pictures' regions belong to an image or a re-ranker that does not exist"},
+        {"SELECT count(*) FROM regions g JOIN rerankers r ON r.id = g.key >> 40"
+         " WHERE length(g.kept) <> r.bytes",
+         "DELETE FROM regions WHERE length(kept) <> (SELECT bytes FROM rerankers"
+         " WHERE id = key >> 40)",
+         "pictures' regions are not as long as their re-ranker's"},
+        {"SELECT count(*) FROM rerankers r WHERE images <>"
+         " (SELECT count(*) FROM regions WHERE key >> 40 = r.id)",
+         "UPDATE rerankers SET images = (SELECT count(*) FROM regions WHERE key >> 40 = "
+         "rerankers.id)",
+         "re-ranker(s) count their pictures wrongly"},
         {"SELECT count(*) FROM folders f WHERE images <>"
          " (SELECT count(*) FROM images WHERE folder_id = f.id) OR errors <>"
          " (SELECT count(*) FROM errors WHERE folder_id = f.id)",

@@ -8,7 +8,7 @@
 
 #include <sqlite3.h>
 
-#define CATALOG_VERSION        1
+#define CATALOG_VERSION        3
 #define CATALOG_APPLICATION_ID 0x4f737072 /* "Ospr" */
 #define CATALOG_BUSY_MS        30000
 #define CATALOG_STATEMENTS     96
@@ -55,12 +55,23 @@ int catalog_int(struct catalog *cat, int64_t *out, struct err *err, const char *
                 const char *kinds, ...);
 int catalog_exec(struct catalog *cat, const char *sql, struct err *err);
 
+/* The columns that catalog_image_from_row reads, of images i and folders f. */
+#define IMAGE_COLUMNS                                                                              \
+    "i.id, i.folder_id, f.path, i.path, i.size, i.mtime_ns, i.hash, i.width, i.height, i.kind,"    \
+    " i.orientation, i.taken_at, i.camera"
+int catalog_image_from_row(sqlite3_stmt *stmt, struct library_image *out, struct err *err);
+
 /* A blob column as a C string; NULL when out of memory. */
 char *catalog_column_path(sqlite3_stmt *stmt, int column);
 
 static inline int64_t embedding_key(int64_t model_id, int64_t image_id)
 {
     return model_id << 40 | image_id;
+}
+
+static inline int64_t regions_key(int64_t reranker_id, int64_t image_id)
+{
+    return reranker_id << 40 | image_id;
 }
 
 /* The range of bytewise paths that lie inside a folder: from "below/" up to, not

@@ -11,11 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-#define IMAGE_COLUMNS                                                                              \
-    "i.id, i.folder_id, f.path, i.path, i.size, i.mtime_ns, i.hash, i.width, i.height, i.kind,"    \
-    " i.orientation, i.taken_at, i.camera"
-
-static int image_from_row(sqlite3_stmt *stmt, struct library_image *out, struct err *err)
+int catalog_image_from_row(sqlite3_stmt *stmt, struct library_image *out, struct err *err)
 {
     const void *hash = sqlite3_column_blob(stmt, 6);
     memset(out, 0, sizeof(*out));
@@ -61,7 +57,7 @@ int catalog_image_get(struct catalog *cat, int64_t id, struct library_image *out
         return rc;
     if (rc == 0)
         return err_set(err, ERR_NOTFOUND, "the library has no image %lld", (long long)id);
-    rc = image_from_row(stmt, out, err);
+    rc = catalog_image_from_row(stmt, out, err);
     sqlite3_reset(stmt);
     return rc;
 }
@@ -95,22 +91,23 @@ int catalog_image_at(struct catalog *cat, const char *abs_path, struct library_i
 /* ---- What is known of a folder, in order of paths ---- */
 
 /* Yields up to limit rows of images and errors with from <= path < to. */
-static int known_range(struct catalog *cat, int64_t folder_id, int64_t model_id, const char *from,
-                       bool beyond, const char *to, size_t limit, struct library_known *out,
-                       size_t *n, struct err *err)
+static int known_range(struct catalog *cat, int64_t folder_id, const int64_t wanted[2],
+                       const char *from, bool beyond, const char *to, size_t limit,
+                       struct library_known *out, size_t *n, struct err *err)
 {
     sqlite3_stmt *stmt;
     int           rc = catalog_query(
                   cat, &stmt, err,
                   "SELECT * FROM (SELECT path, id, size, mtime_ns, EXISTS (SELECT 1 FROM embeddings"
-                            "   WHERE key = (?2 << 40) | images.id)"
+                            "   WHERE key = (?2 << 40) | images.id) AND (?7 = 0 OR EXISTS (SELECT 1"
+                            "   FROM regions WHERE key = (?7 << 40) | images.id))"
                             "  FROM images WHERE folder_id = ?1 AND path >= ?3 AND (?5 IS NULL OR path < ?5)"
                             "   AND (?4 = 0 OR path > ?3) ORDER BY path LIMIT ?6)"
                             " UNION ALL SELECT * FROM (SELECT path, 0, size, mtime_ns, 0"
                             "  FROM errors WHERE folder_id = ?1 AND path >= ?3 AND (?5 IS NULL OR path < ?5)"
                             "   AND (?4 = 0 OR path > ?3) ORDER BY path LIMIT ?6)"
                             " ORDER BY 1 LIMIT ?6",
-                  "iipipi", folder_id, model_id, from, (int64_t)beyond, to, (int64_t)limit);
+                  "iipipii", folder_id, wanted[0], from, (int64_t)beyond, to, (int64_t)limit, wanted[1]);
     while (rc >= 0 && (rc = catalog_step_row(cat, stmt, err)) > 0) {
         struct library_known *k = &out[*n];
         k->path                 = catalog_column_path(stmt, 0);
@@ -127,10 +124,11 @@ static int known_range(struct catalog *cat, int64_t folder_id, int64_t model_id,
     return rc;
 }
 
-int catalog_known_after(struct catalog *cat, int64_t folder_id, int64_t model_id, const char *below,
-                        const char *after, size_t limit, struct library_known **out, size_t *n,
-                        struct err *err)
+int catalog_known_after(struct catalog *cat, int64_t folder_id, int64_t model_id,
+                        int64_t reranker_id, const char *below, const char *after, size_t limit,
+                        struct library_known **out, size_t *n, struct err *err)
 {
+    const int64_t     wanted[2] = {model_id, reranker_id};
     struct path_range range;
     *out = NULL;
     *n   = 0;
@@ -149,7 +147,7 @@ int catalog_known_after(struct catalog *cat, int64_t folder_id, int64_t model_id
         if (end) {
             memcpy(end, below, len);
             memcpy(end + len, "\x01", 2);
-            rc = known_range(cat, folder_id, model_id, below, false, end, 1, list, n, err);
+            rc = known_range(cat, folder_id, wanted, below, false, end, 1, list, n, err);
             free(end);
         } else {
             rc = err_set(err, ERR_NOMEM, "cannot list known files: out of memory");
@@ -158,7 +156,7 @@ int catalog_known_after(struct catalog *cat, int64_t folder_id, int64_t model_id
     bool inside = strcmp(after, range.from) > 0;
     /* An `after` at or behind the end leaves nothing. */
     if (rc == 0 && *n < limit && !(range.to && strcmp(after, range.to) >= 0))
-        rc = known_range(cat, folder_id, model_id, inside ? after : range.from, inside, range.to,
+        rc = known_range(cat, folder_id, wanted, inside ? after : range.from, inside, range.to,
                          limit - *n, list, n, err);
     path_range_release(&range);
     if (rc) {
@@ -177,13 +175,16 @@ void library_known_free(struct library_known *known, size_t n)
     free(known);
 }
 
-int catalog_find_content(struct catalog *cat, int64_t model_id, const uint8_t *hash, int64_t size,
-                         int64_t *id, struct err *err)
+int catalog_find_content(struct catalog *cat, int64_t model_id, int64_t reranker_id,
+                         const uint8_t *hash, int64_t size, int64_t *id, struct err *err)
 {
-    int rc = catalog_int(cat, id, err,
-                         "SELECT id FROM images WHERE hash = ? AND size = ? AND EXISTS"
-                         " (SELECT 1 FROM embeddings WHERE key = (? << 40) | images.id) LIMIT 1",
-                         "bii", hash, (size_t)LIBRARY_HASH_BYTES, size, model_id);
+    int rc =
+        catalog_int(cat, id, err,
+                    "SELECT id FROM images WHERE hash = ? AND size = ? AND EXISTS"
+                    " (SELECT 1 FROM embeddings WHERE key = (?3 << 40) | images.id) AND (?4 = 0"
+                    " OR EXISTS (SELECT 1 FROM regions WHERE key = (?4 << 40) | images.id))"
+                    " LIMIT 1",
+                    "biii", hash, (size_t)LIBRARY_HASH_BYTES, size, model_id, reranker_id);
     if (rc == ERR_NOTFOUND)
         return err_set(err, ERR_NOTFOUND, "the library has no image with this content");
     return rc;
@@ -314,6 +315,8 @@ int catalog_image_move(struct catalog *cat, int64_t from, int64_t to, struct err
                          " SELECT (m.id << 40) | ?2, e.vector FROM models m JOIN embeddings e"
                          " ON e.key = (m.id << 40) | ?1",
                          "ii", to, from);
+    if (rc == 0)
+        rc = catalog_regions_copy(cat, to, from, err);
     if (rc == 0)
         rc = move_row(cat, from, &b, err);
     if (rc == 0)

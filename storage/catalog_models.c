@@ -20,6 +20,7 @@ static void model_from_row(sqlite3_stmt *stmt, struct library_model *out)
     snprintf(out->precision, sizeof(out->precision), "%s",
              (const char *)sqlite3_column_text(stmt, 4));
     out->dim = sqlite3_column_int(stmt, 5);
+    (void)distance_of((const char *)sqlite3_column_text(stmt, 6), &out->distance);
 }
 
 int catalog_model_by_state(struct catalog *cat, const char *state, struct library_model *out,
@@ -27,7 +28,7 @@ int catalog_model_by_state(struct catalog *cat, const char *state, struct librar
 {
     sqlite3_stmt *stmt;
     int           rc = catalog_query(cat, &stmt, err,
-                                     "SELECT id, name, dir, hash, precision, dim FROM models"
+                                     "SELECT id, name, dir, hash, precision, dim, distance FROM models"
                                                " WHERE state = ?",
                                      "t", state);
     if (rc == 0)
@@ -46,7 +47,8 @@ int catalog_model_by_id(struct catalog *cat, int64_t id, struct library_model *o
 {
     sqlite3_stmt *stmt;
     int           rc = catalog_query(cat, &stmt, err,
-                                     "SELECT id, name, dir, hash, precision, dim, state = 'active'"
+                                     "SELECT id, name, dir, hash, precision, dim, distance,"
+                                               " state = 'active'"
                                                " FROM models WHERE id = ?",
                                      "i", id);
     if (rc == 0)
@@ -57,7 +59,7 @@ int catalog_model_by_id(struct catalog *cat, int64_t id, struct library_model *o
         return err_set(err, ERR_NOTFOUND, "catalogue %s has no model %lld", cat->file,
                        (long long)id);
     model_from_row(stmt, out);
-    *active = sqlite3_column_int(stmt, 6) != 0;
+    *active = sqlite3_column_int(stmt, 7) != 0;
     sqlite3_reset(stmt);
     return 0;
 }
@@ -93,10 +95,10 @@ int catalog_model_register(struct catalog *cat, struct library_model *model, str
                            " iif(state = 'retired', 'filling', state) WHERE id = ?1",
                            "ittt", model->id, model->name, model->dir, model->precision);
     rc = catalog_run(cat, err,
-                     "INSERT INTO models (name, dir, hash, precision, dim, state)"
-                     " VALUES (?, ?, ?, ?, ?, 'filling')",
-                     "tttti", model->name, model->dir, model->hash, model->precision,
-                     (int64_t)model->dim);
+                     "INSERT INTO models (name, dir, hash, precision, dim, distance, state)"
+                     " VALUES (?, ?, ?, ?, ?, ?, 'filling')",
+                     "ttttit", model->name, model->dir, model->hash, model->precision,
+                     (int64_t)model->dim, distance_name(model->distance));
     if (rc == 0)
         model->id = sqlite3_last_insert_rowid(cat->db);
     return rc;

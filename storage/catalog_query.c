@@ -1,11 +1,10 @@
-/* What the catalogue tells about itself and what a search's filter allows. */
+/* What the catalogue tells about itself. */
 #include "storage/catalog_db.h"
 
 #include "base/file.h"
 #include "base/mem.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 int catalog_errors(struct catalog *cat, struct library_error **out, size_t *n, struct err *err)
 {
@@ -77,76 +76,4 @@ int catalog_stats(struct catalog *cat, struct library_stats *out, struct err *er
     out->generation = sqlite3_column_int64(stmt, 3);
     sqlite3_reset(stmt);
     return 0;
-}
-
-#define FILTER_WHERE                                                                               \
-    " (?1 = 0 OR folder_id = ?1) AND (?2 IS NULL OR path = ?4 OR (path >= ?2 AND path < ?3))"
-
-int catalog_filter_ids(struct catalog *cat, const struct library_filter *filter, size_t limit,
-                       int64_t **ids, size_t *n, struct err *err)
-{
-    struct path_range range;
-    sqlite3_stmt     *stmt;
-    size_t            len = 0, cap = 0;
-    int64_t          *list  = NULL;
-    const char       *below = filter->below ? filter->below : "";
-    int               rc    = path_range_init(&range, below, err);
-    if (rc)
-        return rc;
-    if (!range.to)
-        rc = catalog_query(cat, &stmt, err, "SELECT id FROM images WHERE folder_id = ? LIMIT ?",
-                           "ii", filter->folder_id, (int64_t)limit);
-    else if (filter->folder_id) /* two descents of the index on (folder, path) */
-        rc = catalog_query(cat, &stmt, err,
-                           "SELECT * FROM (SELECT id FROM images WHERE folder_id = ?1"
-                           " AND path >= ?2 AND path < ?3 UNION ALL"
-                           " SELECT id FROM images WHERE folder_id = ?1 AND path = ?4) LIMIT ?5",
-                           "ipppi", filter->folder_id, range.from, range.to, range.exact,
-                           (int64_t)limit);
-    else
-        rc = catalog_query(cat, &stmt, err, "SELECT id FROM images WHERE" FILTER_WHERE " LIMIT ?5",
-                           "ipppi", (int64_t)0, range.from, range.to, range.exact, (int64_t)limit);
-    while (rc >= 0 && (rc = catalog_step_row(cat, stmt, err)) > 0) {
-        if (len == cap) {
-            cap         = cap ? cap * 2 : 256;
-            int64_t *to = mem_regrow(list, cap, sizeof(*list));
-            if (!to) {
-                sqlite3_reset(stmt);
-                rc = err_set(err, ERR_NOMEM, "cannot filter: out of memory");
-                break;
-            }
-            list = to;
-        }
-        list[len++] = sqlite3_column_int64(stmt, 0);
-    }
-    path_range_release(&range);
-    if (rc < 0) {
-        free(list);
-        return rc;
-    }
-    *ids = list;
-    *n   = len;
-    return 0;
-}
-
-int catalog_filter_match(struct catalog *cat, const struct library_filter *filter, int64_t id,
-                         bool *matches, struct err *err)
-{
-    struct path_range range;
-    int64_t           yes   = 0;
-    const char       *below = filter->below ? filter->below : "";
-    int               rc    = path_range_init(&range, below, err);
-    if (rc)
-        return rc;
-    if (!range.to)
-        rc = catalog_int(cat, &yes, err,
-                         "SELECT EXISTS (SELECT 1 FROM images WHERE id = ? AND folder_id = ?)",
-                         "ii", id, filter->folder_id);
-    else
-        rc = catalog_int(cat, &yes, err,
-                         "SELECT EXISTS (SELECT 1 FROM images WHERE id = ?5 AND" FILTER_WHERE ")",
-                         "ipppi", filter->folder_id, range.from, range.to, range.exact, id);
-    path_range_release(&range);
-    *matches = yes != 0;
-    return rc;
 }

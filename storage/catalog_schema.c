@@ -6,8 +6,40 @@
 
 #include "schema_sql.inc"
 
+/* What a re-ranker keeps of pictures, as a model's towers see them. `kept` is as
+ * long as its re-ranker's `bytes`; keyed as embeddings are (reranker << 40 | image).
+ * images is kept by triggers: counting rows as long as these reads them all. */
+static const char regions_sql[] =
+    "CREATE TABLE rerankers ("
+    " id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " model_id INTEGER NOT NULL REFERENCES models (id),"
+    " hash TEXT NOT NULL,"
+    " bytes INTEGER NOT NULL CHECK (bytes > 0),"
+    " images INTEGER NOT NULL DEFAULT 0,"
+    " UNIQUE (model_id, hash));"
+    "CREATE TABLE regions (key INTEGER PRIMARY KEY, kept BLOB NOT NULL);"
+    "CREATE TRIGGER regions_came AFTER INSERT ON regions BEGIN"
+    " UPDATE rerankers SET images = images + 1 WHERE id = NEW.key >> 40; END;"
+    "CREATE TRIGGER regions_went AFTER DELETE ON regions BEGIN"
+    " UPDATE rerankers SET images = images - 1 WHERE id = OLD.key >> 40; END;"
+    "CREATE TRIGGER images_went_regions AFTER DELETE ON images BEGIN"
+    " DELETE FROM regions WHERE key IN (SELECT (id << 40) | OLD.id FROM rerankers); END;";
+
+/* Distances, and heads that a library keeps so that it goes on working when a
+ * model of the same name comes with others. */
+static const char schema_heads[] =
+    "ALTER TABLE models ADD COLUMN distance TEXT NOT NULL DEFAULT 'cosine'"
+    " CHECK (distance IN ('cosine', 'euclidean', 'manhattan'));"
+    "CREATE TABLE model_files ("
+    " model_id INTEGER NOT NULL REFERENCES models (id),"
+    " name     TEXT NOT NULL," /* within the model's folder */
+    " data     BLOB NOT NULL,"
+    " PRIMARY KEY (model_id, name));";
+
 static const struct catalog_step steps_known[] = {
     {1, schema_sql},
+    {2, schema_heads},
+    {3, regions_sql},
 };
 
 static int read_version(struct catalog *cat, int64_t *version, int64_t *application,

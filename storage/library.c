@@ -120,12 +120,20 @@ int library_model_register(struct library *lib, struct library_model *model, str
     return rc ? rc : finish(lib, catalog_model_register(lib->cat, model, err), err);
 }
 
+static int activate(struct library *lib, int64_t model_id, struct err *err)
+{
+    int rc = catalog_model_activate(lib->cat, model_id, err);
+    return rc ? rc : catalog_model_files_trim(lib->cat, err);
+}
+
 int library_model_activate(struct library *lib, int64_t model_id, struct err *err)
 {
     int64_t gone = 0;
     int     rc   = catalog_begin_write(lib->cat, err);
     if (rc == 0)
-        rc = finish(lib, catalog_model_activate(lib->cat, model_id, err), err);
+        rc = finish(lib, activate(lib, model_id, err), err);
+    if (rc == 0)
+        library_kept_clear(lib);
     /* The old embeddings go in small steps: writers in between need not wait. */
     while (rc == 0) {
         rc = catalog_begin_write(lib->cat, err);
@@ -134,7 +142,7 @@ int library_model_activate(struct library *lib, int64_t model_id, struct err *er
         if (gone == 0)
             break;
     }
-    return rc;
+    return rc ? rc : library_regions_settle(lib, err);
 }
 
 int library_folder_add(struct library *lib, const char *path, int64_t *id, char **below,
@@ -202,14 +210,15 @@ int library_known_after(struct library *lib, int64_t folder_id, int64_t model_id
                         const char *after, size_t limit, struct library_known **out, size_t *n,
                         struct err *err)
 {
-    return catalog_known_after(lib->cat, folder_id, model_id, below, after, limit, out, n, err);
+    return catalog_known_after(lib->cat, folder_id, model_id, lib->regions.id, below, after, limit,
+                               out, n, err);
 }
 
 int library_find_content(struct library *lib, int64_t model_id,
                          const uint8_t hash[LIBRARY_HASH_BYTES], int64_t size, int64_t *id,
                          struct err *err)
 {
-    return catalog_find_content(lib->cat, model_id, hash, size, id, err);
+    return catalog_find_content(lib->cat, model_id, lib->regions.id, hash, size, id, err);
 }
 
 int library_errors(struct library *lib, struct library_error **out, size_t *n, struct err *err)
@@ -249,18 +258,31 @@ static int check_item(const struct library_item *item, int dim, struct err *err)
     return 0;
 }
 
-/* Gives an image's row its embedding; says whether the active model's changed. */
+static bool has_embedding(struct library *lib, const struct library_model *model, int64_t id)
+{
+    const uint16_t *vector;
+    return catalog_embedding_get(lib->cat, model->id, id, model->dim, &vector, NULL) == 0;
+}
+
+/* Gives an image's row its embedding. */
 static int put_embedding(struct library *lib, const struct library_model *model,
-                         const struct library_item *item, bool same_content, uint16_t *scratch,
+                         struct library_item *item, bool same_content, uint16_t *scratch,
                          struct err *err)
 {
     bool copied_active = false, copied = false;
     int  rc = 0;
     if (!same_content) /* what other models made of the old content is void */
         rc = catalog_embeddings_drop(lib->cat, item->id, err);
+    if (rc == 0 && !same_content)
+        rc = catalog_regions_drop(lib->cat, item->id, err);
     if (rc)
         return rc;
     if (item->copy_of <= 0) {
+        /* One that came for its regions alone leaves the vector index in peace. */
+        if (same_content && item->regions && has_embedding(lib, model, item->id)) {
+            item->embedded = true;
+            return 0;
+        }
         lib->half.from_float(scratch, item->embedding, (size_t)model->dim);
         return catalog_embedding_put(lib->cat, model->id, item->id, scratch, model->dim, err);
     }
@@ -271,6 +293,8 @@ static int put_embedding(struct library *lib, const struct library_model *model,
                              "cannot add %s as a copy of itself: its contents changed", item->path);
     rc = catalog_embeddings_copy(lib->cat, item->copy_of, item->id, model->id, &copied_active,
                                  &copied, err);
+    if (rc == 0)
+        rc = catalog_regions_copy(lib->cat, item->copy_of, item->id, err);
     if (rc == 0 && !copied)
         rc = err_set(err, ERR_NOTFOUND,
                      "cannot add %s as a copy of image %lld: that one has no embedding now",
@@ -284,6 +308,7 @@ static int add_item(struct library *lib, const struct library_model *model, bool
     bool same_content = false;
     bool there        = true;
     item->id          = 0;
+    item->embedded    = false;
     int rc            = catalog_folder_exists(lib->cat, item->folder_id, &there, err);
     if (rc == 0 && !there)
         return err_set(err, ERR_NOTFOUND, "its folder was taken out of the library meanwhile");
@@ -294,9 +319,11 @@ static int add_item(struct library *lib, const struct library_model *model, bool
     rc = catalog_image_put(lib->cat, item, &same_content, err);
     if (rc == 0)
         rc = put_embedding(lib, model, item, same_content, scratch, err);
+    if (rc == 0 && item->regions && lib->regions.id)
+        rc = catalog_regions_put(lib->cat, &lib->regions, item->id, item->regions, err);
     /* A model that fills beside the active one changes nothing in the index, as
      * long as the content stayed and nothing was copied. */
-    if (rc == 0 && (active || !same_content || item->copy_of > 0))
+    if (rc == 0 && !item->embedded && (active || !same_content || item->copy_of > 0))
         rc = catalog_change_note(lib->cat, item->id, err);
     return rc;
 }

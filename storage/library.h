@@ -17,6 +17,7 @@
 #define OSPREY_STORAGE_LIBRARY_H
 
 #include "base/err.h"
+#include "model/distance.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -43,12 +44,13 @@ const char *library_dir(const struct library *lib);
 /* ---- The model that fills it ---- */
 
 struct library_model {
-    int64_t id;            /* of the catalogue, 0 before library_model_register */
-    char    name[256];     /* "osprey-small" */
-    char    dir[4096];     /* where it was loaded from */
-    char    hash[65];      /* over its weights */
-    char    precision[16]; /* "f32" */
-    int     dim;
+    int64_t       id;            /* of the catalogue, 0 before library_model_register */
+    char          name[256];     /* "osprey-small" */
+    char          dir[4096];     /* where it was loaded from */
+    char          hash[65];      /* over its weights */
+    char          precision[16]; /* "f32" */
+    int           dim;
+    enum distance distance;
 };
 
 /* The model whose embeddings answer searches; ERR_NOTFOUND before the first
@@ -60,6 +62,43 @@ int library_model_filling(struct library *lib, struct library_model *out, struct
 int library_model_register(struct library *lib, struct library_model *model, struct err *err);
 /* From now on this model answers; the embeddings of others are dropped. */
 int library_model_activate(struct library *lib, int64_t model_id, struct err *err);
+
+/* ---- Regions: what a re-ranker keeps of the pictures (core/rerank) ---- */
+
+struct library_regions {
+    int64_t id;       /* of the catalogue */
+    int64_t images;   /* pictures that have them */
+    size_t  bytes;    /* of each */
+    char    hash[65]; /* of the re-ranker */
+};
+
+/* Those that are kept for the active model by the re-ranker with this hash, or (hash
+ * NULL) by the one that has most; ERR_NOTFOUND. */
+int library_regions_find(struct library *lib, const char *hash, struct library_regions *out,
+                         struct err *err);
+/* out: (of->bytes). ERR_NOTFOUND, or ERR_DAMAGED, of which verify tells. */
+int library_regions_get(struct library *lib, const struct library_regions *of, int64_t image_id,
+                        uint8_t *out, struct err *err);
+/* From now on, through this handle, pictures without regions of this re-ranker count
+ * as not embedded (library_known_after, library_find_content), and library_add takes
+ * regions in, as many bytes of each. hash NULL: no more. */
+int library_regions_want(struct library *lib, int64_t model_id, const char *hash, size_t bytes,
+                         struct err *err);
+/* Drops what other re-rankers kept for the same model, and of models that are retired. */
+int library_regions_settle(struct library *lib, struct err *err);
+/* One of a model's small files, by which its heads stay at hand. */
+struct library_file {
+    const char *name; /* plain */
+    const void *data; /* (len) */
+    size_t      len;  /* bytes */
+};
+/* Keeps the files of a registered model in the library, until it is retired. */
+int library_model_keep(struct library *lib, const struct library_model *model,
+                       const struct library_file *files, size_t n, struct err *err);
+/* The folder inside the library that holds them, made when it is missing; freed by
+ * the caller. ERR_NOTFOUND where nothing of the model was kept. */
+int library_model_kept(struct library *lib, const struct library_model *model, char **dir,
+                       struct err *err);
 
 /* ---- Folders ---- */
 
@@ -141,19 +180,22 @@ int library_find_content(struct library *lib, int64_t model_id,
 
 /* One file as the indexer found it. */
 struct library_item {
-    int64_t      folder_id;
-    const char  *path; /* below the folder; replaces what was known at that path */
-    int64_t      size, mtime_ns;
-    const char  *error; /* a broken picture's reason; then nothing below counts */
-    uint8_t      hash[LIBRARY_HASH_BYTES];
-    int          width, height;
-    const char  *kind;
-    int          orientation;
-    int64_t      taken_at;
-    const char  *camera;
-    const float *embedding; /* (dim), L2-normalised; NULL with copy_of */
-    int64_t      copy_of;   /* > 0: same content as this image: takes over its embedding */
-    int64_t      id;        /* out: the image's id (0 for an error) */
+    int64_t        folder_id;
+    const char    *path; /* below the folder; replaces what was known at that path */
+    int64_t        size, mtime_ns;
+    const char    *error; /* a broken picture's reason; then nothing below counts */
+    uint8_t        hash[LIBRARY_HASH_BYTES];
+    int            width, height;
+    const char    *kind;
+    int            orientation;
+    int64_t        taken_at;
+    const char    *camera;
+    const float   *embedding; /* (dim), L2-normalised; NULL with copy_of */
+    const uint8_t *regions;   /* with library_regions_want; NULL: none */
+    int64_t        copy_of;   /* > 0: same content as this image: takes over its embedding and
+                                 its regions */
+    int64_t        id;        /* out: the image's id (0 for an error) */
+    bool           embedded;  /* out: it had its embedding and lacked regions alone */
 };
 
 /* Adds or replaces a batch in one transaction: all of it or nothing. ERR_NOTFOUND
@@ -172,20 +214,35 @@ int library_remove(struct library *lib, int64_t folder_id, const char *const *pa
  * since when). Released by library_close or when the process ends. */
 int  library_lock(struct library *lib, struct err *err);
 void library_unlock(struct library *lib);
+/* Whether a process of this machine holds that lock. Looks without touching it, so
+ * that nobody who wants it is kept out. */
+bool library_is_locked(const struct library *lib);
 
 /* ---- Search ---- */
 
-/* What a hit must be; zero means any. */
+enum library_shape { LIBRARY_ANY_SHAPE, LIBRARY_LANDSCAPE, LIBRARY_PORTRAIT, LIBRARY_SQUARE };
+
+/* What a hit must be; zero (or NULL) means any. Held exactly, inside the search. */
 struct library_filter {
-    int64_t     folder_id;
-    const char *below;     /* a path inside the folder, as in known_after, or NULL */
-    float       min_score; /* with has_min_score */
-    bool        has_min_score;
+    int64_t            folder_id;
+    const char        *below;  /* a path inside the folder, as in known_after, or NULL */
+    const char        *name;   /* part of the path below the folder; the case of ASCII is ignored */
+    const char        *camera; /* part of the camera's name, likewise */
+    const char        *kind;   /* "JPEG"; the case is ignored */
+    int64_t            taken_from, taken_to; /* Unix seconds, inclusive, with has_taken: then
+                                                what has no date is no hit */
+    int64_t            min_size, max_size;   /* bytes */
+    int64_t            min_width, min_height;
+    enum library_shape shape;
+    bool               has_taken;
+    bool               has_min_score;
+    float              min_score; /* with has_min_score; listings ignore it */
+    bool               exact; /* read every stored embedding: what the vector index is judged by */
 };
 
 struct library_hit {
     int64_t id;
-    float   score; /* inner product of the normalised query and embedding, exact */
+    float   score; /* exact; distance_score of the normalised query and embedding */
 };
 
 /* The k best images for query (dim), best first, ties by id. Approximate
@@ -194,6 +251,34 @@ struct library_hit {
 int library_search(struct library *lib, const float *query, size_t k,
                    const struct library_filter *filter, struct library_hit **hits, size_t *n,
                    struct err *err);
+
+enum library_order {
+    LIBRARY_BY_DATE, /* the last taken first; those without a date at the end */
+    LIBRARY_BY_ID    /* the last added first */
+};
+
+/* Where a listing goes on: after the image with this date and id; id 0: from the
+ * beginning. */
+struct library_cursor {
+    int64_t taken_at, id;
+};
+
+/* Up to limit images that the filter (may be NULL) allows, in order. Each is
+ * released by library_image_release, the array with free(). */
+int library_list(struct library *lib, const struct library_filter *filter, enum library_order order,
+                 const struct library_cursor *after, size_t limit, struct library_image **out,
+                 size_t *n, struct err *err);
+/* How many images the filter allows. */
+int library_count(struct library *lib, const struct library_filter *filter, int64_t *n,
+                  struct err *err);
+
+/* What a search does first: takes in what was committed, so that the next one need
+ * not. Does nothing while no model is active. */
+int  library_catch_up(struct library *lib, struct err *err);
+/* From now on searches and catching up keep to the index that is loaded for as long
+ * as what came since can be added to it, though another process may have written a
+ * better one: for a daemon, which loads that one apart from any search. */
+void library_keep_index(struct library *lib, bool keep);
 
 /* ---- Its state ---- */
 

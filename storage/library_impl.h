@@ -30,8 +30,11 @@ struct library {
     struct library_tuning tuning;
     int                   lock_fd; /* -1: not held */
 
+    struct library_regions regions; /* wanted of pictures; id 0: none */
+
     /* The vector index as far as it was read. */
     bool                 loaded;
+    bool                 keeps; /* no newer base is taken while this one serves */
     struct library_model model; /* whose vectors these are */
     struct vindex       *base;  /* NULL: the delta holds everything */
     struct vindex_file   tried; /* the file that was looked at for it */
@@ -47,8 +50,17 @@ int  library_refresh(struct library *lib, bool last_try, bool *again, struct err
  * transaction open nevertheless, when no model is active. */
 int  library_begin_search(struct library *lib, bool *model, struct err *err);
 void library_unload(struct library *lib);
+/* Removes the folders of models that are no longer in use (library_kept.c). */
+void library_kept_clear(struct library *lib);
+/* The kept files on the disk against the catalogue's; *damage grows by what stays
+ * wrong. */
+int  library_kept_check(struct library *lib, bool                             repair,
+                        void (*report)(void *ctx, const char *finding), void *ctx, int64_t *damage,
+                        struct err *err);
+/* How the vector index measures for a model. */
+enum vindex_metric library_metric(const struct library_model *model);
 /* So many changes since a base of so many entries that it should be rewritten. */
-bool library_delta_is_large(const struct library *lib, int64_t base, int64_t delta);
+bool               library_delta_is_large(const struct library *lib, int64_t base, int64_t delta);
 
 /* What the index's file and the catalogue say, with neither index nor embeddings
  * loaded. */

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -55,6 +57,26 @@ int library_lock(struct library *lib, struct err *err)
     write_holder(fd);
     lib->lock_fd = fd;
     return 0;
+}
+
+bool library_is_locked(const struct library *lib)
+{
+    struct stat st;
+    char        line[256], kind[16], mode[16], access[16];
+    bool        found = false;
+    FILE       *f     = stat(lib->lock_path, &st) ? NULL : fopen("/proc/locks", "re");
+    while (f && !found && fgets(line, sizeof(line), f)) {
+        unsigned      major, minor;
+        unsigned long inode;
+        /* "1: FLOCK  ADVISORY  WRITE 708 fe:01:1234 0 EOF" */
+        found = sscanf(line, "%*d: %15s %15s %15s %*d %x:%x:%lu", kind, mode, access, &major,
+                       &minor, &inode) == 6 &&
+                strcmp(kind, "FLOCK") == 0 && inode == st.st_ino && major == major(st.st_dev) &&
+                minor == minor(st.st_dev);
+    }
+    if (f)
+        fclose(f);
+    return found;
 }
 
 void library_unlock(struct library *lib)

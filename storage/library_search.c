@@ -18,6 +18,7 @@
 #define FETCH_MAX        20000 /* candidates; beyond, reading everything is as fast */
 #define EXACT_MARGIN     2e-5f /* between scores summed in different orders */
 #define APPROX_MARGIN    1e-3f /* and between halves of residuals (IVF) and ours */
+#define MANHATTAN_MARGIN 1e-3f /* between sums of hundreds of differences */
 
 /* ---- The index in step with the catalogue ---- */
 
@@ -83,7 +84,8 @@ static int load_base(struct library *lib, bool last_try, bool *belongs, bool *ag
     if (rc) /* what is derived may be missing or broken: then it is not used */
         return rc == ERR_NOMEM ? rc : 0;
     const struct vindex_info *info = vindex_info(lib->base);
-    if (info->dim != lib->model.dim || strcmp(info->model_hash, lib->model.hash) != 0)
+    if (info->dim != lib->model.dim || info->metric != library_metric(&lib->model) ||
+        strcmp(info->model_hash, lib->model.hash) != 0)
         return 0;
     rc = catalog_change_last(lib->cat, &last, &stamp, err);
     if (rc == 0 && info->seq > last && !last_try)
@@ -121,6 +123,8 @@ static int load(struct library *lib, bool last_try, bool *again, struct err *err
 static bool newer_base_waits(const struct library *lib)
 {
     struct vindex_file now;
+    if (lib->keeps)
+        return false;
     if (!library_delta_is_large(lib, lib->base ? vindex_info(lib->base)->count : 0,
                                 (int64_t)lib->delta.count))
         return false;
@@ -226,9 +230,19 @@ static int by_rank(const void *a, const void *b)
 struct search {
     struct library              *lib;
     const float                 *query;
-    const struct library_filter *filter; /* NULL unless it restricts folder or path */
+    const struct library_filter *filter; /* NULL unless it restricts images */
+    bool                         exact;
     struct top                   top;
 };
+
+/* Higher is nearer: see distance.h. */
+static float closeness(const struct search *s, const uint16_t *vector)
+{
+    const struct library *lib = s->lib;
+    size_t                dim = (size_t)lib->model.dim;
+    return lib->model.distance == DISTANCE_MANHATTAN ? -lib->half.manhattan(s->query, vector, dim)
+                                                     : lib->half.dot(s->query, vector, dim);
+}
 
 static int score_one(struct search *s, int64_t id, struct err *err)
 {
@@ -236,7 +250,7 @@ static int score_one(struct search *s, int64_t id, struct err *err)
     struct library *lib = s->lib;
     int rc = catalog_embedding_get(lib->cat, lib->model.id, id, lib->model.dim, &vector, err);
     if (rc == 0)
-        top_push(&s->top, id, lib->half.dot(s->query, vector, (size_t)lib->model.dim));
+        top_push(&s->top, id, closeness(s, vector));
     /* Not embedded (yet), or damaged, of which verify tells: no hit. */
     return rc == ERR_NOTFOUND || rc == ERR_DAMAGED ? 0 : rc;
 }
@@ -266,7 +280,7 @@ static int search_everything(struct search *s, struct err *err)
     int rc = catalog_walk_begin(lib->cat, lib->model.id, 0, err);
     while (rc >= 0 && (rc = catalog_walk_next(lib->cat, &id, &vector, &bytes, err)) > 0)
         if (bytes == (size_t)lib->model.dim * 2)
-            top_push(&s->top, id, lib->half.dot(s->query, vector, (size_t)lib->model.dim));
+            top_push(&s->top, id, closeness(s, vector));
     return rc;
 }
 
@@ -282,8 +296,7 @@ static int search_delta(struct search *s, struct err *err)
     size_t              dim   = (size_t)delta->dim;
     int                 rc    = 0;
     for (size_t i = 0; i < delta->live && rc == 0; i++) {
-        struct library_hit hit = {delta->ids[i],
-                                  s->lib->half.dot(s->query, delta->vectors + i * dim, dim)};
+        struct library_hit hit = {delta->ids[i], closeness(s, delta->vectors + i * dim)};
         bool               yes = true;
         if (s->top.n == s->top.k && !better(&hit, &s->top.heap[0]))
             continue;
@@ -332,7 +345,8 @@ static int search_base(struct search *s, bool *enough, struct err *err)
     struct vindex *base = s->lib->base;
     size_t         k = s->top.k, count = (size_t)vindex_info(base)->count;
     bool           exact  = vindex_info(base)->kind == VINDEX_FLAT;
-    float          margin = exact ? EXACT_MARGIN : APPROX_MARGIN;
+    bool           sums   = vindex_info(base)->metric == VINDEX_MANHATTAN;
+    float          margin = sums ? MANHATTAN_MARGIN : exact ? EXACT_MARGIN : APPROX_MARGIN;
     size_t         fetch  = exact ? k + 32 : k * 4 > 200 ? k * 4 : 200;
     int            rc     = 0;
     *enough               = false;
@@ -369,6 +383,8 @@ static int search_run(struct search *s, struct err *err)
     struct library *lib    = s->lib;
     bool            enough = false;
     int             rc     = 0;
+    if (s->exact)
+        return search_everything(s, err);
     if (s->filter) {
         int64_t *ids = NULL;
         size_t   n   = 0;
@@ -390,7 +406,7 @@ static int search_run(struct search *s, struct err *err)
 
 static bool restricts(const struct library_filter *filter)
 {
-    return filter && (filter->folder_id != 0 || (filter->below && *filter->below));
+    return filter && catalog_filter_restricts(filter);
 }
 
 static int check_query(const float *query, int dim, struct err *err)
@@ -406,7 +422,7 @@ int library_search(struct library *lib, const float *query, size_t k,
                    const struct library_filter *filter, struct library_hit **hits, size_t *n,
                    struct err *err)
 {
-    struct search        s = {.lib = lib, .query = query};
+    struct search        s = {.lib = lib, .query = query, .exact = filter && filter->exact};
     struct library_stats stats;
     bool                 model = false;
     *hits                      = NULL;
@@ -432,6 +448,8 @@ int library_search(struct library *lib, const float *query, size_t k,
         free(s.top.heap);
         return rc;
     }
+    for (size_t i = 0; i < s.top.n; i++)
+        s.top.heap[i].score = distance_score(lib->model.distance, s.top.heap[i].score);
     qsort(s.top.heap, s.top.n, sizeof(*s.top.heap), by_rank);
     while (filter && filter->has_min_score && s.top.n > 0 &&
            s.top.heap[s.top.n - 1].score < filter->min_score)

@@ -23,7 +23,8 @@ static int look(struct library *lib, struct index_state *out, bool *again, struc
     rc             = vindex_peek(lib->vectors_path, &out->base, NULL);
     if (rc) /* what is derived may be missing or broken */
         return 0;
-    if (out->base.dim != out->model.dim || strcmp(out->base.model_hash, out->model.hash) != 0)
+    if (out->base.dim != out->model.dim || out->base.metric != library_metric(&out->model) ||
+        strcmp(out->base.model_hash, out->model.hash) != 0)
         return 0;
     rc = catalog_change_last(lib->cat, &last, &stamp, err);
     if (rc == 0 && out->base.seq > last)
@@ -50,6 +51,11 @@ int library_index_state(struct library *lib, struct index_state *out, struct err
     if (rc)
         catalog_rollback(lib->cat);
     return rc;
+}
+
+enum vindex_metric library_metric(const struct library_model *model)
+{
+    return model->distance == DISTANCE_MANHATTAN ? VINDEX_MANHATTAN : VINDEX_PRODUCT;
 }
 
 bool library_delta_is_large(const struct library *lib, int64_t base, int64_t delta)

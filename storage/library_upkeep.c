@@ -119,7 +119,7 @@ static int build_anew(struct library *lib, enum vindex_kind kind, int64_t total,
     const uint16_t *vector;
     int64_t         id;
     size_t          bytes;
-    int             rc = vindex_new(kind, lib->model.dim, total, out, err);
+    int rc = vindex_new(kind, library_metric(&lib->model), lib->model.dim, total, out, err);
     if (rc == 0)
         rc = train(lib, *out, total, err);
     if (rc == 0)
@@ -159,6 +159,8 @@ static int grow(struct library *lib, struct vindex **out, struct err *err)
 
 static enum vindex_kind kind_for(const struct library *lib, int64_t images)
 {
+    if (library_metric(&lib->model) == VINDEX_MANHATTAN) /* others are not made for it */
+        return VINDEX_FLAT;
     return images <= lib->tuning.flat_max   ? VINDEX_FLAT
            : images <= lib->tuning.hnsw_max ? VINDEX_HNSW
                                             : VINDEX_IVF;
@@ -246,7 +248,9 @@ int library_index_maintain(struct library *lib, bool force, struct err *err)
     /* Another process may have done it while this one waited. */
     rc = library_begin_search(lib, &model, err);
     if (rc == 0) {
-        int64_t seq = lib->seq;
+        /* What came since the index before this one stays: readers that still use
+         * that one catch up with it. */
+        int64_t seq = lib->base ? vindex_info(lib->base)->seq : 0;
         due         = model && is_due(lib, force);
         rc          = due ? rewrite(lib, err) : 0;
         catalog_rollback(lib->cat);
@@ -414,6 +418,10 @@ int library_verify(struct library *lib, bool repair, void (*report)(void *ctx, c
                             &fatal, err);
     *damage = left;
     if (rc || fatal)
+        return rc;
+    rc      = library_kept_check(lib, repair, report, ctx, &left, err);
+    *damage = left;
+    if (rc)
         return rc;
     rc = audit_index(&a, err);
     if (rc == 0 && a.found > SPELLED_OUT && report)

@@ -2,7 +2,8 @@
  *
  * All kinds keep vectors as halves (SQfp16), exactly what the catalogue stores,
  * so that their scores differ from exact ones by rounding alone; HNSW and IVF
- * may miss neighbours, never misjudge them.
+ * may miss neighbours, never misjudge them. FAISS knows the Manhattan distance of
+ * floats alone: there the flat kind takes twice the memory.
  *
  * Mapping: FAISS maps flat and HNSW data with its flag 1 << 9 and inverted lists
  * with 0x646f0000 | 8 (index_io.h; the C API's own constant is out of date).
@@ -38,6 +39,7 @@
 #define EF_CONSTRUCTION   80
 #define EF_SEARCH         128
 #define TRAINING_PER_LIST 48
+#define METRIC_SHIFT      8
 #define SMALL_BUILD       5000               /* vectors */
 #define CHECK_ON_OPEN     ((size_t)64 << 20) /* bytes; hashing these takes milliseconds */
 
@@ -46,7 +48,7 @@ static const char trailer_magic[8] = {'O', 's', 'p', 'r', 'V', 'e', 'c', '1'};
 /* The last bytes of the file, in this machine's byte order, as FAISS's own. */
 struct trailer {
     char     magic[8];
-    uint32_t kind, dim;
+    uint32_t kind, dim; /* kind: enum vindex_kind, and above 8 bits the metric */
     int64_t  seq, stamp;
     int64_t  count, gone, trained;
     uint64_t body_bytes, body_hash; /* XXH3-64 of what precedes the trailer */
@@ -87,6 +89,11 @@ static int set_parameter(struct vindex *ix, const char *name, double value, stru
     return rc ? faiss_fail("set", name, err) : 0;
 }
 
+static FaissMetricType faiss_metric(enum vindex_metric metric)
+{
+    return metric == VINDEX_MANHATTAN ? METRIC_L1 : METRIC_INNER_PRODUCT;
+}
+
 static int take_apart(struct vindex *ix, struct err *err)
 {
     FaissIndexIDMap *map = faiss_IndexIDMap_cast(ix->map);
@@ -109,6 +116,11 @@ static int damaged(const char *path, const char *why, struct err *err)
     return err_set(err, ERR_DAMAGED, "vector index %s is damaged: %s", path, why);
 }
 
+static bool kind_is_sound(uint32_t kind)
+{
+    return kind <= VINDEX_IVF || kind == (VINDEX_FLAT | VINDEX_MANHATTAN << METRIC_SHIFT);
+}
+
 static int read_trailer(int fd, const char *path, struct trailer *t, struct stat *st,
                         struct err *err)
 {
@@ -119,7 +131,7 @@ static int read_trailer(int fd, const char *path, struct trailer *t, struct stat
         return damaged(path, "too short", err);
     if (memcmp(t->magic, trailer_magic, sizeof(t->magic)) != 0)
         return damaged(path, "its end is missing", err);
-    if (t->hash != trailer_hash(t) || t->body_bytes != (uint64_t)at || t->kind > VINDEX_IVF ||
+    if (t->hash != trailer_hash(t) || t->body_bytes != (uint64_t)at || !kind_is_sound(t->kind) ||
         t->dim == 0 || t->dim > 65536 || t->count < 0)
         return damaged(path, "its end contradicts itself", err);
     return 0;
@@ -174,7 +186,8 @@ int vindex_check(const char *path, struct err *err)
 
 static void info_from_trailer(struct vindex_info *info, const struct trailer *t)
 {
-    *info = (struct vindex_info){.kind    = (enum vindex_kind)t->kind,
+    *info = (struct vindex_info){.kind    = (enum vindex_kind)(t->kind & 0xff),
+                                 .metric  = (enum vindex_metric)(t->kind >> METRIC_SHIFT),
                                  .dim     = (int)t->dim,
                                  .seq     = t->seq,
                                  .stamp   = t->stamp,
@@ -231,7 +244,8 @@ int vindex_open(const char *path, bool to_grow, struct vindex **out, struct err 
     close(fd);
     if (rc == 0 &&
         (faiss_Index_ntotal(ix->map) != t.count || faiss_Index_d(ix->map) != (int)t.dim ||
-         (t.kind == VINDEX_IVF) != (ix->ivf != NULL)))
+         (t.kind == VINDEX_IVF) != (ix->ivf != NULL) ||
+         faiss_Index_metric_type(ix->map) != faiss_metric(ix->info.metric)))
         rc = damaged(path, "it is not what its end says", err);
     if (rc) {
         vindex_free(ix);
@@ -273,13 +287,13 @@ bool vindex_file_equal(const struct vindex_file *a, const struct vindex_file *b)
 
 static int write_trailer(struct vindex *ix, FILE *f, const char *path, struct err *err)
 {
-    struct trailer  t = {.kind    = (uint32_t)ix->info.kind,
-                         .dim     = (uint32_t)ix->info.dim,
-                         .seq     = ix->info.seq,
-                         .stamp   = ix->info.stamp,
-                         .count   = ix->info.count,
-                         .gone    = ix->info.gone,
-                         .trained = ix->info.trained};
+    struct trailer t = {.kind = (uint32_t)ix->info.kind | (uint32_t)ix->info.metric << METRIC_SHIFT,
+                        .dim  = (uint32_t)ix->info.dim,
+                        .seq  = ix->info.seq,
+                        .stamp   = ix->info.stamp,
+                        .count   = ix->info.count,
+                        .gone    = ix->info.gone,
+                        .trained = ix->info.trained};
     struct file_map body;
     int             rc = file_map(&body, path, err);
     if (rc)
@@ -340,24 +354,31 @@ static int64_t list_count(int64_t n)
     return lists;
 }
 
-int vindex_new(enum vindex_kind kind, int dim, int64_t expected, struct vindex **out,
-               struct err *err)
+int vindex_new(enum vindex_kind kind, enum vindex_metric metric, int dim, int64_t expected,
+               struct vindex **out, struct err *err)
 {
-    char           what[64];
+    char what[64];
+    if (metric == VINDEX_MANHATTAN && kind != VINDEX_FLAT)
+        return err_set(err, ERR_USAGE, "there is no %s index of Manhattan distances",
+                       vindex_kind_name(kind));
     struct vindex *ix = mem_zeroed(1, sizeof(*ix));
     if (!ix)
         return err_set(err, ERR_NOMEM, "cannot make a vector index: out of memory");
-    ix->info.kind = kind;
-    ix->info.dim  = dim;
+    ix->info.kind   = kind;
+    ix->info.metric = metric;
+    ix->info.dim    = dim;
     if (kind == VINDEX_IVF) {
         ix->info.trained = expected > 0 ? expected : 1;
         snprintf(what, sizeof(what), "IDMap,IVF%lld,SQfp16",
                  (long long)list_count(ix->info.trained));
     } else {
-        snprintf(what, sizeof(what), "IDMap,%s", kind == VINDEX_HNSW ? "HNSW32_SQfp16" : "SQfp16");
+        snprintf(what, sizeof(what), "IDMap,%s",
+                 metric == VINDEX_MANHATTAN ? "Flat"
+                 : kind == VINDEX_HNSW      ? "HNSW32_SQfp16"
+                                            : "SQfp16");
     }
     int rc = 0;
-    if (faiss_index_factory(&ix->map, dim, what, METRIC_INNER_PRODUCT) != 0)
+    if (faiss_index_factory(&ix->map, dim, what, faiss_metric(metric)) != 0)
         rc = faiss_fail("make", what, err);
     if (rc == 0)
         rc = take_apart(ix, err);
@@ -485,7 +506,7 @@ int vindex_search(struct vindex *ix, const float *query, size_t fetch, int effor
         if (ids[i] < 0 || ids[i] >= ix->info.count || map[ids[i]] < 0)
             continue;
         ids[*n]    = map[ids[i]];
-        scores[*n] = scores[i];
+        scores[*n] = ix->info.metric == VINDEX_MANHATTAN ? -scores[i] : scores[i];
         ++*n;
     }
     return 0;

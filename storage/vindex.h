@@ -26,14 +26,20 @@ enum vindex_kind {
 };
 const char *vindex_kind_name(enum vindex_kind kind);
 
+enum vindex_metric {
+    VINDEX_PRODUCT,  /* inner product */
+    VINDEX_MANHATTAN /* sum of differences; VINDEX_FLAT alone */
+};
+
 struct vindex_info {
-    enum vindex_kind kind;
-    int              dim;
-    int64_t          seq, stamp;     /* of the catalogue's changes; what it reaches to */
-    char             model_hash[65]; /* whose embeddings it holds */
-    int64_t          count;          /* entries, gone ones too */
-    int64_t          gone;
-    int64_t          trained; /* IVF: how many entries the lists were made for */
+    enum vindex_kind   kind;
+    enum vindex_metric metric;
+    int                dim;
+    int64_t            seq, stamp;     /* of the catalogue's changes; what it reaches to */
+    char               model_hash[65]; /* whose embeddings it holds */
+    int64_t            count;          /* entries, gone ones too */
+    int64_t            gone;
+    int64_t            trained; /* IVF: how many entries the lists were made for */
 };
 
 struct vindex;
@@ -59,8 +65,8 @@ struct vindex_file vindex_file_of(const struct vindex *ix); /* that it was opene
 
 /* An empty index for about expected entries. Train (IVF: a sample; others need
  * none), add, write. */
-int    vindex_new(enum vindex_kind kind, int dim, int64_t expected, struct vindex **out,
-                  struct err *err);
+int    vindex_new(enum vindex_kind kind, enum vindex_metric metric, int dim, int64_t expected,
+                  struct vindex **out, struct err *err);
 size_t vindex_training_size(const struct vindex *ix); /* vectors it would like, 0: none */
 int    vindex_train(struct vindex *ix, size_t n, const float *x /* (n, dim) */, struct err *err);
 int    vindex_add(struct vindex *ix, size_t n, const int64_t *ids, const float *x /* (n, dim) */,
@@ -70,9 +76,9 @@ void   vindex_remove(struct vindex *ix, bool (*gone)(void *ctx, int64_t id), voi
 int    vindex_write(struct vindex *ix, const char *path, int64_t seq, int64_t stamp,
                     const char *model_hash, struct err *err);
 
-/* The nearest entries by inner product, best first, gone ones left out: *n is at
- * most fetch. effort scales how much of an approximate index is looked at
- * (1: the usual). */
+/* The nearest entries, best first, gone ones left out: *n is at most fetch.
+ * scores: inner products, or Manhattan distances below zero. effort scales how much of an
+ * approximate index is looked at (1: the usual). */
 int vindex_search(struct vindex *ix, const float *query, size_t fetch, int effort, int64_t *ids,
                   float *scores, size_t *n, struct err *err);
 

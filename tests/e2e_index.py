@@ -386,7 +386,11 @@ class Index(unittest.TestCase):
             self.assertEqual(db.execute("SELECT name FROM models WHERE state = 'active'").fetchall(),
                              [("other-model",)])
         self.counts(self.index(), unchanged=20)  # it remembers its model
-        # The folder now holds other weights.
+        # The folder now holds other heads, and what the library keeps of them is gone.
+        self.counts(self.index(), unchanged=20)
+        shutil.rmtree(os.path.join(self.library, "models"))
+        with sqlite3.connect(os.path.join(self.library, "catalog.db")) as db:
+            db.execute("DELETE FROM model_files")
         heads = os.path.join(other, "heads.safetensors")
         os.unlink(heads)
         os.symlink(os.path.join(SOURCE, "models", "osprey-small", "heads.safetensors"), heads)

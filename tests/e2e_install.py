@@ -23,14 +23,19 @@ class Install(unittest.TestCase):
                                  capture_output=True, text=True)
             self.assertEqual(run.returncode, 0, run.stderr)
             first.rename(tree)
-            for name in ("bin/osprey-indexer", "bin/osprey-searchd", "share/man/man1/osprey.1",
+            for name in ("bin/osprey-indexer", "bin/osprey-searchd",
+                         "libexec/osprey/osprey-decode", "share/man/man1/osprey.1",
                          "share/bash-completion/completions/osprey",
                          "share/zsh/site-functions/_osprey", "share/doc/osprey/LICENSE",
-                         "share/doc/osprey/NOTICE"):
+                         "share/doc/osprey/NOTICE", "lib/systemd/system/osprey-searchd.service",
+                         "share/doc/osprey/examples/searchd.conf"):
                 self.assertTrue((tree / name).is_file(), name)
-            for path in (ROOT / "models/osprey-small").iterdir():
-                installed = tree / "share/osprey/models/osprey-small" / path.name
-                self.assertEqual(installed.stat().st_size, path.stat().st_size, path.name)
+            for model in ("osprey-small", "osprey-small-zeroshot"):
+                for path in (ROOT / "models" / model).iterdir():
+                    installed = tree / "share/osprey/models" / model / path.name
+                    self.assertEqual(installed.stat().st_size, path.stat().st_size, path.name)
+            unit = (tree / "lib/systemd/system/osprey-searchd.service").read_text()
+            self.assertIn("ExecStart=%s/bin/osprey-searchd " % first, unit)
             env = {k: v for k, v in os.environ.items() if not k.startswith("OSPREY_")}
             run = subprocess.run([tree / "bin/osprey", "embed", "--json", "a bird"], cwd="/",
                                  env=dict(env, HOME=tmp, OMP_NUM_THREADS="1"),
@@ -38,6 +43,14 @@ class Install(unittest.TestCase):
             self.assertEqual(run.returncode, 0, run.stderr)
             norm = sum(x * x for x in json.loads(run.stdout)["embedding"])
             self.assertAlmostEqual(norm, 1, places=4)
+            run = subprocess.run([tree / "bin/osprey", "model", "info", "osprey-small-zeroshot"],
+                                 cwd="/", env=dict(env, HOME=tmp), capture_output=True, text=True)
+            self.assertEqual(run.returncode, 0, run.stderr)
+            picture = ROOT / "tests/data/images/baseline-420.jpg"
+            run = subprocess.run([tree / "bin/osprey", "embed", "--json", "--image", picture],
+                                 cwd="/", env=dict(env, HOME=tmp, OMP_NUM_THREADS="1"),
+                                 capture_output=True, text=True)
+            self.assertEqual(run.returncode, 0, run.stderr)
 
 
 if __name__ == "__main__":

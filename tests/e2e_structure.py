@@ -18,6 +18,7 @@ ROOT = pathlib.Path(os.environ.get("OSPREY_SOURCE", pathlib.Path(__file__).resol
 
 ROOMS = {
     "core": {"core"},
+    "decode": {"decode", "core"},
     "storage": {"storage", "core"},
     "indexer": {"indexer", "storage", "core"},
     "searchd": {"searchd", "storage", "core"},
@@ -28,13 +29,14 @@ ROOMS = {
 OWNERS = [
     (r"sqlite3\.h", r"storage/catalog[^/]*"),
     (r"faiss/", r"storage/vindex[^/]*"),
-    (r"turbojpeg\.h|jpeglib\.h|jerror\.h", r"core/image/decode_jpeg\.c"),
+    (r"turbojpeg\.h|jpeglib\.h|jerror\.h", r"core/image/(de|en)code_jpeg\.c"),
     (r"png\.h", r"core/image/decode_png\.c"),
     (r"libexif/", r"core/image/exif\.c"),
+    (r"seccomp\.h", r"decode/sandbox\.c"),
     (r"jansson\.h", r"core/base/json\.c"),
     (r"utf8proc\.h", r"core/text/[^/]*"),
     (r"xxhash\.h", r"core/base/hash\.c|core/model/prepared\.c|indexer/[^/]*|storage/[^/]*"),
-    (r"curl/", r"cli/hub_http\.c"),
+    (r"curl/", r"cli/(hub_http|remote)\.c"),
     (r"openssl/", r"cli/hub_hash\.c"),
     (r"chafa\.h", r"cli/preview\.c"),
     (r"microhttpd\.h", r"searchd/server[^/]*"),

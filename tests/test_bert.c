@@ -142,8 +142,9 @@ static struct bert *load(struct cpu cpu)
 }
 
 struct seen {
-    int stages;
-    int tokens;
+    int   stages;
+    int   first;         /* tokens of the first text */
+    float early[HIDDEN]; /* their mean before the first layer */
 };
 
 static void check_stage(void *ctx, const char *stage, const float *data, int tokens, int hidden)
@@ -165,6 +166,8 @@ static void check_stage(void *ctx, const char *stage, const float *data, int tok
         }
     }
     free(want);
+    if (seen->stages == 0)
+        ops_mean_rows(data, seen->first, hidden, seen->early);
     seen->stages++;
 }
 
@@ -187,15 +190,16 @@ static void every_stage_equals_pytorch(void **state)
         for (int threads = 1; threads <= 3; threads += 2) {
             struct bert    *bert    = load(cpus[level]);
             void           *scratch = mem_aligned(bert_scratch_size(bert, starts[3], threads), 1);
-            float           pooled[3 * HIDDEN];
+            float           pooled[3 * HIDDEN], early[3 * HIDDEN];
             float          *states = mem_array((size_t)starts[3] * HIDDEN, sizeof *states);
-            struct seen     seen   = {0};
+            struct seen     seen   = {.first = starts[1]};
             struct bert_tap tap    = {.see = check_stage, .ctx = &seen};
-            bert_forward(bert, ids, starts, 3, threads, scratch, pooled, states, &tap);
+            bert_forward(bert, ids, starts, 3, threads, scratch, pooled, early, states, &tap);
             assert_int_equal(seen.stages, 8);
             float first[HIDDEN]; /* states are the last layer's: their mean is pooled */
             ops_mean_rows(states, starts[1], HIDDEN, first);
             assert_memory_equal(first, pooled, sizeof first);
+            assert_memory_equal(early, seen.early, sizeof seen.early);
             free(states);
             free(scratch);
             bert_free(bert);
@@ -235,7 +239,7 @@ static float worst_difference(const struct bert *bert, int batch, int every)
             row += n;
             continue;
         }
-        bert_forward(bert, ids, starts, n, 1, scratch, pooled, NULL, NULL);
+        bert_forward(bert, ids, starts, n, 1, scratch, pooled, NULL, NULL, NULL);
         for (int i = 0; i < n; i++, row++) {
             ops_l2_normalize(pooled + i * HIDDEN, HIDDEN);
             for (int c = 0; c < HIDDEN / 16; c++) {

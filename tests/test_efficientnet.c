@@ -369,7 +369,8 @@ static void stages_equal_torch(void **state)
             assert_int_equal(tower_open(&t, (struct cpu){.level = (enum cpu_level)level}), 0);
             void *scratch = mem_aligned(effnet_scratch_size(t.net, 1, threads), 1);
             assert_non_null(scratch);
-            effnet_forward(t.net, pixels, 1, threads, scratch, pooled, logits, grid,
+            effnet_forward(t.net, pixels, 1, threads, scratch,
+                           &(struct effnet_seen){.pooled = pooled, .logits = logits, .grid = grid},
                            &(struct effnet_tap){.see = compare});
             free(scratch);
             tower_close(&t);
@@ -399,7 +400,8 @@ static void outputs_within_1e_4(void **state)
     void *scratch = mem_aligned(effnet_scratch_size(t.net, 1, 1), 1);
     assert_non_null(scratch);
     draw(pixels);
-    effnet_forward(t.net, pixels, 1, 1, scratch, out[0], out[1], NULL, NULL);
+    effnet_forward(t.net, pixels, 1, 1, scratch,
+                   &(struct effnet_seen){.pooled = out[0], .logits = out[1]}, NULL);
     for (int which = 0; which < 2; which++) {
         const struct stage *s    = &stages[n_stages - 2 + which];
         double              have = 0, want = 0;
@@ -414,6 +416,59 @@ static void outputs_within_1e_4(void **state)
     free(scratch);
     free(pixels);
     tower_close(&t);
+}
+
+/* What the tap saw of the blocks that are summed up, summed up in double. */
+struct summed {
+    float want[1024];
+    int   n;
+};
+
+static void sum_up(void *ctx, const char *stage, const float *data, int h, int w, int c)
+{
+    static const char *const ends[] = {"block0", "block2", "block4", "block10", "block15"};
+    struct summed           *s      = ctx;
+    bool                     is     = false;
+    for (int i = 0; i < 5; i++)
+        is = is || strcmp(stage, ends[i]) == 0;
+    for (int k = 0; is && k < c; k++) {
+        double sum = 0, squares = 0;
+        for (int i = 0; i < h * w; i++)
+            sum += (double)data[i * c + k] / (h * w);
+        for (int i = 0; i < h * w; i++)
+            squares += ((double)data[i * c + k] - sum) * ((double)data[i * c + k] - sum);
+        s->want[s->n + k]     = (float)sum;
+        s->want[s->n + c + k] = (float)sqrt(squares / (h * w - 1));
+    }
+    s->n += is ? 2 * c : 0;
+}
+
+static void stages_are_summed_up(void **state)
+{
+    (void)state;
+    struct tower t;
+    uint8_t     *pixels = mem_array(BYTES, 1);
+    float       *pooled = mem_array(1280, sizeof *pooled), *got = mem_array(1024, sizeof *got);
+    assert_true(pixels && pooled && got);
+    draw_noise(pixels);
+    for (int threads = 1; threads <= 2; threads++) {
+        struct summed s = {.n = 0};
+        assert_int_equal(tower_open(&t, cpu_detect()), 0);
+        assert_int_equal(effnet_stages(t.net), 1024);
+        void *scratch = mem_aligned(effnet_scratch_size(t.net, 1, threads), 1);
+        assert_non_null(scratch);
+        effnet_forward(t.net, pixels, 1, threads, scratch,
+                       &(struct effnet_seen){.pooled = pooled, .stages = got},
+                       &(struct effnet_tap){.see = sum_up, .ctx = &s});
+        assert_int_equal(s.n, 1024);
+        for (int i = 0; i < 1024; i++)
+            assert_true(fabsf(got[i] - s.want[i]) <= 1e-4f * (1 + fabsf(s.want[i])));
+        free(scratch);
+        tower_close(&t);
+    }
+    free(got);
+    free(pooled);
+    free(pixels);
 }
 
 /* A batch yields what its pictures yield alone, whichever way threads share it. */
@@ -434,13 +489,18 @@ static void batches_equal_single_pictures(void **state)
     for (int i = 0; i < N; i++)
         draw_noise(pixels + (size_t)i * BYTES);
     for (int i = 0; i < N; i++)
-        effnet_forward(t.net, pixels + (size_t)i * BYTES, 1, 1, scratch, alone + i * 2280,
-                       alone + i * 2280 + 1280, i == N - 1 ? one : NULL, NULL);
+        effnet_forward(t.net, pixels + (size_t)i * BYTES, 1, 1, scratch,
+                       &(struct effnet_seen){.pooled = alone + i * 2280,
+                                             .logits = alone + i * 2280 + 1280,
+                                             .grid   = i == N - 1 ? one : NULL},
+                       NULL);
     for (int threads = 1; threads <= 3; threads++) {
         memset(pooled, 0xff, N * 5120);
         memset(logits, 0xff, N * 4000);
         memset(grid, 0xff, N * cells * sizeof(float));
-        effnet_forward(t.net, pixels, N, threads, scratch, pooled, logits, grid, NULL);
+        effnet_forward(t.net, pixels, N, threads, scratch,
+                       &(struct effnet_seen){.pooled = pooled, .logits = logits, .grid = grid},
+                       NULL);
         for (int i = 0; i < N; i++) {
             for (int j = 0; j < 1280; j++)
                 assert_true(fabsf(pooled[i * 1280 + j] - alone[i * 2280 + j]) < 1e-5f);
@@ -512,6 +572,7 @@ int main(void)
         cmocka_unit_test(same_padding_as_tensorflow),
         cmocka_unit_test(stages_equal_torch),
         cmocka_unit_test(outputs_within_1e_4),
+        cmocka_unit_test(stages_are_summed_up),
         cmocka_unit_test(batches_equal_single_pictures),
         cmocka_unit_test(wrong_tensors_are_refused),
     };

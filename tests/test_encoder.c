@@ -20,7 +20,8 @@
 
 #include <cmocka.h>
 
-#define SMALL     TEST_MODELS "/osprey-small"
+#define SMALL     TEST_MODELS "/osprey-small-zeroshot"
+#define TOWERS    TEST_MODELS "/osprey-small"
 #define GOLDEN    TEST_DATA "/encoder_golden.safetensors"
 #define JPEG      TEST_DATA "/images/baseline-420.jpg"
 #define SIZE      224
@@ -156,7 +157,7 @@ static void info_says_what_it_is(void **state)
 {
     (void)state;
     const struct encoder_info *info = encoder_info(small);
-    assert_string_equal(info->name, "osprey-small");
+    assert_string_equal(info->name, "osprey-small-zeroshot");
     assert_int_equal(info->dir[0], '/');
     assert_string_equal(info->family, "vision-text-dual-encoder");
     assert_int_equal(strlen(info->hash), 32);
@@ -252,7 +253,7 @@ static void a_file_is_decoded_and_encoded(void **state)
     free(pixels);
 }
 
-/* A folder that links osprey-small's files, but for the one named without;
+/* A folder that links the model's files, but for the one named without;
  * freed by the caller. */
 static char *make_folder(const char *name, const char *without)
 {
@@ -261,7 +262,10 @@ static char *make_folder(const char *name, const char *without)
     char                    *dir     = path_join(scratch_dir, name);
     assert_int_equal(file_mkdirs(dir, NULL), 0);
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        char *from = path_join(SMALL, files[i]), *to = path_join(dir, files[i]);
+        bool of_towers =
+            strcmp(files[i], "model.safetensors") == 0 || strcmp(files[i], "vocab.txt") == 0;
+        char *from = path_join(of_towers ? TOWERS : SMALL, files[i]),
+             *to   = path_join(dir, files[i]);
         if (strcmp(files[i], without) != 0)
             assert_int_equal(symlink(from, to), 0);
         free(from);
@@ -375,7 +379,7 @@ static void contradictions_are_refused(void **state)
     dir = make_folder("truncated", "model.safetensors");
     uint8_t *bytes;
     size_t   len;
-    assert_int_equal(file_read(SMALL "/model.safetensors", 1 << 28, &bytes, &len, NULL), 0);
+    assert_int_equal(file_read(TOWERS "/model.safetensors", 1 << 28, &bytes, &len, NULL), 0);
     put(dir, "model.safetensors", bytes, 1 << 20);
     expect_failure(dir, ERR_FORMAT, "truncated", "model.safetensors");
     free(bytes);

@@ -84,6 +84,13 @@ static void avx2_equals_the_reference(void **state)
         }
         assert_true(fabs((double)half_dot(in, a, n) - exact) <= 1e-5 * size);
         assert_true(fabs((double)half_dot_avx2(in, a, n) - exact) <= 1e-5 * size);
+        double apart = 0;
+        for (size_t i = 0; i < n; i++)
+            apart += fabs((double)in[i] - (double)back_a[n - 1 - i]);
+        for (size_t i = 0; i < n; i++)
+            b[i] = a[n - 1 - i]; /* of itself the distance is next to nothing */
+        assert_true(fabs((double)half_manhattan(in, b, n) - apart) <= 1e-5 * apart);
+        assert_true(fabs((double)half_manhattan_avx2(in, b, n) - apart) <= 1e-5 * apart);
     }
 }
 #endif

@@ -218,6 +218,9 @@ static void search_equals_brute_force(void **state)
         uint64_t               query     = rng_next(&s);
         recall += compare_search(lib, &truth, k, filter, query, plan->recall >= 1);
         recall += compare_search(other, &truth, k, filter, query, plan->recall >= 1);
+        struct library_filter exact = filter ? *filter : (struct library_filter){0};
+        exact.exact                 = true;
+        compare_search(lib, &truth, k, &exact, query, true);
         searches += 2;
     }
     assert_true(recall / searches >= plan->recall);
@@ -403,7 +406,7 @@ static void verify_compares_index_and_catalogue(void **state)
             assert_ok(vindex_add(ix, 1, &truth.id[5], v, &err), &err);
         } else { /* one less, and one that is another's */
             struct vindex *other;
-            assert_ok(vindex_new(VINDEX_FLAT, DIM, 300, &other, &err), &err);
+            assert_ok(vindex_new(VINDEX_FLAT, VINDEX_PRODUCT, DIM, 300, &other, &err), &err);
             for (int64_t i = 1; i < info.count; i++) {
                 int64_t id = vindex_ids(ix)[i];
                 assert_ok(vindex_vectors(ix, i == 7 ? 8 : i, 1, v, &err), &err);

@@ -32,7 +32,7 @@ static struct vindex *build(enum vindex_kind kind)
     static int64_t ids[N];
     for (int i = 0; i < N; i++)
         ids[i] = 3 * i + 5;
-    assert_ok(vindex_new(kind, DIM, N, &ix, &err), &err);
+    assert_ok(vindex_new(kind, VINDEX_PRODUCT, DIM, N, &ix, &err), &err);
     if (vindex_training_size(ix) > 0)
         assert_ok(vindex_train(ix, N, vectors[0], &err), &err);
     assert_ok(vindex_add(ix, N / 2, ids, vectors[0], &err), &err);
@@ -193,7 +193,7 @@ static void an_empty_index_answers_nothing(void **state)
     float          scores[10], query[DIM];
     size_t         n = 7;
     unit_vector(query, DIM, 1);
-    assert_ok(vindex_new(VINDEX_FLAT, DIM, 0, &ix, &err), &err);
+    assert_ok(vindex_new(VINDEX_FLAT, VINDEX_PRODUCT, DIM, 0, &ix, &err), &err);
     assert_ok(vindex_search(ix, query, 10, 1, ids, scores, &n, &err), &err);
     assert_int_equal(n, 0);
     vindex_free(ix);

@@ -7,6 +7,7 @@
 
 #include "base/cpu.h"
 
+#include <math.h>
 #include <string.h>
 
 static uint16_t from_one(float f)
@@ -69,20 +70,34 @@ void half_to_float(float *out, const uint16_t *in, size_t n)
         out[i] = to_one(in[i]);
 }
 
+static float add_up(const float lane[8])
+{
+    return ((lane[0] + lane[4]) + (lane[2] + lane[6])) +
+           ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+}
+
 float half_dot(const float *a, const uint16_t *b, size_t n)
 {
     float lane[8] = {0};
     for (size_t i = 0; i < n; i++)
         lane[i & 7] += a[i] * to_one(b[i]);
-    return ((lane[0] + lane[4]) + (lane[2] + lane[6])) +
-           ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+    return add_up(lane);
+}
+
+float half_manhattan(const float *a, const uint16_t *b, size_t n)
+{
+    float lane[8] = {0};
+    for (size_t i = 0; i < n; i++)
+        lane[i & 7] += fabsf(a[i] - to_one(b[i]));
+    return add_up(lane);
 }
 
 struct half_ops half_ops_choose(void)
 {
 #if defined(__x86_64__)
     if (cpu_detect().level >= CPU_AVX2)
-        return (struct half_ops){half_from_float_avx2, half_to_float_avx2, half_dot_avx2};
+        return (struct half_ops){half_from_float_avx2, half_to_float_avx2, half_dot_avx2,
+                                 half_manhattan_avx2};
 #endif
-    return (struct half_ops){half_from_float, half_to_float, half_dot};
+    return (struct half_ops){half_from_float, half_to_float, half_dot, half_manhattan};
 }

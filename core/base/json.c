@@ -1,6 +1,7 @@
 /* JSON in and out, behind jansson: see json.h. A jnode is a json_t. */
 #include "base/json.h"
 
+#include "base/base64.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "text/utf8.h"
@@ -175,27 +176,6 @@ int jnode_set_strn(struct jnode *object, const char *key, const char *value, siz
     return json_object_set_new(to_jansson(object), key, string_value(value, len));
 }
 
-/* Base64 with padding (RFC 4648, section 4); freed by the caller. */
-static char *base64(const unsigned char *bytes, size_t n)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    char             *out      = mem_array((n + 2) / 3 * 4 + 1, 1);
-    if (!out)
-        return NULL;
-    char *o = out;
-    for (size_t i = 0; i < n; i += 3) {
-        unsigned b = (unsigned)bytes[i] << 16;
-        b |= i + 1 < n ? (unsigned)bytes[i + 1] << 8 : 0;
-        b |= i + 2 < n ? bytes[i + 2] : 0;
-        *o++ = digits[b >> 18];
-        *o++ = digits[b >> 12 & 63];
-        *o++ = i + 1 < n ? digits[b >> 6 & 63] : '=';
-        *o++ = i + 2 < n ? digits[b & 63] : '=';
-    }
-    *o = '\0';
-    return out;
-}
-
 int jnode_set_path(struct jnode *object, const char *key, const char *path)
 {
     size_t n  = strlen(path);
@@ -204,7 +184,7 @@ int jnode_set_path(struct jnode *object, const char *key, const char *path)
         return rc;
     size_t key_n     = strlen(key);
     char  *bytes_key = mem_array(key_n + sizeof "_bytes", 1);
-    char  *encoded   = base64((const unsigned char *)path, n);
+    char  *encoded   = base64_encode(path, n);
     rc               = -1;
     if (bytes_key && encoded) {
         memcpy(bytes_key, key, key_n);

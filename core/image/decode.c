@@ -106,19 +106,56 @@ int image_probe(const uint8_t *bytes, size_t n, struct image_info *info, struct 
     return decode_job_run(&job, info, err);
 }
 
-int image_decode(const uint8_t *bytes, size_t n, int min_side, const struct image_limits *limits,
-                 struct image *out, struct image_info *info, struct err *err)
+/* Without a room the picture is the caller's. */
+static int decode(const struct decode_job *asked, struct image_info *info, struct err *err)
 {
     struct image_limits defaults = image_limits_default();
     struct image_info   unused;
-    struct decode_job   job = {.bytes    = bytes,
-                               .n        = n,
-                               .limits   = limits ? limits : &defaults,
-                               .min_side = min_side,
-                               .out      = out};
-    *out                    = (struct image){0};
-    int rc                  = decode_job_run(&job, info ? info : &unused, err);
+    struct decode_job   job = *asked;
+    if (!job.limits)
+        job.limits = &defaults;
+    *job.out = (struct image){0};
+    int rc   = decode_job_run(&job, info ? info : &unused, err);
+    if (rc && job.out->data == job.room)
+        *job.out = (struct image){0};
     if (rc)
-        image_free(out);
+        image_free(job.out);
+    return rc;
+}
+
+int image_decode(const uint8_t *bytes, size_t n, int min_side, const struct image_limits *limits,
+                 struct image *out, struct image_info *info, struct err *err)
+{
+    struct decode_job job = {
+        .bytes = bytes, .n = n, .limits = limits, .min_side = min_side, .out = out};
+    return decode(&job, info, err);
+}
+
+int image_decode_into(const uint8_t *bytes, size_t n, int min_side,
+                      const struct image_limits *limits, uint8_t *room, size_t size,
+                      struct image *out, struct image_info *info, struct err *err)
+{
+    struct decode_job job = {.bytes      = bytes,
+                             .n          = n,
+                             .limits     = limits,
+                             .min_side   = min_side,
+                             .out        = out,
+                             .room       = room,
+                             .room_bytes = size};
+    int               rc  = decode(&job, info, err);
+    if (rc || out->data == room)
+        return rc;
+    /* A decoder that needed a buffer of its own. */
+    size_t bytes_out = (size_t)out->width * (size_t)out->height * 3;
+    if (bytes_out > size)
+        rc = err_set(err, ERR_LIMIT, "%d x %d pixels do not fit into memory", out->width,
+                     out->height);
+    else
+        memcpy(room, out->data, bytes_out);
+    free(out->data);
+    if (rc)
+        *out = (struct image){0};
+    else
+        out->data = room;
     return rc;
 }

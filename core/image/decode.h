@@ -20,6 +20,8 @@ struct decode_job {
     int                        orientation;   /* EXIF 1..8, to be applied */
     int                        width, height; /* set by the decoder: as stored, full scale */
     struct image              *out;           /* NULL: the header alone */
+    uint8_t                   *room;          /* where pixels go, or NULL: allocated */
+    size_t                     room_bytes;
 };
 
 int jpeg_decode(struct decode_job *job, struct err *err);
@@ -43,8 +45,9 @@ int decode_check_pixels(const struct decode_job *job, uint64_t width, uint64_t h
 #define COUNT_TEXT 32
 const char *count_text(char buf[COUNT_TEXT], uint64_t count);
 
-/* Allocates out for a decoded picture of width by height before orientation. */
-int orient_alloc(struct image *out, int width, int height, int orientation, struct err *err);
+/* Makes job->out a picture of width by height before orientation: in the job's
+ * room, or allocated. */
+int orient_alloc(const struct decode_job *job, int width, int height, struct err *err);
 
 /* Puts row y of a picture of width by height (before orientation) where EXIF
  * orientation wants it in out. */

@@ -202,7 +202,7 @@ static int read_rows(struct jpeg_reader *reader, struct decode_job *job)
     int  width = (int)cinfo->output_width, height = (int)cinfo->output_height;
     bool cmyk = cinfo->out_color_space == JCS_CMYK;
 
-    int rc = orient_alloc(job->out, width, height, job->orientation, reader->err);
+    int rc = orient_alloc(job, width, height, reader->err);
     if (rc)
         return rc;
     reader->row = mem_array((size_t)width, 4);

@@ -115,7 +115,7 @@ static int read_plain(struct png_reader *reader, bool alpha)
 {
     struct decode_job *job    = reader->job;
     bool               direct = job->orientation == 1 && !alpha;
-    int rc = orient_alloc(job->out, job->width, job->height, job->orientation, reader->err);
+    int                rc     = orient_alloc(job, job->width, job->height, reader->err);
     if (rc)
         return rc;
     reader->row = mem_array((size_t)job->width, 4);
@@ -154,7 +154,7 @@ static int read_interlaced(struct png_reader *reader, bool alpha)
             png_read_row(reader->png, reader->whole + (size_t)reader->y * stride, NULL);
     }
     if (job->orientation != 1) {
-        int rc = orient_alloc(job->out, job->width, job->height, job->orientation, reader->err);
+        int rc = orient_alloc(job, job->width, job->height, reader->err);
         if (rc)
             return rc;
     }

@@ -1,8 +1,9 @@
 /* Pictures as pixels, and the one door through which files become them.
  *
- * Bytes and limits in, pixels of the size asked for out, nothing shared: an
- * exec'd worker process can stand behind image_decode later. Decoders are
- * chosen by content, never by file name. Pixels are 8-bit sRGB as stored (no
+ * Bytes and limits in, pixels of the size asked for out, nothing shared. What is
+ * here decodes in this process: it is for the worker and for tests. Whoever has
+ * pictures from outside uses decoder.h, which has a sandboxed worker do it.
+ * Decoders are chosen by content, never by file name. Pixels are 8-bit sRGB as stored (no
  * colour management yet), alpha composed on white, EXIF orientation applied.
  */
 #ifndef OSPREY_IMAGE_IMAGE_H
@@ -55,5 +56,11 @@ int image_probe(const uint8_t *bytes, size_t n, struct image_info *info, struct 
  * says how far decoding came ("truncated after 1,024 of 48,113 rows"). */
 int image_decode(const uint8_t *bytes, size_t n, int min_side, const struct image_limits *limits,
                  struct image *out, struct image_info *info, struct err *err);
+
+/* The same into room, of size bytes: out->data is room then, and not to be
+ * freed. ERR_LIMIT when it is too small. */
+int image_decode_into(const uint8_t *bytes, size_t n, int min_side,
+                      const struct image_limits *limits, uint8_t *room, size_t size,
+                      struct image *out, struct image_info *info, struct err *err);
 
 #endif

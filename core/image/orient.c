@@ -10,16 +10,18 @@
 
 #include <string.h>
 
-int orient_alloc(struct image *out, int width, int height, int orientation, struct err *err)
+int orient_alloc(const struct decode_job *job, int width, int height, struct err *err)
 {
-    size_t pixels;
-    if (!size_mul((size_t)width, (size_t)height, &pixels))
+    struct image *out = job->out;
+    size_t        pixels;
+    if (!size_mul((size_t)width, (size_t)height, &pixels) ||
+        (job->room && pixels > job->room_bytes / 3))
         return err_set(err, ERR_LIMIT, "%d x %d pixels do not fit into memory", width, height);
-    out->data = mem_array(pixels, 3);
+    out->data = job->room ? job->room : mem_array(pixels, 3);
     if (!out->data)
         return err_set(err, ERR_NOMEM, "out of memory for %d x %d pixels", width, height);
-    out->width  = orient_swaps(orientation) ? height : width;
-    out->height = orient_swaps(orientation) ? width : height;
+    out->width  = orient_swaps(job->orientation) ? height : width;
+    out->height = orient_swaps(job->orientation) ? width : height;
     return 0;
 }
 

@@ -463,8 +463,16 @@ static void see(const struct bert_tap *tap, const char *stage, int number, const
     tap->see(tap->ctx, number >= 0 ? name : stage, data, rows, hidden);
 }
 
+static void pool(const float *x, const int *starts, int n, int hidden, float *pooled)
+{
+    for (int i = 0; i < n; i++)
+        ops_mean_rows(x + (ptrdiff_t)starts[i] * hidden, starts[i + 1] - starts[i], hidden,
+                      pooled + (ptrdiff_t)i * hidden);
+}
+
 void bert_forward(const struct bert *b, const int32_t *ids, const int *starts, int n, int threads,
-                  void *scratch, float *pooled, float *states, const struct bert_tap *tap)
+                  void *scratch, float *pooled, float *first, float *states,
+                  const struct bert_tap *tap)
 {
     if (n < 1)
         return;
@@ -476,6 +484,8 @@ void bert_forward(const struct bert *b, const int32_t *ids, const int *starts, i
     struct work w = lay_out(b, tokens, threads, scratch);
     embed(b, ids, starts, n, w.x);
     see(tap, "embeddings", -1, w.x, tokens, b->hidden);
+    if (first)
+        pool(w.x, starts, n, b->hidden, first);
     for (int i = 0; i < b->layers; i++) {
         const struct layer *l = &b->layer[i];
         apply(b, &l->qkv, tokens, w.x, NULL, w.wide, ACT_NONE, w.low, threads);
@@ -488,9 +498,7 @@ void bert_forward(const struct bert *b, const int32_t *ids, const int *starts, i
         ops_layernorm(w.x, tokens, b->hidden, l->after_mlp.weight, l->after_mlp.bias, b->eps, w.x);
         see(tap, "layer", i, w.x, tokens, b->hidden);
     }
-    for (int i = 0; i < n; i++)
-        ops_mean_rows(w.x + (ptrdiff_t)starts[i] * b->hidden, starts[i + 1] - starts[i], b->hidden,
-                      pooled + (ptrdiff_t)i * b->hidden);
+    pool(w.x, starts, n, b->hidden, pooled);
     see(tap, "pooled", -1, pooled, n, b->hidden);
     if (states)
         memcpy(states, w.x, (size_t)tokens * (size_t)b->hidden * sizeof *states);

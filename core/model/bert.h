@@ -40,11 +40,12 @@ struct bert_tap {
 
 /* n texts laid end to end without padding: ids[starts[i] .. starts[i + 1]) are
  * text i's token ids with [CLS] and [SEP]; starts has n + 1 entries. pooled:
- * (n, hidden), not normalised. states: (total_tokens, hidden) or NULL. starts[0]
+ * (n, hidden), not normalised. first: (n, hidden), the same mean before the first
+ * layer (of words without context), or NULL. states: (total_tokens, hidden) or NULL. starts[0]
  * is 0; no text is empty or longer than bert_max_tokens; ids are from 0 to below
  * bert_vocabulary: the caller sees to that. scratch is 64-byte aligned. */
 void bert_forward(const struct bert *bert, const int32_t *ids, const int *starts, int n,
-                  int threads, void *scratch, float *pooled, float *states,
+                  int threads, void *scratch, float *pooled, float *first, float *states,
                   const struct bert_tap *tap);
 
 #endif

@@ -122,7 +122,7 @@ struct part {
     const uint8_t     *pixels; /* (n, image_size, image_size, 3) */
     const int         *starts;
     int                n;
-    float             *out;
+    struct clip_seen   out;
 };
 
 static void run_images(const struct part *p, struct team_member *m)
@@ -141,12 +141,12 @@ static void run_images(const struct part *p, struct team_member *m)
     items = rows / 8 + 1 < TEAM_ITEMS ? rows / 8 + 1 : TEAM_ITEMS;
     for (int i = team_start(m, items); i >= 0; i = team_next(m))
         place_tokens(c, p->w.y, team_share(rows, i, items), team_share(rows, i + 1, items), p->w.x);
-    clip_tower_run(&c->vision, &p->w, p->starts, p->n, m, p->out);
+    clip_tower_run(&c->vision, &p->w, p->starts, p->n, m, &p->out);
 }
 
 static void run_texts(const struct part *p, struct team_member *m)
 {
-    clip_tower_run(&p->c->text, &p->w, p->starts, p->n, m, p->out);
+    clip_tower_run(&p->c->text, &p->w, p->starts, p->n, m, &p->out);
 }
 
 static void run_team(void (*run)(const struct part *, struct team_member *), const struct part *p,
@@ -167,7 +167,7 @@ static void run_team(void (*run)(const struct part *, struct team_member *), con
 }
 
 static void image_part(const struct clip *c, const uint8_t *pixels, int n, int threads,
-                       void *scratch, float *out)
+                       void *scratch, struct clip_seen out)
 {
     int        *starts = scratch;
     float      *memory = (float *)(void *)((char *)scratch + starts_bytes(n));
@@ -182,15 +182,38 @@ static void image_part(const struct clip *c, const uint8_t *pixels, int n, int t
     run_team(run_images, &p, threads);
 }
 
-void clip_images(const struct clip *c, const uint8_t *pixels, int n, int threads, void *scratch,
-                 float *out)
+/* The part from picture or text i on, whose states begin at a row. */
+static struct clip_seen seen_from(const struct clip_seen *all, ptrdiff_t i, ptrdiff_t row, int dim,
+                                  int width)
+{
+    return (struct clip_seen){.embedding = all->embedding ? all->embedding + i * dim : NULL,
+                              .pooled    = all->pooled ? all->pooled + i * width : NULL,
+                              .states    = all->states ? all->states + row * width : NULL,
+                              .starts    = all->starts ? all->starts + i : NULL};
+}
+
+static void see_images(const struct clip *c, const uint8_t *pixels, int n, int threads,
+                       void *scratch, const struct clip_seen *out)
 {
     ptrdiff_t picture = (ptrdiff_t)c->config.image_size * c->config.image_size * 3;
     for (int i = 0, part; i < n; i += part) {
         part = n - i < clip_image_batch(c) ? n - i : clip_image_batch(c);
         image_part(c, pixels + i * picture, part, threads, scratch,
-                   out + (ptrdiff_t)i * c->config.dim);
+                   seen_from(out, i, (ptrdiff_t)i * c->grid * c->grid, c->config.dim,
+                             c->vision.config.width));
     }
+}
+
+void clip_images(const struct clip *c, const uint8_t *pixels, int n, int threads, void *scratch,
+                 float *out)
+{
+    see_images(c, pixels, n, threads, scratch, &(struct clip_seen){.embedding = out});
+}
+
+void clip_image_features(const struct clip *c, const uint8_t *pixels, int n, int threads,
+                         void *scratch, const struct clip_seen *out)
+{
+    see_images(c, pixels, n, threads, scratch, out);
 }
 
 static struct clip_work text_work(const struct clip *c, int tokens, int threads, float *base)
@@ -244,7 +267,7 @@ static void embed(const struct clip *c, const int32_t *ids, int n, float *x)
 }
 
 static void text_part(const struct clip *c, const int32_t *ids, const int *from, int n, int threads,
-                      void *scratch, float *out)
+                      void *scratch, struct clip_seen out)
 {
     int        *starts = scratch;
     float      *memory = (float *)(void *)((char *)scratch + starts_bytes(n));
@@ -260,17 +283,33 @@ static void text_part(const struct clip *c, const int32_t *ids, const int *from,
         embed(c, text, length, p.w.x + (ptrdiff_t)starts[i] * c->text.config.width);
         starts[i + 1] = starts[i] + length;
     }
+    for (int i = 1; out.states && i <= n; i++)
+        out.starts[i] = out.starts[0] + starts[i];
     run_team(run_texts, &p, threads);
 }
 
-void clip_texts(const struct clip *c, const int32_t *ids, const int *starts, int n, int threads,
-                void *scratch, float *out)
+static void see_texts(const struct clip *c, const int32_t *ids, const int *starts, int n,
+                      int threads, void *scratch, const struct clip_seen *out)
 {
     int most = n > 0 ? most_text_tokens(c, starts[n]) : 0;
     for (int i = 0, part; i < n; i += part) {
         part = 1;
         while (i + part < n && starts[i + part + 1] - starts[i] <= most)
             part++;
-        text_part(c, ids, starts + i, part, threads, scratch, out + (ptrdiff_t)i * c->config.dim);
+        text_part(c, ids, starts + i, part, threads, scratch,
+                  seen_from(out, i, out->states ? out->starts[i] : 0, c->config.dim,
+                            c->text.config.width));
     }
+}
+
+void clip_texts(const struct clip *c, const int32_t *ids, const int *starts, int n, int threads,
+                void *scratch, float *out)
+{
+    see_texts(c, ids, starts, n, threads, scratch, &(struct clip_seen){.embedding = out});
+}
+
+void clip_text_features(const struct clip *c, const int32_t *ids, const int *starts, int n,
+                        int threads, void *scratch, const struct clip_seen *out)
+{
+    see_texts(c, ids, starts, n, threads, scratch, out);
 }

@@ -38,9 +38,21 @@ int                       clip_image_batch(const struct clip *clip);
 size_t clip_images_scratch(const struct clip *clip, int n, int threads);
 size_t clip_texts_scratch(const struct clip *clip, int n, int total_tokens, int threads);
 
+/* What a call wants of each picture or text; NULL: not that. */
+struct clip_seen {
+    float *embedding; /* (n, dim), L2-normalised */
+    float *pooled;    /* (n, the tower's width): after the last norm, before the projection */
+    float *states;    /* (tokens, width) after the last norm, end to end: a picture's patches, a
+                         text's tokens up to the one that is pooled */
+    int   *starts;    /* (n + 1) with the states of texts: rows starts[i] to starts[i + 1] - 1 are
+                         text i's; the caller sets starts[0] */
+};
+
 /* pixels: (n, image_size, image_size, 3) bytes RGB. out: (n, dim). */
 void clip_images(const struct clip *clip, const uint8_t *pixels, int n, int threads, void *scratch,
                  float *out);
+void clip_image_features(const struct clip *clip, const uint8_t *pixels, int n, int threads,
+                         void *scratch, const struct clip_seen *out);
 
 /* n texts laid end to end without padding: ids[starts[i] .. starts[i + 1]) are
  * text i's 1 to positions ids with start and end token, each at least 0 and
@@ -48,5 +60,7 @@ void clip_images(const struct clip *clip, const uint8_t *pixels, int n, int thre
  * the pooled token changes nothing and is skipped. out: (n, dim). */
 void clip_texts(const struct clip *clip, const int32_t *ids, const int *starts, int n, int threads,
                 void *scratch, float *out);
+void clip_text_features(const struct clip *clip, const int32_t *ids, const int *starts, int n,
+                        int threads, void *scratch, const struct clip_seen *out);
 
 #endif

@@ -191,9 +191,12 @@ static int prepare(struct family *f, const char *dir, const struct preprocess *p
         return rc;
     f->built = prepared_building(f->prepared);
     rc       = load_all(f, dir, pre, cpu, f->prepared, &f->clip, err);
-    if (rc == ERR_DAMAGED && !prepared_building(f->prepared)) {
+    /* What was kept passed every check when it was made: what is wrong now may be its fault. */
+    if (rc && rc != ERR_NOMEM && !prepared_building(f->prepared)) {
         prepared_discard(f->prepared);
-        rc = load_all(f, dir, pre, cpu, f->prepared, &f->clip, err);
+        bpe_free(f->bpe);
+        f->bpe = NULL;
+        rc     = load_all(f, dir, pre, cpu, f->prepared, &f->clip, err);
     }
     if (rc || !prepared_building(f->prepared))
         return rc;
@@ -399,8 +402,22 @@ static int fill_chunk(const struct family *f, struct chunk *c, const char *const
     return count;
 }
 
-static int family_texts(const void *model, struct encoder_scratch *scratch,
-                        const char *const *texts, int n, float *out, struct err *err)
+/* The part from text i on. */
+static struct clip_seen seen_from(const struct family *f, const struct text_features *all,
+                                  ptrdiff_t i)
+{
+    ptrdiff_t        width = f->config.text.width;
+    struct clip_seen part  = {.embedding =
+                                 all->embedding ? all->embedding + i * f->config.dim : NULL,
+                              .pooled = all->pooled ? all->pooled + i * width : NULL,
+                              .states = all->states ? all->states + all->starts[i] * width : NULL,
+                              .starts = all->states ? all->starts + i : NULL};
+    return part;
+}
+
+static int family_text_features(const void *model, struct encoder_scratch *scratch,
+                                const char *const *texts, int n, const struct text_features *out,
+                                struct err *err)
 {
     const struct family *f = model;
     struct chunk c  = {.ids = mem_array(CHUNK_TOKENS + (size_t)f->config.positions, sizeof *c.ids)};
@@ -413,14 +430,26 @@ static int family_texts(const void *model, struct encoder_scratch *scratch,
             rc = count;
             break;
         }
-        rc = encoder_scratch_reserve(
-            scratch, clip_texts_scratch(f->clip, count, c.starts[count], scratch->threads), err);
+        if (out->states && c.starts[count] > out->capacity - out->starts[i])
+            rc = err_set(err, ERR_LIMIT, "%d texts have more than %d tokens", n, out->capacity);
         if (!rc)
-            clip_texts(f->clip, c.ids, c.starts, count, scratch->threads, scratch->memory,
-                       out + (ptrdiff_t)i * f->config.dim);
+            rc = encoder_scratch_reserve(
+                scratch, clip_texts_scratch(f->clip, count, c.starts[count], scratch->threads),
+                err);
+        struct clip_seen part = seen_from(f, out, i);
+        if (!rc)
+            clip_text_features(f->clip, c.ids, c.starts, count, scratch->threads, scratch->memory,
+                               &part);
     }
     free(c.ids);
     return rc;
+}
+
+static int family_texts(const void *model, struct encoder_scratch *scratch,
+                        const char *const *texts, int n, float *out, struct err *err)
+{
+    return family_text_features(model, scratch, texts, n, &(struct text_features){.embedding = out},
+                                err);
 }
 
 static int family_tokens(const void *model, struct encoder_scratch *scratch, const int32_t *ids,
@@ -434,11 +463,38 @@ static int family_tokens(const void *model, struct encoder_scratch *scratch, con
     return rc;
 }
 
+static void family_feature_sizes(const void *model, struct encoder_feature_sizes *out)
+{
+    const struct family *f = model;
+    out->image             = f->config.vision.width;
+    out->classes           = 0;
+    out->grid              = f->config.image_size / f->config.patch;
+    out->region            = f->config.vision.width;
+    out->text              = f->config.text.width;
+}
+
+static int family_image_features(const void *model, struct encoder_scratch *scratch,
+                                 const uint8_t *pixels, int n, const struct image_features *out,
+                                 struct err *err)
+{
+    const struct family *f    = model;
+    struct clip_seen     seen = {
+            .embedding = out->embedding, .pooled = out->pooled, .states = out->regions};
+    int rc =
+        encoder_scratch_reserve(scratch, clip_images_scratch(f->clip, n, scratch->threads), err);
+    if (!rc)
+        clip_image_features(f->clip, pixels, n, scratch->threads, scratch->memory, &seen);
+    return rc;
+}
+
 const struct encoder_family clip_family = {
-    .model_type = "clip",
-    .open       = family_open,
-    .close      = family_close,
-    .images     = family_images,
-    .texts      = family_texts,
-    .tokens     = family_tokens,
+    .model_type     = "clip",
+    .open           = family_open,
+    .close          = family_close,
+    .images         = family_images,
+    .texts          = family_texts,
+    .tokens         = family_tokens,
+    .feature_sizes  = family_feature_sizes,
+    .image_features = family_image_features,
+    .text_features  = family_text_features,
 };

@@ -195,17 +195,45 @@ static void run_last_block(const struct clip_tower *t, const struct clip_layer *
     run_mlp(t, l, n, w, m);
 }
 
+/* The last block where all tokens are wanted: leaves the pooled ones, normalised,
+ * in the first n rows of w->y. */
+static void run_whole_last_block(const struct clip_tower *t, const struct clip_work *w,
+                                 const int *starts, int n, struct team_member *m, float *states)
+{
+    int width = t->config.width, skip = t->causal ? 0 : 1; /* a picture's class token is no patch */
+    size_t row = (size_t)width * sizeof *states;
+    run_block(t, &t->layer[t->config.layers - 1], w, starts, n, m);
+    run_norm(&t->last, w->x, starts[n], width, t->config.eps, w->wide, m);
+    for (int one = team_start(m, 1); one >= 0; one = team_next(m)) {
+        for (int i = 0; i < n; i++) {
+            const float *from = w->wide + (ptrdiff_t)(starts[i] + skip) * width;
+            memcpy(states + (ptrdiff_t)(starts[i] - i * skip) * width, from,
+                   row * (size_t)(starts[i + 1] - starts[i] - skip));
+            memcpy(w->y + (ptrdiff_t)i * width,
+                   w->wide + (ptrdiff_t)pooled_row(t, starts, i) * width, row);
+        }
+    }
+}
+
 void clip_tower_run(const struct clip_tower *t, const struct clip_work *w, const int *starts, int n,
-                    struct team_member *m, float *out)
+                    struct team_member *m, const struct clip_seen *out)
 {
     int last = t->config.layers - 1;
     for (int i = 0; i < last; i++)
         run_block(t, &t->layer[i], w, starts, n, m);
-    run_last_block(t, &t->layer[last], w, starts, n, m);
-    run_norm(&t->last, w->x, n, t->config.width, t->config.eps, w->y, m);
-    clip_linear_run(&t->linear, &t->projection, n, w->y, NULL, out, ACT_NONE, w->low, m);
+    if (out->states) {
+        run_whole_last_block(t, w, starts, n, m, out->states);
+    } else {
+        run_last_block(t, &t->layer[last], w, starts, n, m);
+        run_norm(&t->last, w->x, n, t->config.width, t->config.eps, w->y, m);
+    }
+    for (int one = out->pooled ? team_start(m, 1) : -1; one >= 0; one = team_next(m))
+        memcpy(out->pooled, w->y, (size_t)n * (size_t)t->config.width * sizeof *w->y);
+    if (!out->embedding)
+        return;
+    clip_linear_run(&t->linear, &t->projection, n, w->y, NULL, out->embedding, ACT_NONE, w->low, m);
     for (int one = team_start(m, 1); one >= 0; one = team_next(m)) {
         for (int i = 0; i < n; i++)
-            ops_l2_normalize(out + (ptrdiff_t)i * t->projection.n, t->projection.n);
+            ops_l2_normalize(out->embedding + (ptrdiff_t)i * t->projection.n, t->projection.n);
     }
 }

@@ -8,6 +8,7 @@
 #ifndef OSPREY_MODEL_CLIP_TOWER_H
 #define OSPREY_MODEL_CLIP_TOWER_H
 
+#include "model/clip.h"
 #include "model/clip_config.h"
 #include "nn/attention.h"
 #include "nn/linear.h"
@@ -55,10 +56,10 @@ struct clip_work clip_work_lay_out(const struct clip_tower *t, int tokens, int l
                                    size_t low, int threads, float *base);
 
 /* Sequence i is rows starts[i] to starts[i + 1] - 1 of w->x, pooled at its first
- * token (or, where causal, its last). out: (n, projection.n), L2-normalised.
- * Every member of the team calls this. */
+ * token (or, where causal, its last). Every member of the team calls this. out->starts is
+ * the caller's concern. */
 void clip_tower_run(const struct clip_tower *t, const struct clip_work *w, const int *starts, int n,
-                    struct team_member *m, float *out);
+                    struct team_member *m, const struct clip_seen *out);
 
 /* A product over rows of k contiguous floats; phases of the team. */
 void clip_linear_run(const struct linear_kernel *kernel, const struct linear *l, int rows,

@@ -1,16 +1,20 @@
 /* The family "vision-text-dual-encoder": an image tower, a text tower and a
  * head, as osprey-small has them. Towers: EfficientNet-Lite0 and BERT.
  *
- * The folder: config.json, preprocessor_config.json, model.safetensors with
- * vision_model.* and text_model.*, vocab.txt, heads.safetensors. All of them go
- * into the model's hash, since each has a say in what a vector means.
+ * The files: config.json, preprocessor_config.json, model.safetensors with
+ * vision_model.* and text_model.*, vocab.txt, heads.safetensors; where they lie,
+ * dual_files.h says. All of them go into the model's hash, since each has a say in
+ * what a vector means.
  */
 #include "model/bert.h"
+#include "model/dual_files.h"
 #include "model/efficientnet.h"
 #include "model/encoder_family.h"
 #include "model/head.h"
 
+#include "base/buf.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "text/wordpiece.h"
 
@@ -21,16 +25,13 @@
 #define IMAGE_BATCH  16
 #define CHUNK_TOKENS 512 /* tokens encoded together: their states stay in the caches */
 #define CHUNK_TEXTS  128
-
-enum file { MODEL, HEADS, VOCAB, CONFIG, PREPROCESSOR, N_FILES };
-static const char *const NAMES[N_FILES] = {"model.safetensors", "heads.safetensors", "vocab.txt",
-                                           "config.json", "preprocessor_config.json"};
+#define MAX_TOWERS   (1u << 20) /* bytes of config.json about the towers */
 
 struct dual {
-    char               *paths[N_FILES];
+    struct dual_files   files;
     enum precision      precision;
     struct safetensors *model, *heads;
-    struct prepared    *prepared;
+    struct prepared    *towers_kept, *head_kept; /* what the kernels read */
     struct effnet      *vision;
     struct bert        *text;
     struct head        *head;
@@ -42,10 +43,14 @@ static void close_towers(struct dual *d)
 {
     effnet_free(d->vision);
     bert_free(d->text);
-    head_free(d->head);
     d->vision = NULL;
     d->text   = NULL;
-    d->head   = NULL;
+}
+
+static void close_head(struct dual *d)
+{
+    head_free(d->head);
+    d->head = NULL;
 }
 
 static void dual_close(void *model)
@@ -54,40 +59,14 @@ static void dual_close(void *model)
     if (!d)
         return;
     close_towers(d);
+    close_head(d);
     wordpiece_free(d->wordpiece);
-    prepared_close(d->prepared);
+    prepared_close(d->towers_kept);
+    prepared_close(d->head_kept);
     safetensors_close(d->heads);
     safetensors_close(d->model);
-    for (int i = 0; i < N_FILES; i++)
-        free(d->paths[i]);
+    dual_files_release(&d->files);
     free(d);
-}
-
-/* Says of missing files what to do about them. */
-static int find_files(struct dual *d, const char *dir, struct err *err)
-{
-    for (int i = 0; i < N_FILES; i++) {
-        d->paths[i] = path_join(dir, NAMES[i]);
-        if (!d->paths[i])
-            return err_set(err, ERR_NOMEM, "out of memory");
-    }
-    if (!file_exists(d->paths[MODEL])) {
-        char *pickle = path_join(dir, "pytorch_model.bin");
-        bool  is_bin = pickle && file_exists(pickle);
-        free(pickle);
-        if (is_bin)
-            return err_set(err, ERR_UNSUPPORTED,
-                           "%s has its weights in pytorch_model.bin alone, which can run code when "
-                           "it is read: convert it to model.safetensors first",
-                           dir);
-    }
-    for (int i = 0; i < N_FILES; i++) {
-        if (!file_exists(d->paths[i]))
-            return err_set(err, ERR_NOTFOUND,
-                           "%s is missing: run `make build`, which assembles the default model",
-                           d->paths[i]);
-    }
-    return 0;
 }
 
 static int require_int(const struct jnode *config, const char *key, int want, struct err *err)
@@ -122,6 +101,18 @@ static int check_types(const struct jnode *vision, const struct jnode *text, str
     return 0;
 }
 
+static int read_distance(const struct jnode *config, enum distance *out, struct err *err)
+{
+    const struct jnode *node = jnode_get(jnode_get(config, "osprey"), "distance");
+    const char         *name = "";
+    if (node && (!jnode_to_str(node, &name) || !distance_of(name, out)))
+        return err_set(err, ERR_UNSUPPORTED,
+                       "config.json: osprey.distance is \"%.80s\"; supported are cosine, "
+                       "euclidean and manhattan",
+                       name);
+    return 0;
+}
+
 static int read_max_tokens(struct dual *d, const struct jnode *config, struct err *err)
 {
     const struct jnode *node  = jnode_get(jnode_get(config, "osprey"), "max_tokens");
@@ -151,78 +142,144 @@ static int check_together(struct dual *d, const struct jnode *config, const stru
     if (!rc && (pre->out_w != size || pre->out_h != size))
         rc = err_set(err, ERR_FORMAT,
                      "%s: pictures come out as %d x %d, but the image tower takes %d x %d",
-                     d->paths[PREPROCESSOR], pre->out_w, pre->out_h, size, size);
+                     d->files.paths[DUAL_PREPROCESSOR], pre->out_w, pre->out_h, size, size);
     if (!rc && wordpiece_size(d->wordpiece) > bert_vocabulary(d->text))
         rc = err_set(err, ERR_FORMAT, "%s has %d tokens, but the text tower knows %d",
-                     d->paths[VOCAB], wordpiece_size(d->wordpiece), bert_vocabulary(d->text));
+                     d->files.paths[DUAL_VOCAB], wordpiece_size(d->wordpiece),
+                     bert_vocabulary(d->text));
     return rc ? rc : read_max_tokens(d, config, err);
 }
 
-/* Both towers and the head, built or mapped, whichever d->prepared is up to. */
-static int load_towers(struct dual *d, const struct jnode *config, const struct preprocess *pre,
-                       struct cpu cpu, struct err *err)
+/* What the towers and the head are loaded from, besides the folder's files. */
+struct source {
+    const struct jnode      *config;
+    const struct preprocess *pre;
+    struct cpu               cpu;
+};
+
+static int load_towers(struct dual *d, const struct source *from, struct err *err)
 {
-    float mean[3], std[3];
+    const struct preprocess *pre = from->pre;
+    float                    mean[3], std[3];
     for (int c = 0; c < 3; c++) { /* the tower itself divides by 255 */
         mean[c] = pre->mean[c] / (255.0f * pre->rescale);
         std[c]  = pre->std[c] / (255.0f * pre->rescale);
     }
-    int rc = effnet_load(d->model, "vision_model.", d->prepared, cpu, d->precision, mean, std,
-                         &d->vision, err);
+    int rc = effnet_load(d->model, "vision_model.", d->towers_kept, from->cpu, d->precision, mean,
+                         std, &d->vision, err);
     if (!rc)
-        rc = bert_load(d->model, "text_model.", jnode_get(config, "text_config"), d->prepared, cpu,
-                       d->precision, &d->text, err);
-    if (!rc) {
-        struct head_towers towers = {.features = effnet_features(d->vision),
-                                     .classes  = effnet_classes(d->vision),
-                                     .hidden   = bert_hidden(d->text)};
-        rc = head_load(d->heads, jnode_get(config, "osprey"), &towers, d->prepared, cpu, &d->head,
-                       err);
-    }
-    if (!rc)
-        rc = check_together(d, config, pre, err);
+        rc = bert_load(d->model, "text_model.", jnode_get(from->config, "text_config"),
+                       d->towers_kept, from->cpu, d->precision, &d->text, err);
     if (rc)
         close_towers(d);
     return rc;
 }
 
+static int load_head(struct dual *d, const struct source *from, struct err *err)
+{
+    struct head_towers towers = {.features = effnet_features(d->vision),
+                                 .stages   = effnet_stages(d->vision),
+                                 .classes  = effnet_classes(d->vision),
+                                 .hidden   = bert_hidden(d->text)};
+    int rc = head_load(d->heads, jnode_get(from->config, "osprey"), &towers, d->head_kept,
+                       from->cpu, d->precision, &d->head, err);
+    if (!rc)
+        rc = check_together(d, from->config, from->pre, err);
+    if (rc)
+        close_head(d);
+    return rc;
+}
+
+/* Towers or head: loaded from what is cached (which passed every check when it was made:
+ * what is wrong with it now may be its fault, not the model's), or built. */
+struct part {
+    struct prepared **kept;
+    int (*load)(struct dual *d, const struct source *from, struct err *err);
+    void (*close)(struct dual *d);
+};
+
+static int load_part(struct dual *d, const struct part *part, const struct source *from,
+                     struct err *err)
+{
+    int rc = part->load(d, from, err);
+    if (rc && rc != ERR_NOMEM && !prepared_building(*part->kept)) {
+        prepared_discard(*part->kept);
+        rc = part->load(d, from, err);
+    }
+    return rc;
+}
+
 /* Loads what is cached, or builds it, keeps it and then maps that, so that the
  * weights are shared with other processes from the first run on. */
-static int prepare_towers(struct dual *d, const struct jnode *config, const struct preprocess *pre,
-                          struct cpu cpu, struct err *err)
+static int prepare_part(struct dual *d, const struct part *part, const struct source *from,
+                        const char *form, const char *const *files, size_t n, struct err *err)
 {
-    const char *files[N_FILES];
-    for (int i = 0; i < N_FILES; i++)
-        files[i] = d->paths[i];
-    int rc = prepared_open_as(precision_name(d->precision), files, N_FILES, &d->prepared, err);
-    if (rc)
+    struct prepared *again = NULL;
+    int              rc    = prepared_open_as(form, files, n, part->kept, err);
+    if (!rc)
+        rc = load_part(d, part, from, err);
+    if (rc || !prepared_building(*part->kept))
         return rc;
-    rc = load_towers(d, config, pre, cpu, err);
-    if (rc == ERR_DAMAGED && !prepared_building(d->prepared)) {
-        prepared_discard(d->prepared);
-        rc = load_towers(d, config, pre, cpu, err);
+    rc = prepared_finish(*part->kept, err);
+    if (rc || prepared_open_as(form, files, n, &again, NULL) || prepared_building(again)) {
+        prepared_close(again);
+        return rc; /* what was built will do */
     }
-    if (rc || !prepared_building(d->prepared))
-        return rc;
-    rc = prepared_finish(d->prepared, err);
-    if (rc)
-        return rc;
+    part->close(d);
+    prepared_close(*part->kept);
+    *part->kept = again;
+    return load_part(d, part, from, err);
+}
 
-    struct dual again = *d;
-    again.vision      = NULL;
-    again.text        = NULL;
-    again.head        = NULL;
-    again.prepared    = NULL;
-    if (prepared_open_as(precision_name(d->precision), files, N_FILES, &again.prepared, NULL))
-        return 0; /* what was built will do */
-    if (!prepared_building(again.prepared) && !load_towers(&again, config, pre, cpu, NULL)) {
-        close_towers(d);
-        prepared_close(d->prepared);
-        *d = again;
-    } else {
-        prepared_close(again.prepared);
+/* The name of the towers' form: their kernels' weights derive from the precision,
+ * from what config.json says of the towers and from the preprocessing; not from
+ * the head, so that models with the same towers share them. */
+static int towers_form(const struct dual *d, const struct source *from, char *out, size_t size,
+                       struct err *err)
+{
+    const char *const keys[] = {"vision_config", "text_config"};
+    struct buf        text;
+    uint8_t           hash[HASH_BYTES];
+    int               rc = 0;
+    buf_init(&text, MAX_TOWERS);
+    for (int i = 0; i < 2 && !rc; i++) {
+        const struct jnode *node = jnode_get(from->config, keys[i]);
+        char               *line = node ? jnode_write(node) : NULL;
+        rc                       = node && !line ? err_set(err, ERR_NOMEM, "out of memory")
+                                                 : buf_appendf(&text, err, "%s\n", line ? line : "");
+        free(line);
     }
-    return 0;
+    if (!rc)
+        rc = buf_append(&text, from->pre->mean, sizeof from->pre->mean, err);
+    if (!rc)
+        rc = buf_append(&text, from->pre->std, sizeof from->pre->std, err);
+    if (!rc)
+        rc = buf_append(&text, &from->pre->rescale, sizeof from->pre->rescale, err);
+    if (!rc) {
+        hash_bytes(text.data, text.len, hash);
+        (void)snprintf(out, size, "%s-%02x%02x%02x%02x%02x%02x%02x%02x",
+                       precision_name(d->precision), hash[0], hash[1], hash[2], hash[3], hash[4],
+                       hash[5], hash[6], hash[7]);
+    }
+    buf_release(&text);
+    return rc;
+}
+
+static int prepare(struct dual *d, const struct source *from, struct err *err)
+{
+    const struct part towers = {&d->towers_kept, load_towers, close_towers};
+    const struct part head   = {&d->head_kept, load_head, close_head};
+    const char       *files[DUAL_N_FILES];
+    char              form[64];
+    for (int i = 0; i < DUAL_N_FILES; i++)
+        files[i] = d->files.paths[i];
+    const char *of_towers[] = {files[DUAL_MODEL], files[DUAL_VOCAB]};
+    int         rc          = towers_form(d, from, form, sizeof form, err);
+    if (!rc)
+        rc = prepare_part(d, &towers, from, form, of_towers, 2, err);
+    if (!rc)
+        rc = prepare_part(d, &head, from, precision_name(d->precision), files, DUAL_N_FILES, err);
+    return rc;
 }
 
 /* tokenizer_config.json is not required; where it asks for another tokenizer
@@ -251,7 +308,7 @@ static int dual_open(const char *dir, const struct jnode *config,
                      const struct encoder_options *options, struct encoder_info *info, void **out,
                      struct err *err)
 {
-    struct cpu cpu = cpu_detect();
+    struct source from = {.config = config, .pre = &info->preprocess, .cpu = cpu_detect()};
     if (info->preprocess.out_w == 0)
         return err_set(err, ERR_NOTFOUND, "preprocessor_config.json is missing");
     struct dual *d = mem_zeroed(1, sizeof *d);
@@ -259,24 +316,26 @@ static int dual_open(const char *dir, const struct jnode *config,
         return err_set(err, ERR_NOMEM, "out of memory");
     /* Its vectors are promised to be those of the reference to 1e-4. */
     d->precision = options->precision == PRECISION_AUTO ? PRECISION_F32 : options->precision;
-    int rc       = find_files(d, dir, err);
+    int rc       = dual_files_find(dir, config, options->towers_beside, &d->files, err);
     if (!rc)
         rc = check_types(jnode_get(config, "vision_config"), jnode_get(config, "text_config"), err);
     if (!rc)
-        rc = check_tokenizer(dir, err);
+        rc = check_tokenizer(d->files.towers, err);
     if (!rc)
-        rc = safetensors_open(d->paths[MODEL], &d->model, err);
+        rc = read_distance(config, &info->distance, err);
     if (!rc)
-        rc = safetensors_open(d->paths[HEADS], &d->heads, err);
+        rc = safetensors_open(d->files.paths[DUAL_MODEL], &d->model, err);
     if (!rc)
-        rc = wordpiece_load(d->paths[VOCAB], &d->wordpiece, err);
+        rc = safetensors_open(d->files.paths[DUAL_HEADS], &d->heads, err);
     if (!rc)
-        rc = prepare_towers(d, config, &info->preprocess, cpu, err);
+        rc = wordpiece_load(d->files.paths[DUAL_VOCAB], &d->wordpiece, err);
+    if (!rc)
+        rc = prepare(d, &from, err);
     if (rc) {
         dual_close(d);
         return rc;
     }
-    info->hash        = prepared_hash(d->prepared);
+    info->hash        = prepared_hash(d->head_kept);
     info->dim         = head_dim(d->head);
     info->image_size  = effnet_image_size(d->vision);
     info->max_tokens  = d->max_tokens;
@@ -286,9 +345,14 @@ static int dual_open(const char *dir, const struct jnode *config,
         effnet_parameters(d->vision) + bert_parameters(d->text) + head_parameters(d->head);
     info->image_flops = effnet_flops(d->vision);
     info->precision   = precision_name(d->precision);
-    info->cpu         = cpu_level_name(cpu.level);
+    info->cpu         = cpu_level_name(from.cpu.level);
     *out              = d;
     return 0;
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
 }
 
 static size_t whole_lines(size_t bytes)
@@ -296,34 +360,78 @@ static size_t whole_lines(size_t bytes)
     return (bytes + 63) / 64 * 64;
 }
 
+/* Memory of a call for some pictures; parts begin at multiples of 64 bytes. */
+struct image_work {
+    char  *tower;
+    float *pooled; /* (most, features) */
+    float *stages; /* (most, stages) */
+    float *logits; /* (most, classes) */
+    char  *head;
+};
+
+static int image_work_reserve(const struct dual *d, struct encoder_scratch *scratch, int most,
+                              struct image_work *w, struct err *err)
+{
+    size_t features = (size_t)effnet_features(d->vision),
+           classes  = (size_t)effnet_classes(d->vision);
+    size_t tower    = whole_lines(effnet_scratch_size(d->vision, most, scratch->threads));
+    size_t pooled   = whole_lines((size_t)most * features * sizeof(float));
+    size_t stages   = whole_lines((size_t)most * (size_t)effnet_stages(d->vision) * sizeof(float));
+    size_t logits   = whole_lines((size_t)most * classes * sizeof(float));
+    size_t head     = head_scratch_size(d->head, most);
+    int    rc = encoder_scratch_reserve(scratch, tower + pooled + stages + logits + head, err);
+    w->tower  = scratch->memory;
+    w->pooled = (float *)(void *)(w->tower + tower);
+    w->stages = (float *)(void *)(w->tower + tower + pooled);
+    w->logits = (float *)(void *)(w->tower + tower + pooled + stages);
+    w->head   = w->tower + tower + pooled + stages + logits;
+    return rc;
+}
+
+static int dual_image_features(const void *model, struct encoder_scratch *scratch,
+                               const uint8_t *pixels, int n, const struct image_features *out,
+                               struct err *err)
+{
+    const struct dual *d        = model;
+    ptrdiff_t          features = effnet_features(d->vision), classes = effnet_classes(d->vision);
+    ptrdiff_t          size = effnet_image_size(d->vision), grid = effnet_grid(d->vision);
+    ptrdiff_t          stages = effnet_stages(d->vision);
+    int                most   = n < IMAGE_BATCH ? n : IMAGE_BATCH;
+    struct image_work  w;
+    int                rc = n < 1 ? 0 : image_work_reserve(d, scratch, most, &w, err);
+    for (int i = 0; !rc && i < n; i += most) {
+        int                count  = n - i < most ? n - i : most;
+        float             *logits = out->logits || out->embedding ? w.logits : NULL;
+        bool               early  = out->stages || (out->embedding && head_takes_stages(d->head));
+        struct effnet_seen seen   = {.pooled = w.pooled,
+                                     .logits = logits,
+                                     .grid = out->regions ? out->regions + i * grid * grid * features
+                                                          : NULL,
+                                     .stages = early ? w.stages : NULL};
+        effnet_forward(d->vision, pixels + i * size * size * 3, count, scratch->threads, w.tower,
+                       &seen, NULL);
+        if (out->pooled)
+            memcpy(out->pooled + i * features, w.pooled,
+                   (size_t)(count * features) * sizeof *w.pooled);
+        if (out->stages)
+            memcpy(out->stages + i * stages, w.stages, (size_t)(count * stages) * sizeof *w.stages);
+        if (out->logits)
+            memcpy(out->logits + i * classes, w.logits,
+                   (size_t)(count * classes) * sizeof *w.logits);
+        if (out->embedding) /* overwrites the logits */
+            head_images(
+                d->head,
+                &(struct head_seen){.pooled = w.pooled, .stages = w.stages, .logits = w.logits},
+                count, scratch->threads, w.head, out->embedding + (ptrdiff_t)i * head_dim(d->head));
+    }
+    return rc;
+}
+
 static int dual_images(const void *model, struct encoder_scratch *scratch, const uint8_t *pixels,
                        int n, float *out, struct err *err)
 {
-    if (n < 1)
-        return 0;
-    const struct dual *d        = model;
-    size_t             features = (size_t)effnet_features(d->vision);
-    size_t             classes  = (size_t)effnet_classes(d->vision);
-    size_t             size     = (size_t)effnet_image_size(d->vision);
-    int                most     = n < IMAGE_BATCH ? n : IMAGE_BATCH;
-    size_t             tower  = whole_lines(effnet_scratch_size(d->vision, most, scratch->threads));
-    size_t             pooled = whole_lines((size_t)most * features * sizeof(float));
-    size_t             logits = whole_lines((size_t)most * classes * sizeof(float));
-    size_t             head   = head_scratch_size(d->head, most);
-    int                rc = encoder_scratch_reserve(scratch, tower + pooled + logits + head, err);
-    if (rc)
-        return rc;
-    char  *base = scratch->memory;
-    float *x    = (float *)(void *)(base + tower);
-    float *l    = (float *)(void *)(base + tower + pooled);
-    for (int i = 0; i < n; i += most) {
-        int count = n - i < most ? n - i : most;
-        effnet_forward(d->vision, pixels + (size_t)i * size * size * 3, count, scratch->threads,
-                       base, x, l, NULL, NULL);
-        head_images(d->head, x, l, count, scratch->threads, base + tower + pooled + logits,
-                    out + (ptrdiff_t)i * head_dim(d->head));
-    }
-    return 0;
+    return dual_image_features(model, scratch, pixels, n,
+                               &(struct image_features){.embedding = out}, err);
 }
 
 /* One chunk's tokens. */
@@ -331,6 +439,7 @@ struct chunk {
     int32_t *ids;    /* (CHUNK_TOKENS + max_tokens) */
     int     *starts; /* (CHUNK_TEXTS + 1) */
     float   *pooled; /* (CHUNK_TEXTS, hidden) */
+    float   *first;  /* (CHUNK_TEXTS, hidden) */
     void    *tower;
 };
 
@@ -351,68 +460,141 @@ static int fill_chunk(const struct dual *d, const struct chunk *c, const char *c
     return count;
 }
 
-static int dual_texts(const void *model, struct encoder_scratch *scratch, const char *const *texts,
-                      int n, float *out, struct err *err)
+/* Tokenizes texts until a chunk is full, and sees to scratch memory for it and its
+ * tower; how many texts, or an error. */
+static int take_chunk(const struct dual *d, struct encoder_scratch *scratch,
+                      const char *const *texts, int n, struct chunk *c, struct err *err)
 {
-    const struct dual *d      = model;
-    size_t             hidden = (size_t)bert_hidden(d->text);
-    int          most   = CHUNK_TOKENS + d->max_tokens; /* the last text may reach past the limit */
-    size_t       ids    = whole_lines((size_t)most * sizeof(int32_t));
-    size_t       starts = whole_lines((CHUNK_TEXTS + 1) * sizeof(int));
-    size_t       pooled = whole_lines(CHUNK_TEXTS * hidden * sizeof(float));
-    size_t       fixed  = ids + starts + pooled;
+    size_t hidden = (size_t)bert_hidden(d->text);
+    int    most   = CHUNK_TOKENS + d->max_tokens; /* the last text may reach past the limit */
+    size_t ids    = whole_lines((size_t)most * sizeof(int32_t));
+    size_t starts = whole_lines((CHUNK_TEXTS + 1) * sizeof(int));
+    size_t pooled = whole_lines(CHUNK_TEXTS * hidden * sizeof(float));
+    size_t fixed  = ids + starts + 2 * pooled;
     /* one short query is the common case: its tower needs far less */
-    struct chunk c      = {0};
-    for (int i = 0; i < n;) {
-        int rc = encoder_scratch_reserve(scratch, fixed, err);
+    for (size_t need = fixed;;) {
+        int rc = encoder_scratch_reserve(scratch, need, err);
         if (rc)
             return rc;
         char *base = scratch->memory;
-        c.ids      = (int32_t *)(void *)base;
-        c.starts   = (int *)(void *)(base + ids);
-        c.pooled   = (float *)(void *)(base + ids + starts);
-        int count  = fill_chunk(d, &c, texts + i, n - i, err);
+        c->ids     = (int32_t *)(void *)base;
+        c->starts  = (int *)(void *)(base + ids);
+        c->pooled  = (float *)(void *)(base + ids + starts);
+        c->first   = (float *)(void *)(base + ids + starts + pooled);
+        c->tower   = base + fixed;
+        int count  = fill_chunk(d, c, texts, n, err);
         if (count < 0)
             return count;
-        size_t tower = bert_scratch_size(d->text, c.starts[count], scratch->threads);
-        if (fixed + tower > scratch->bytes) {
-            rc = encoder_scratch_reserve(scratch, fixed + tower, err);
-            if (rc)
-                return rc;
-            continue; /* the tokens were lost with the old memory */
-        }
-        bert_forward(d->text, c.ids, c.starts, count, scratch->threads, base + fixed, c.pooled,
-                     NULL, NULL);
-        head_texts(d->head, c.pooled, count, out + (ptrdiff_t)i * head_dim(d->head));
-        i += count;
+        need = fixed + larger(bert_scratch_size(d->text, c->starts[count], scratch->threads),
+                              head_scratch_size(d->head, count));
+        if (need <= scratch->bytes)
+            return count;
+        /* the tokens are lost with the old memory */
+    }
+}
+
+static int dual_text_features(const void *model, struct encoder_scratch *scratch,
+                              const char *const *texts, int n, const struct text_features *out,
+                              struct err *err)
+{
+    const struct dual *d      = model;
+    ptrdiff_t          hidden = bert_hidden(d->text);
+    struct chunk       c;
+    for (int i = 0, count; i < n; i += count) {
+        count = take_chunk(d, scratch, texts + i, n - i, &c, err);
+        if (count < 0)
+            return count;
+        ptrdiff_t from = out->states ? out->starts[i] : 0;
+        if (out->states && c.starts[count] > out->capacity - from)
+            return err_set(err, ERR_LIMIT, "%d texts have more than %d tokens", n, out->capacity);
+        float *pooled = out->pooled ? out->pooled + i * hidden : c.pooled;
+        float *first  = out->first ? out->first + i * hidden : c.first;
+        bert_forward(d->text, c.ids, c.starts, count, scratch->threads, c.tower, pooled, first,
+                     out->states ? out->states + from * hidden : NULL, NULL);
+        if (out->embedding)
+            head_texts(d->head, &(struct head_read){.pooled = pooled, .first = first}, count,
+                       scratch->threads, c.tower,
+                       out->embedding + (ptrdiff_t)i * head_dim(d->head));
+        for (int t = 1; out->states && t <= count; t++)
+            out->starts[i + t] = (int)from + c.starts[t];
     }
     return 0;
+}
+
+static int dual_texts(const void *model, struct encoder_scratch *scratch, const char *const *texts,
+                      int n, float *out, struct err *err)
+{
+    return dual_text_features(model, scratch, texts, n, &(struct text_features){.embedding = out},
+                              err);
 }
 
 static int dual_tokens(const void *model, struct encoder_scratch *scratch, const int32_t *ids,
                        const int32_t *starts, int n, float *out, struct err *err)
 {
     const struct dual *d      = model;
-    size_t             pooled = whole_lines((size_t)bert_hidden(d->text) * sizeof(float));
+    size_t             hidden = (size_t)bert_hidden(d->text);
+    size_t             pooled = whole_lines(2 * hidden * sizeof(float));
     for (int i = 0; i < n; i++) {
         int ends[] = {0, starts[i + 1] - starts[i]};
         int rc     = encoder_scratch_reserve(
-                scratch, pooled + bert_scratch_size(d->text, ends[1], scratch->threads), err);
+                scratch,
+                pooled + larger(bert_scratch_size(d->text, ends[1], scratch->threads),
+                                head_scratch_size(d->head, 1)),
+                err);
         if (rc)
             return rc;
         float *x = scratch->memory;
         bert_forward(d->text, ids + starts[i], ends, 1, scratch->threads,
-                     (char *)scratch->memory + pooled, x, NULL, NULL);
-        head_texts(d->head, x, 1, out + (ptrdiff_t)i * head_dim(d->head));
+                     (char *)scratch->memory + pooled, x, x + hidden, NULL, NULL);
+        head_texts(d->head, &(struct head_read){.pooled = x, .first = x + hidden}, 1,
+                   scratch->threads, (char *)scratch->memory + pooled,
+                   out + (ptrdiff_t)i * head_dim(d->head));
     }
     return 0;
 }
 
+static int dual_parts(const void *model, struct encoder_part **parts, size_t *n, struct err *err)
+{
+    const struct dual *d = model;
+    return dual_files_parts(&d->files, prepared_hash(d->towers_kept), parts, n, err);
+}
+
+static void dual_feature_sizes(const void *model, struct encoder_feature_sizes *out)
+{
+    const struct dual *d = model;
+    out->image           = effnet_features(d->vision);
+    out->stages          = effnet_stages(d->vision);
+    out->classes         = effnet_classes(d->vision);
+    out->grid            = effnet_grid(d->vision);
+    out->region          = out->image;
+    out->text            = bert_hidden(d->text);
+    out->first           = out->text;
+    out->named           = head_classes_dim(d->head);
+    out->hash            = prepared_hash(d->towers_kept);
+}
+
+static int dual_named_classes(const void *model, float *logits, int n, int threads, float *out,
+                              struct err *err)
+{
+    const struct dual *d       = model;
+    float             *scratch = mem_array((size_t)effnet_classes(d->vision), sizeof *scratch);
+    if (!scratch)
+        return err_set(err, ERR_NOMEM, "out of memory");
+    head_classes(d->head, logits, n, threads, scratch, out);
+    free(scratch);
+    return 0;
+}
+
 const struct encoder_family dual_encoder_family = {
-    .model_type = "vision-text-dual-encoder",
-    .open       = dual_open,
-    .close      = dual_close,
-    .images     = dual_images,
-    .texts      = dual_texts,
-    .tokens     = dual_tokens,
+    .model_type     = "vision-text-dual-encoder",
+    .open           = dual_open,
+    .close          = dual_close,
+    .images         = dual_images,
+    .texts          = dual_texts,
+    .tokens         = dual_tokens,
+    .feature_sizes  = dual_feature_sizes,
+    .named_classes  = dual_named_classes,
+    .image_features = dual_image_features,
+    .text_features  = dual_text_features,
+    .parts          = dual_parts,
 };

@@ -28,6 +28,7 @@ int     effnet_image_size(const struct effnet *net); /* 224 */
 int     effnet_features(const struct effnet *net);   /* 1280 */
 int     effnet_classes(const struct effnet *net);    /* 1000 */
 int     effnet_grid(const struct effnet *net);       /* 7 */
+int     effnet_stages(const struct effnet *net);     /* 1024: numbers of effnet_seen.stages */
 int64_t effnet_parameters(const struct effnet *net);
 /* Multiplications and additions for one picture, logits included. */
 int64_t effnet_flops(const struct effnet *net);
@@ -43,11 +44,18 @@ struct effnet_tap {
     void *ctx;
 };
 
-/* pixels: (n, 224, 224, 3) bytes RGB. pooled: (n, 1280). logits: (n, 1000) or
- * NULL. grid: (n, 7, 7, 1280) after the head convolution, or NULL. tap: NULL
- * outside tests. */
+/* What a call wants; all but pooled may be NULL. */
+struct effnet_seen {
+    float *pooled; /* (n, 1280) */
+    float *logits; /* (n, 1000) */
+    float *grid;   /* (n, 7, 7, 1280) after the head convolution */
+    float *stages; /* (n, 1024) what earlier stages saw, of fine texture to parts: for each of
+                      blocks 0, 2, 4, 10 and 15 its channels' means over the picture, then
+                      their standard deviations */
+};
+
+/* pixels: (n, 224, 224, 3) bytes RGB. tap: NULL outside tests. */
 void effnet_forward(const struct effnet *net, const uint8_t *pixels, int n, int threads,
-                    void *scratch, float *pooled, float *logits, float *grid,
-                    const struct effnet_tap *tap);
+                    void *scratch, const struct effnet_seen *out, const struct effnet_tap *tap);
 
 #endif

@@ -14,6 +14,7 @@
 #include "model/efficientnet_net.h"
 #include "nn/team.h"
 
+#include <math.h>
 #include <omp.h>
 #include <string.h>
 
@@ -389,7 +390,46 @@ static void see_stem(struct worker *w)
     see(w, "stem", w->act[0], net->stem_size, net->stem_c);
 }
 
-static void run_picture(struct worker *w, const uint8_t *picture, float *pooled, float *grid)
+/* The blocks whose channels are summed up for effnet_seen.stages. */
+static bool ends_stage(int block)
+{
+    return block == 0 || block == 2 || block == 4 || block == 10 || block == 15;
+}
+
+int effnet_stages(const struct effnet *net)
+{
+    int n = 0;
+    for (int i = 0; i < EFFNET_BLOCKS; i++)
+        n += ends_stage(i) ? 2 * net->block[i].out_c : 0;
+    return n;
+}
+
+/* Means of c channels over n pixels, then standard deviations (with n - 1, as
+ * torch.std). One phase of a team. */
+static void sum_up_stage(struct worker *w, const float *x, int n, int c, float *out)
+{
+    for (int one = team_start(&w->team, 1); one >= 0; one = team_next(&w->team)) {
+        float *mean = out, *std = out + c;
+        memset(out, 0, 2 * (size_t)c * sizeof *out);
+        for (int i = 0; i < n; i++) {
+            for (int k = 0; k < c; k++)
+                mean[k] += x[(ptrdiff_t)i * c + k];
+        }
+        for (int k = 0; k < c; k++)
+            mean[k] /= (float)n;
+        for (int i = 0; i < n; i++) {
+            for (int k = 0; k < c; k++) {
+                float d = x[(ptrdiff_t)i * c + k] - mean[k];
+                std[k] += d * d;
+            }
+        }
+        for (int k = 0; k < c; k++)
+            std[k] = sqrtf(std[k] / (float)(n - 1));
+    }
+}
+
+static void run_picture(struct worker *w, const uint8_t *picture, float *pooled, float *grid,
+                        float *stages)
 {
     static const char names[EFFNET_BLOCKS][8] = {
         "block0", "block1", "block2",  "block3",  "block4",  "block5",  "block6",  "block7",
@@ -408,6 +448,10 @@ static void run_picture(struct worker *w, const uint8_t *picture, float *pooled,
         else
             block_by_channels(w, b, in, out);
         see(w, names[i], out, b->out_size, b->out_c);
+        if (stages && ends_stage(i)) {
+            sum_up_stage(w, out, b->out_size * b->out_size, b->out_c, stages);
+            stages += 2 * b->out_c;
+        }
         in = out;
     }
     head(w, in, pooled, grid);
@@ -438,7 +482,8 @@ static struct worker worker_of(const struct effnet *net, float *scratch, int fir
 struct call {
     const struct effnet     *net;
     const uint8_t           *pixels;
-    float                   *scratch, *pooled, *logits, *grid;
+    float                   *scratch;
+    struct effnet_seen       out;
     const struct effnet_tap *tap;
 };
 
@@ -447,9 +492,10 @@ static void call_picture(const struct call *c, struct worker *w, int i)
     const struct effnet *net  = c->net;
     size_t               side = (size_t)net->image_size, cells = (size_t)(net->grid * net->grid);
     size_t               at = (size_t)i, f = (size_t)net->features;
-    float               *grid = c->grid ? c->grid + at * cells * f : NULL;
-    w->tap                    = i == 0 ? c->tap : NULL;
-    run_picture(w, c->pixels + at * side * side * 3, c->pooled + at * f, grid);
+    float               *grid = c->out.grid ? c->out.grid + at * cells * f : NULL;
+    float *stages = c->out.stages ? c->out.stages + at * (size_t)effnet_stages(net) : NULL;
+    w->tap        = i == 0 ? c->tap : NULL;
+    run_picture(w, c->pixels + at * side * side * 3, c->out.pooled + at * f, grid, stages);
 }
 
 /* The first n pictures, each by one thread. */
@@ -469,12 +515,12 @@ static void call_alone(const struct call *c, int n, int threads)
                 call_picture(c, &w, i);
         }
     }
-    if (c->logits && n > 0) {
+    if (c->out.logits && n > 0) {
         const struct effnet *net  = c->net;
         struct linear_call   call = {.rows    = n,
-                                     .a       = c->pooled,
+                                     .a       = c->out.pooled,
                                      .lda     = net->features,
-                                     .c       = c->logits,
+                                     .c       = c->out.logits,
                                      .ldc     = net->classes,
                                      .act     = ACT_NONE,
                                      .scratch = c->scratch};
@@ -496,26 +542,25 @@ static void call_together(const struct call *c, int from, int to, int threads)
                                     team_join(&team, omp_get_thread_num(), omp_get_num_threads()));
         for (int i = from; i < to; i++) {
             call_picture(c, &w, i);
-            if (c->logits)
-                classify(&w, c->pooled + (ptrdiff_t)i * net->features,
-                         c->logits + (ptrdiff_t)i * net->classes);
+            if (c->out.logits)
+                classify(&w, c->out.pooled + (ptrdiff_t)i * net->features,
+                         c->out.logits + (ptrdiff_t)i * net->classes);
         }
     }
 }
 
 void effnet_forward(const struct effnet *net, const uint8_t *pixels, int n, int threads,
-                    void *scratch, float *pooled, float *logits, float *grid,
-                    const struct effnet_tap *tap)
+                    void *scratch, const struct effnet_seen *out, const struct effnet_tap *tap)
 {
-    struct call c = {net, pixels, scratch, pooled, logits, grid, tap};
+    struct call c = {net, pixels, scratch, *out, tap};
     if (threads < 1)
         threads = 1;
     int alone = n - n % threads; /* pictures that keep every thread busy by itself */
     call_alone(&c, alone, threads);
     call_together(&c, alone, n, threads);
     if (tap) {
-        tap->see(tap->ctx, "pooled", pooled, 1, 1, net->features);
-        if (logits)
-            tap->see(tap->ctx, "logits", logits, 1, 1, net->classes);
+        tap->see(tap->ctx, "pooled", out->pooled, 1, 1, net->features);
+        if (out->logits)
+            tap->see(tap->ctx, "logits", out->logits, 1, 1, net->classes);
     }
 }

@@ -5,10 +5,12 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "image/decoder.h"
 #include "model/encoder_family.h"
 #include "model/model_id.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,7 +104,9 @@ int encoder_open_with(const char *dir, const struct encoder_options *options, st
         goto out;
     enc->info.dir  = enc->dir;
     enc->info.name = path_base(enc->dir);
-    if (model_id_of_folder(enc->info.name, enc->id))
+    if (options->name)
+        (void)snprintf(enc->id, sizeof enc->id, "%s", options->name);
+    if (options->name || model_id_of_folder(enc->info.name, enc->id))
         enc->info.name = enc->id;
     rc = enc->family->open(enc->dir, config, options, &enc->info, &enc->model, err);
 out:
@@ -129,6 +133,23 @@ void encoder_close(struct encoder *enc)
 const struct encoder_info *encoder_info(const struct encoder *enc)
 {
     return &enc->info;
+}
+
+int encoder_parts(const struct encoder *enc, struct encoder_part **parts, size_t *n,
+                  struct err *err)
+{
+    *parts = NULL;
+    *n     = 0;
+    return enc->family->parts ? enc->family->parts(enc->model, parts, n, err) : 0;
+}
+
+void encoder_parts_free(struct encoder_part *parts, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        free(parts[i].name);
+        free(parts[i].data);
+    }
+    free(parts);
 }
 
 int encoder_scratch_new(const struct encoder *enc, int threads, struct encoder_scratch **out,
@@ -159,14 +180,22 @@ void encoder_scratch_free(struct encoder_scratch *scratch)
 {
     if (!scratch)
         return;
+    decoder_close(scratch->decoder);
     free(scratch->memory);
     free(scratch);
 }
 
-/* Damaged weights are not noticed before: nobody sums them up at each start. */
-static int check_finite(const struct encoder *enc, const float *out, int n, struct err *err)
+int encoder_scratch_threads(const struct encoder_scratch *scratch)
 {
-    size_t numbers = (size_t)n * (size_t)enc->info.dim;
+    return scratch->threads;
+}
+
+/* Damaged weights are not noticed before: nobody sums them up at each start. out:
+ * (n, dim), or NULL. */
+static int check_finite(const struct encoder *enc, const float *out, int n, int dim,
+                        struct err *err)
+{
+    size_t numbers = out ? (size_t)n * (size_t)dim : 0;
     for (size_t i = 0; i < numbers; i++) {
         if (!isfinite(out[i]))
             return err_set(err, ERR_DAMAGED,
@@ -181,14 +210,14 @@ int encoder_images(const struct encoder *enc, struct encoder_scratch *scratch,
                    const uint8_t *pixels, int n, float *out, struct err *err)
 {
     int rc = enc->family->images(enc->model, scratch, pixels, n, out, err);
-    return rc ? rc : check_finite(enc, out, n, err);
+    return rc ? rc : check_finite(enc, out, n, enc->info.dim, err);
 }
 
 int encoder_texts(const struct encoder *enc, struct encoder_scratch *scratch,
                   const char *const *texts, int n, float *out, struct err *err)
 {
     int rc = enc->family->texts(enc->model, scratch, texts, n, out, err);
-    return rc ? rc : check_finite(enc, out, n, err);
+    return rc ? rc : check_finite(enc, out, n, enc->info.dim, err);
 }
 
 int encoder_tokens(const struct encoder *enc, struct encoder_scratch *scratch, const int32_t *ids,
@@ -212,22 +241,84 @@ int encoder_tokens(const struct encoder *enc, struct encoder_scratch *scratch, c
     return n > 0 ? enc->family->tokens(enc->model, scratch, ids, starts, n, out, err) : 0;
 }
 
+struct encoder_feature_sizes encoder_feature_sizes(const struct encoder *enc)
+{
+    struct encoder_feature_sizes sizes = {.hash = enc->info.hash};
+    enc->family->feature_sizes(enc->model, &sizes);
+    return sizes;
+}
+
+int encoder_named_classes(const struct encoder *enc, float *logits, int n, int threads, float *out,
+                          struct err *err)
+{
+    struct encoder_feature_sizes sizes = encoder_feature_sizes(enc);
+    if (!sizes.named)
+        return err_set(err, ERR_UNSUPPORTED, "the model %s does not know its classes' names",
+                       enc->info.name);
+    int rc = enc->family->named_classes(enc->model, logits, n, threads, out, err);
+    return rc ? rc : check_finite(enc, out, n, sizes.named, err);
+}
+
+int encoder_image_features(const struct encoder *enc, struct encoder_scratch *scratch,
+                           const uint8_t *pixels, int n, const struct image_features *out,
+                           struct err *err)
+{
+    struct encoder_feature_sizes sizes = encoder_feature_sizes(enc);
+    int rc = n > 0 ? enc->family->image_features(enc->model, scratch, pixels, n, out, err) : 0;
+    if (!rc)
+        rc = check_finite(enc, out->pooled, n, sizes.image, err);
+    if (!rc)
+        rc = check_finite(enc, out->stages, n, sizes.stages, err);
+    if (!rc)
+        rc = check_finite(enc, out->regions, n, sizes.grid * sizes.grid * sizes.region, err);
+    if (!rc)
+        rc = check_finite(enc, out->embedding, n, enc->info.dim, err);
+    return rc ? rc : check_finite(enc, out->logits, n, sizes.classes, err);
+}
+
+int encoder_text_features(const struct encoder *enc, struct encoder_scratch *scratch,
+                          const char *const *texts, int n, const struct text_features *out,
+                          struct err *err)
+{
+    struct encoder_feature_sizes sizes = encoder_feature_sizes(enc);
+    if (out->states)
+        out->starts[0] = 0;
+    int rc = n > 0 ? enc->family->text_features(enc->model, scratch, texts, n, out, err) : 0;
+    if (!rc)
+        rc = check_finite(enc, out->pooled, n, sizes.text, err);
+    if (!rc)
+        rc = check_finite(enc, out->first, n, sizes.first, err);
+    if (!rc)
+        rc = check_finite(enc, out->embedding, n, enc->info.dim, err);
+    return rc ? rc
+              : check_finite(enc, out->states, out->states ? out->starts[n] : 0, sizes.text, err);
+}
+
+int encoder_scratch_decoder(struct encoder_scratch *scratch, struct decoder **out, struct err *err)
+{
+    int rc = scratch->decoder ? 0 : decoder_open(NULL, &scratch->decoder, err);
+    if (!rc)
+        *out = scratch->decoder;
+    return rc;
+}
+
 int encoder_image_bytes(const struct encoder *enc, struct encoder_scratch *scratch,
                         const uint8_t *bytes, size_t len, float *out, struct err *err)
 {
-    const struct preprocess *pre    = &enc->info.preprocess;
-    struct image_limits      limits = image_limits_default();
-    struct image             image  = {0};
-    size_t                   size   = (size_t)pre->out_w * (size_t)pre->out_h * 3;
-    uint8_t                 *pixels = mem_array(size, 1);
+    const struct preprocess *pre     = &enc->info.preprocess;
+    struct decoder          *decoder = NULL;
+    struct image             view    = {0};
+    size_t                   size    = (size_t)pre->out_w * (size_t)pre->out_h * 3;
+    uint8_t                 *pixels  = mem_array(size, 1);
     int rc = pixels ? 0 : err_set(err, ERR_NOMEM, "cannot encode a picture: out of memory");
     if (!rc)
-        rc = image_decode(bytes, len, preprocess_min_side(pre), &limits, &image, NULL, err);
+        rc = encoder_scratch_decoder(scratch, &decoder, err);
     if (!rc)
-        rc = preprocess_image(pre, &image, pixels, err);
+        rc = decoder_decode(decoder, bytes, len, preprocess_min_side(pre), &view, NULL, err);
+    if (!rc)
+        rc = preprocess_image(pre, &view, pixels, err);
     if (!rc)
         rc = encoder_images(enc, scratch, pixels, 1, out, err);
-    image_free(&image);
     free(pixels);
     return rc;
 }

@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "image/preprocess.h"
+#include "model/distance.h"
 #include "nn/precision.h"
 
 #include <stdbool.h>
@@ -18,6 +19,7 @@
 
 struct encoder;
 struct encoder_scratch;
+struct decoder; /* image/decoder.h */
 
 struct encoder_info {
     const char       *name;       /* "osprey-small": the folder's name, as models_find takes it */
@@ -25,6 +27,7 @@ struct encoder_info {
     const char       *family;     /* config.json's model_type */
     const char       *hash;       /* 32 hex digits over the weights: what a library remembers */
     int               dim;        /* of the joint space */
+    enum distance     distance;   /* that its embeddings are compared by */
     int               image_size; /* pixels, square */
     int               max_tokens;
     int               vocabulary;  /* token ids are below it */
@@ -40,8 +43,11 @@ struct encoder_info {
 struct encoder_options {
     enum precision precision; /* of the towers' layers. Auto is single precision unless the
                                  family can do with less; info.precision says what came of it */
-    bool towers_only;         /* tokenizer and preprocessor files may be missing (info.missing names
+    bool        towers_only;  /* tokenizer and preprocessor files may be missing (info.missing names
                                  them): encoder_images and encoder_tokens still work */
+    const char *name;         /* what info.name says; NULL: the folder's name */
+    const char *towers_beside; /* a folder beside which the towers of a folder with heads alone may
+                                  lie, or NULL (dual_files.h) */
 };
 
 /* Opens the model in a folder. options may be NULL. */
@@ -52,10 +58,27 @@ void encoder_close(struct encoder *enc); /* NULL-safe */
 
 const struct encoder_info *encoder_info(const struct encoder *enc);
 
+/* One of the files by which a model can be had again, given its towers. */
+struct encoder_part {
+    char    *name; /* within its folder */
+    uint8_t *data; /* (len) */
+    size_t   len;  /* bytes */
+};
+/* What of a model is not its towers, a few megabytes: a folder that holds these
+ * files opens as this very model (the same info.hash), as long as its towers are
+ * found. *n is 0 where the model has no such parts: it is its towers. */
+int  encoder_parts(const struct encoder *enc, struct encoder_part **parts, size_t *n,
+                   struct err *err);
+void encoder_parts_free(struct encoder_part *parts, size_t n);
+
 /* Scratch for calls with up to threads OpenMP threads; it grows as needed. */
 int  encoder_scratch_new(const struct encoder *enc, int threads, struct encoder_scratch **out,
                          struct err *err);
 void encoder_scratch_free(struct encoder_scratch *scratch); /* NULL-safe */
+/* The decoder that goes with a scratch, for callers that encode pictures from outside
+ * step by step; it stays the scratch's. */
+int encoder_scratch_decoder(struct encoder_scratch *scratch, struct decoder **out, struct err *err);
+int encoder_scratch_threads(const struct encoder_scratch *scratch);
 
 /* pixels: (n, image_size, image_size, 3) bytes as preprocess_image leaves
  * them. out: (n, dim). */
@@ -74,7 +97,8 @@ int encoder_tokens(const struct encoder *enc, struct encoder_scratch *scratch, c
                    const int32_t *starts, int n, float *out, struct err *err);
 
 /* Decodes, preprocesses and encodes one picture: what a query needs. bytes: the
- * file. out: (dim). */
+ * file. out: (dim). Decoding happens in a worker process that the scratch keeps
+ * from its first picture on (image/decoder.h). */
 int encoder_image_bytes(const struct encoder *enc, struct encoder_scratch *scratch,
                         const uint8_t *bytes, size_t len, float *out, struct err *err);
 

@@ -15,7 +15,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define MODELS_DEFAULT "osprey-small"
+#define MODELS_DEFAULT  "osprey-small"
+#define MODELS_ZEROSHOT "osprey-small-zeroshot" /* what the default was before it had learned */
 
 /* The absolute folder of a model; freed by the caller. The message lists where
  * it was looked for. NULL stands for the default model. */

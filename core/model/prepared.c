@@ -7,6 +7,7 @@
  */
 #include "model/prepared.h"
 
+#include "base/cache.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "model/safetensors.h"
@@ -28,13 +29,11 @@
 #define LAYOUT_VERSION 1
 
 #define MAX_FILES  64
-#define MAX_HEADER (1u << 20)   /* bytes of a file's beginning that go into the key */
-#define SAMPLES    8            /* places within a file that do as well */
-#define SAMPLE     4096u        /* bytes each */
-#define FORM       64           /* bytes of a form's name */
-#define HEX        33           /* 32 digits and a NUL */
-#define USED_EVERY 86400        /* seconds: how exactly a file's time says when it was last used */
-#define UNUSED     (60 * 86400) /* seconds after which a cached file is removed */
+#define MAX_HEADER (1u << 20) /* bytes of a file's beginning that go into the key */
+#define SAMPLES    8          /* places within a file that do as well */
+#define SAMPLE     4096u      /* bytes each */
+#define FORM       64         /* bytes of a form's name */
+#define HEX        PREPARED_HEX
 
 struct block {
     char  *name;
@@ -58,25 +57,6 @@ static void to_hex(XXH128_hash_t h, char out[HEX])
 {
     (void)snprintf(out, HEX, "%016llx%016llx", (unsigned long long)h.high64,
                    (unsigned long long)h.low64);
-}
-
-/* The folder for cached files, made if missing; NULL where there is none. */
-static char *cache_dir(void)
-{
-    const char *xdg  = getenv("XDG_CACHE_HOME");
-    const char *home = getenv("HOME");
-    char       *base = NULL;
-    if (xdg && xdg[0] == '/') /* the XDG specification says to ignore relative ones */
-        base = mem_strdup(xdg);
-    else if (home && home[0] == '/')
-        base = path_join(home, ".cache");
-    char *dir = base ? path_join(base, "osprey/prepared") : NULL;
-    free(base);
-    if (dir && file_mkdirs(dir, NULL)) {
-        free(dir);
-        dir = NULL;
-    }
-    return dir;
 }
 
 /* How much of a file's beginning to hash: a safetensors header, else a page. */
@@ -162,29 +142,6 @@ static int compute_hash(const struct prepared *p, char out[HEX], struct err *err
     return rc;
 }
 
-/* Notes that the cached file is still in use, at most once a day. */
-static void touch(const char *path)
-{
-    struct stat sb;
-    if (!stat(path, &sb) && time(NULL) - sb.st_mtime > USED_EVERY)
-        (void)utimensat(AT_FDCWD, path, NULL, 0);
-}
-
-/* Removes what nobody has used for long: models that were changed or deleted
- * leave their prepared weights behind. */
-static void remove_unused(const char *folder)
-{
-    DIR *d = opendir(folder);
-    for (struct dirent *e; d && (e = readdir(d));) {
-        struct stat sb;
-        if (!fstatat(dirfd(d), e->d_name, &sb, AT_SYMLINK_NOFOLLOW) && S_ISREG(sb.st_mode) &&
-            time(NULL) - sb.st_mtime > UNUSED)
-            (void)unlinkat(dirfd(d), e->d_name, 0);
-    }
-    if (d)
-        closedir(d);
-}
-
 /* Maps the cached file if there is one and it is ours and sound. */
 static void try_cache(struct prepared *p)
 {
@@ -196,7 +153,7 @@ static void try_cache(struct prepared *p)
     if (key && hash && strcmp(key, p->key) == 0 && strlen(hash) == HEX - 1) {
         memcpy(p->hash, hash, HEX);
         p->st = st;
-        touch(p->path);
+        cache_touch(p->path);
     } else {
         safetensors_close(st);
     }
@@ -232,7 +189,7 @@ int prepared_open_as(const char *form, const char *const *files, size_t n_files,
     rc = compute_key(p, p->key, err);
     if (rc)
         goto out;
-    dir = cache_dir();
+    dir = cache_dir("prepared");
     if (dir) {
         char name[HEX + 12];
         (void)snprintf(name, sizeof name, "%s.safetensors", p->key);
@@ -306,7 +263,7 @@ static void write_cache(const struct prepared *p)
     free(tensors);
     char *folder = mem_strndup(p->path, (size_t)(path_base(p->path) - p->path));
     if (folder)
-        remove_unused(folder);
+        cache_remove_unused(folder);
     free(folder);
 }
 
@@ -327,6 +284,20 @@ int prepared_finish(struct prepared *p, struct err *err)
 const char *prepared_hash(const struct prepared *p)
 {
     return p->hash;
+}
+
+int prepared_hash_files(const char *const *files, size_t n_files, char out[PREPARED_HEX],
+                        struct err *err)
+{
+    struct prepared *p  = NULL;
+    int              rc = prepared_open_as("hash", files, n_files, &p, err);
+    if (rc)
+        return rc;
+    rc = prepared_finish(p, err);
+    if (!rc)
+        (void)snprintf(out, PREPARED_HEX, "%s", p->hash);
+    prepared_close(p);
+    return rc;
 }
 
 static void free_blocks(struct prepared *p)

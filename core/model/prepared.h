@@ -26,6 +26,8 @@
 
 struct prepared;
 
+#define PREPARED_HEX 33 /* 32 digits and a NUL */
+
 /* files: the n_files model files that the weights derive from. */
 int prepared_open(const char *const *files, size_t n_files, struct prepared **out, struct err *err);
 /* The same for one of several forms of the weights ("bf16"), each cached by
@@ -44,6 +46,10 @@ int  prepared_finish(struct prepared *p, struct err *err);
 /* XXH3-128 of the model files' lengths and contents, in the order given, as 32
  * hex digits; valid once finished, "" before. */
 const char *prepared_hash(const struct prepared *p);
+/* The same of files that nothing is prepared from. It is cached like weights, so
+ * that only the first call reads them whole. */
+int         prepared_hash_files(const char *const *files, size_t n_files, char out[PREPARED_HEX],
+                                struct err *err);
 /* Forgets the cached file and turns to building. */
 void        prepared_discard(struct prepared *p);
 void        prepared_close(struct prepared *p); /* NULL-safe */

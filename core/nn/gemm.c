@@ -94,20 +94,24 @@ struct gemm_parts gemm_parts_for(int m, int n, int k, size_t panel, int members)
     return p;
 }
 
+void gemm_item(gemm_kernel kernel, const struct gemm *g, struct gemm_parts p, int i)
+{
+    struct gemm part = *g; /* neighbours share panels of W */
+    int         from = team_share(g->m, i % p.down, p.down);
+    part.m           = team_share(g->m, i % p.down + 1, p.down) - from;
+    part.a += (ptrdiff_t)from * g->lda;
+    part.c += (ptrdiff_t)from * g->ldc;
+    if (part.residual)
+        part.residual += (ptrdiff_t)from * g->ldr;
+    run_panels(kernel, &part, p.group, i / p.down, p.across);
+}
+
 void gemm_shared(gemm_kernel kernel, const struct gemm *g, struct team_member *m)
 {
     size_t            panel = (size_t)g->k * GEMM_PANEL * sizeof *g->w;
     struct gemm_parts p     = gemm_parts_for(g->m, g->n, g->k, panel, m->n);
-    for (int i = team_start(m, p.across * p.down); i >= 0; i = team_next(m)) {
-        struct gemm part = *g; /* neighbours share panels of W */
-        int         from = team_share(g->m, i % p.down, p.down);
-        part.m           = team_share(g->m, i % p.down + 1, p.down) - from;
-        part.a += (ptrdiff_t)from * g->lda;
-        part.c += (ptrdiff_t)from * g->ldc;
-        if (part.residual)
-            part.residual += (ptrdiff_t)from * g->ldr;
-        run_panels(kernel, &part, p.group, i / p.down, p.across);
-    }
+    for (int i = team_start(m, p.across * p.down); i >= 0; i = team_next(m))
+        gemm_item(kernel, g, p, i);
 }
 
 void gemm_run(gemm_kernel kernel, const struct gemm *g, int threads)

@@ -68,6 +68,9 @@ struct gemm_parts {
 
 struct gemm_parts gemm_parts_for(int m, int n, int k, size_t panel, int members);
 
+/* Item i of p.across * p.down of the product. */
+void gemm_item(gemm_kernel kernel, const struct gemm *g, struct gemm_parts p, int i);
+
 /* The whole product as one phase of a team, every member of which calls this. */
 void gemm_shared(gemm_kernel kernel, const struct gemm *g, struct team_member *m);
 

@@ -6,7 +6,7 @@ _osprey_models() {
 
 _osprey() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-    local commands='index search similar embed status verify backup relocate forget eval serve model'
+    local commands='index search similar embed status verify backup relocate forget eval train serve model'
     local common='--library --model --precision -k --json --quiet --help'
     local command='' own='' i
 
@@ -23,25 +23,50 @@ _osprey() {
     done
 
     case $prev in
-        --library | --in | --images)
+        --library | --in | --images | --dev-images | --output | --labels | --reranker)
             COMPREPLY=($(compgen -d -- "$cur"))
             compopt -o filenames 2>/dev/null
             return
             ;;
-        --image | --npy | --captions | --golden)
+        --image | --npy | --captions | --prompts | --svg | --golden | --dev-captions | --breadth | --class-names | \
+            --config | --token-file)
             COMPREPLY=($(compgen -f -- "$cur"))
             compopt -o filenames 2>/dev/null
             return
             ;;
-        --model)
+        --model | --base)
             COMPREPLY=($(compgen -W "$(_osprey_models)" -- "$cur") $(compgen -d -- "$cur"))
+            return
+            ;;
+        --split)
+            COMPREPLY=($(compgen -W 'train restval val test all' -- "$cur"))
             return
             ;;
         --precision)
             COMPREPLY=($(compgen -W 'auto f32 bf16 int8' -- "$cur"))
             return
             ;;
-        -k | --min-score | --batch | --threads | --tolerance | --seed | --port | --listen) return ;;
+        --loss)
+            COMPREPLY=($(compgen -W 'infonce triplet siglip contrastive' -- "$cur"))
+            return
+            ;;
+        --distance)
+            COMPREPLY=($(compgen -W 'cosine euclidean manhattan' -- "$cur"))
+            return
+            ;;
+        --supervision)
+            COMPREPLY=($(compgen -W 'supervised self semi' -- "$cur"))
+            return
+            ;;
+        --semi-weight | --views | --margin | --smoothing | --temperature | --dim | --hidden) return ;;
+        --dropout | --text-dropout | --distil | --class-weight | --visual-weight | --epochs) return ;;
+        --lr | --weight-decay | --patience | --checkpoint-every) return ;;
+        -k | --min-score | --batch | --threads | --tolerance | --seed | --sample | --port | --listen | --server | --trust | --host | --cors | \
+            --max-k | --workers | --queue | --cache | --max-body | --max-pixels | --timeout) return ;;
+        --log)
+            COMPREPLY=($(compgen -W 'off text json' -- "$cur"))
+            return
+            ;;
     esac
 
     if [[ -z $command ]]; then
@@ -49,14 +74,18 @@ _osprey() {
         return
     fi
     case $command in
-        search) own='--image --min-score --in --preview' ;;
+        search) own='--image --min-score --in --rerank --reranker --server --preview' ;;
         similar) own='--others --min-score --in --preview' ;;
         embed) own='--image --npy' ;;
-        index) own='--threads --hidden' ;;
+        index) own='--threads --hidden --regions --reranker' ;;
         status) own='--errors' ;;
         verify) own='--repair' ;;
-        eval) own='--images --captions --seed' ;;
-        serve) own='--port --listen' ;;
+        eval) own='--images --captions --split --labels --prompts --image-to-image --index --sample --svg --seed' ;;
+        train) own='--images --captions --labels --breadth --dev-captions --dev-images --base --output --replace --supervision --semi-weight --views --loss --distance --margin --hardest --smoothing --temperature --dim --hidden --linear --dropout --text-dropout --distil --class-names --class-weight --visual-weight --epochs --batch --lr --weight-decay --patience --seed --threads --checkpoint-every --resume' ;;
+        serve)
+            own='--port --listen --config --token-file --trust --host --cors --max-k'
+            own+=' --workers --queue --cache --max-body --max-pixels --timeout --arrive-seconds --log'
+            ;;
         model) own='--batch --threads --golden --tolerance' ;;
         help)
             COMPREPLY=($(compgen -W "$commands" -- "$cur"))
@@ -82,6 +111,9 @@ _osprey() {
                 COMPREPLY=($(compgen -f -- "$cur"))
                 compopt -o filenames 2>/dev/null
             fi
+            ;;
+        train)
+            COMPREPLY=($(compgen -W 'heads' -- "$cur"))
             ;;
         model)
             if [[ $prev =~ ^(info|bench|check|use|get)$ ]]; then

@@ -1,9 +1,11 @@
 /* A whole folder of the default model's family, with towers as narrow as they can
- * be: opened, then one picture and some texts encoded.
+ * be: opened, then one picture and some texts encoded. The head is the zero-shot
+ * one or a trained one.
  *
- * Input: a byte n, then n changes of a tensor (2 bytes: which; 1: which dimension,
- * or its dtype, or that it is missing; 2: the value), by which files are made that
- * are sound in themselves; what follows, if anything, is the config.json.
+ * Input: a byte, of which 128 asks for the trained head and the rest is n, then n changes of a
+ * tensor (2 bytes: which; 1: which dimension, or its dtype, or that it is missing; 2: the value),
+ * by which files are made that are sound in themselves; what follows, if anything, is the
+ * config.json.
  */
 #include "tests/fuzz/fuzz_model.h"
 
@@ -25,6 +27,9 @@
 #define HIDDEN      8
 #define WORDS       13
 
+#define DIM  7 /* of the trained part */
+#define WIDE 9
+
 static const char CONFIG[] =
     "{\"model_type\":\"vision-text-dual-encoder\",\"projection_dim\":11,\"vision_config\":{"
     "\"model_type\":\"efficientnet_lite0\",\"image_size\":224,\"hidden_dim\":16,\"num_labels\":5},"
@@ -32,6 +37,15 @@ static const char CONFIG[] =
     "\"intermediate_size\":12,\"layer_norm_eps\":1e-12,\"max_position_embeddings\":20,"
     "\"num_attention_heads\":2,\"num_hidden_layers\":1,\"vocab_size\":13},"
     "\"osprey\":{\"head\":\"conse\",\"temperature\":2.0,\"visual_weight\":0.8,\"max_tokens\":9}}";
+static const char TRAINED[] =
+    "{\"model_type\":\"vision-text-dual-encoder\",\"projection_dim\":18,\"vision_config\":{"
+    "\"model_type\":\"efficientnet_lite0\",\"image_size\":224,\"hidden_dim\":16,\"num_labels\":5},"
+    "\"text_config\":{\"model_type\":\"bert\",\"hidden_act\":\"gelu\",\"hidden_size\":8,"
+    "\"intermediate_size\":12,\"layer_norm_eps\":1e-12,\"max_position_embeddings\":20,"
+    "\"num_attention_heads\":2,\"num_hidden_layers\":1,\"vocab_size\":13},"
+    "\"osprey\":{\"head\":\"trained\",\"image_inputs\":[\"pooled:root\",\"classes\"],"
+    "\"text_inputs\":[\"mean\",\"first\"],\"mlp\":\"beside\",\"trained_weight\":0.6,"
+    "\"class_weight\":0.2,\"visual_weight\":0.2,\"max_tokens\":9,\"distance\":\"manhattan\"}}";
 static const char PREPROCESSOR[] =
     "{\"crop_size\":224,\"do_center_crop\":true,\"image_mean\":[0.5,0.5,0.5],"
     "\"image_std\":[0.5,0.5,0.5],\"resample\":3,\"size\":224}";
@@ -119,10 +133,31 @@ static void add_text(struct list *l)
     add_pair(l, "encoder.layer.0.output.LayerNorm", HIDDEN, 0);
 }
 
+static void add_projection(struct list *l, const char *modality, int in)
+{
+    const struct {
+        const char *name;
+        int         dims[2];
+    } parts[] = {{"mean", {in, 0}},
+                 {"scale", {in, 0}},
+                 {"linear.weight", {DIM, in}},
+                 {"linear.bias", {DIM, 0}},
+                 {"mlp.up.weight", {WIDE, in}},
+                 {"mlp.up.bias", {WIDE, 0}},
+                 {"mlp.down.weight", {DIM, WIDE}},
+                 {"norm.weight", {DIM, 0}},
+                 {"norm.bias", {DIM, 0}}};
+    char name[96];
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        (void)snprintf(name, sizeof name, "%s.%s", modality, parts[i].name);
+        add(l, name, parts[i].dims[1] ? 2 : 1, parts[i].dims[0], parts[i].dims[1], 0, 0);
+    }
+}
+
 /* Applies the changes; the bytes of input that were used. */
 static size_t change(struct list *l, const uint8_t *data, size_t size)
 {
-    size_t at = 1, changes = data[0];
+    size_t at = 1, changes = data[0] & 127;
     for (; changes && at + 5 <= size; changes--, at += 5) {
         struct tensor *t     = &l->t[((size_t)data[at] << 8 | data[at + 1]) % l->n];
         int64_t        value = (int64_t)data[at + 3] << 8 | data[at + 4];
@@ -181,6 +216,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     l.heads = l.n;
     add(&l, "conse.class_embeddings", 2, CLASSES, HIDDEN, 0, 0);
     add(&l, "conse.visual_projection", 2, 3, FEATURES, 0, 0);
+    bool trained = data[0] & 128;
+    if (trained) {
+        add_projection(&l, "image", FEATURES + HIDDEN);
+        add_projection(&l, "text", 2 * HIDDEN);
+    }
     size_t used = change(&l, data, size);
     if (!put_tensors(&l, 0, l.heads, "dual/model.safetensors") ||
         !put_tensors(&l, l.heads, l.n, "dual/heads.safetensors"))
@@ -188,7 +228,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (used < size)
         fuzz_write("dual/config.json", data + used, size - used);
     else
-        fuzz_write("dual/config.json", CONFIG, sizeof CONFIG - 1);
+        fuzz_write("dual/config.json", trained ? TRAINED : CONFIG,
+                   (trained ? sizeof TRAINED : sizeof CONFIG) - 1);
     fuzz_write("dual/preprocessor_config.json", PREPROCESSOR, sizeof PREPROCESSOR - 1);
     fuzz_write("dual/vocab.txt", VOCABULARY, sizeof VOCABULARY - 1);
     char *cache = fuzz_path("cache");
@@ -199,7 +240,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                                                             : PRECISION_F32};
     int                          rc      = encoder_open_with(dir, &options, &enc, &err);
     fuzz_check_err(rc, &err);
-    fuzz_check(!rc || data[0] || used < size); /* unchanged, it opens */
+    fuzz_check(!rc || data[0] & 127 || used < size); /* unchanged, it opens */
     if (!rc)
         fuzz_encode(enc, "b [SEP] 7 \xFF\xC3\xA9 aaaa a a a a a a a", 0);
     encoder_close(enc);

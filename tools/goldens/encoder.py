@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Reference embeddings of osprey-small's joint space, for tests/test_encoder.c.
+"""Reference embeddings of osprey-small-zeroshot's joint space, for tests/test_encoder.c.
 
 Usage: encoder.py MODEL_DIR TOKENIZER_DIR REPOSITORY
 

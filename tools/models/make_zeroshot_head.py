@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes models/osprey-small/heads.safetensors, the zero-shot joint space.
+"""Makes models/osprey-small-zeroshot/heads.safetensors, the zero-shot joint space.
 
 No training: two matrices are derived from the towers' own weights.
 
@@ -13,7 +13,7 @@ conse.visual_projection (256, 1280): the leading right singular vectors of the
     which classes differ. It keeps beside the class names what the tower sees,
     so that a picture finds its own copies.
 
-Needs numpy, torch, transformers and safetensors, and the assembled model.
+Needs numpy, torch, transformers and safetensors, and the assembled towers.
 """
 import pathlib
 import sys
@@ -32,6 +32,7 @@ PROMPT = "a photo of a {}"
 def main():
     root = pathlib.Path(__file__).resolve().parents[2]
     folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else root / "models/osprey-small"
+    heads = root / "models/osprey-small-zeroshot"
     config = json.loads((folder / "config.json").read_text())
     weights = {}
     with safe_open(folder / "model.safetensors", "pt") as f:
@@ -64,7 +65,7 @@ def main():
 
     save_file({"conse.class_embeddings": classes.astype(np.float16),
                "conse.visual_projection": visual.astype(np.float16)},
-              folder / "heads.safetensors")
+              heads / "heads.safetensors")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@
 
 # OpenMP's runtime is not instrumented, and TSan sees races in its barriers: only
 # tests whose threads are our own (pthreads) are told apart by it.
-TSAN_TESTS=${TSAN_TESTS:-^test_(parallel|queue|pipeline|ingest|progress)}
+TSAN_TESTS=${TSAN_TESTS:-^test_(parallel|queue|pipeline|ingest|progress|decoder|searchd_state)}
 
 plain=$BUILD asan=$ROOT/build-asan tsan=$ROOT/build-tsan
 BUILD=$asan "$ROOT/tools/setup/build.sh" -DOSPREY_SANITIZE=address,undefined

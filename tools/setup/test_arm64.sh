@@ -8,7 +8,7 @@
 PLACE=$DEPS/arm64
 SYSROOT=$PLACE/root
 LIBRARIES="libc6-dev libgomp1 libjansson-dev libutf8proc-dev libxxhash-dev libpng-dev
-    libjpeg62-turbo-dev libexif-dev libcmocka-dev"
+    libjpeg62-turbo-dev libexif-dev libseccomp-dev libcmocka-dev"
 export BUILD=$ROOT/build-arm64
 
 # apt for aarch64, as if nothing were installed.

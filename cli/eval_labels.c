@@ -1,0 +1,332 @@
+/* osprey eval --labels: zero-shot labels, by templates and by their ensemble.
+ *
+ * A label becomes a text by each template; a picture's label is the nearest one.
+ * The ensemble takes the mean of a label's normalised texts, normalised again
+ * (Radford et al., "Learning transferable visual models from natural language
+ * supervision", 2021, section 3.1.4).
+ */
+#include "cli/eval.h"
+#include "cli/eval_encode.h"
+#include "cli/eval_report.h"
+#include "cli/eval_sets.h"
+#include "cli/output.h"
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/parallel.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_PROMPTS      256
+#define MAX_PROMPTS_FILE ((size_t)1 << 20) /* bytes */
+#define MAX_PROMPT       ((size_t)1 << 16) /* bytes, with the label in it */
+
+/* Common phrasings of captions: photos near and far, good and bad, one and many,
+ * and pictures that are no photos. */
+static const char *const usual[] = {"a photo of a {}",        "a photo of the {}",
+                                    "a photo of many {}",     "a close-up photo of a {}",
+                                    "a blurry photo of a {}", "a photo of a {} in the distance",
+                                    "a picture of a {}",      "a drawing of a {}"};
+#define USUAL (sizeof usual / sizeof *usual)
+
+struct prompts {
+    const char *list[MAX_PROMPTS];
+    size_t      n;
+    uint8_t    *file; /* what list points into, or NULL */
+};
+
+struct accuracy {
+    double          top1, top5; /* percent */
+    struct interval top1_ci, top5_ci;
+};
+
+/* ---- Prompts ---- */
+
+static int parse_prompts(char *text, const char *path, struct prompts *out, struct err *err)
+{
+    size_t line = 0;
+    for (char *at = text, *end; at; at = end ? end + 1 : NULL) {
+        end = strchr(at, '\n');
+        if (end)
+            *end = '\0';
+        line++;
+        size_t len = strlen(at);
+        if (len > 0 && at[len - 1] == '\r')
+            at[--len] = '\0';
+        if (len == 0)
+            continue;
+        if (!strstr(at, "{}"))
+            return err_set(err, ERR_FORMAT, "cannot read %s: line %zu has no {} for the label",
+                           path, line);
+        if (out->n == MAX_PROMPTS)
+            return err_set(err, ERR_LIMIT, "cannot read %s: more than %d prompts", path,
+                           MAX_PROMPTS);
+        out->list[out->n++] = at;
+    }
+    return out->n ? 0 : err_set(err, ERR_FORMAT, "cannot read %s: it has no prompts", path);
+}
+
+static int read_prompts(const char *path, struct prompts *out, struct err *err)
+{
+    size_t len = 0;
+    if (!path) {
+        memcpy(out->list, usual, sizeof usual);
+        out->n = USUAL;
+        return 0;
+    }
+    int rc = file_read(path, MAX_PROMPTS_FILE, &out->file, &len, err);
+    if (!rc && memchr(out->file, '\0', len))
+        rc = err_set(err, ERR_FORMAT, "cannot read %s: it is not a text file", path);
+    return rc ? rc : parse_prompts((char *)out->file, path, out, err);
+}
+
+/* The template with the label in place of each {}; freed by the caller. */
+static char *fill_prompt(const char *prompt, const char *label, struct err *err)
+{
+    struct buf text;
+    int        rc = 0;
+    buf_init(&text, MAX_PROMPT);
+    for (const char *mark; !rc && (mark = strstr(prompt, "{}")); prompt = mark + 2) {
+        rc = buf_append(&text, prompt, (size_t)(mark - prompt), err);
+        if (!rc)
+            rc = buf_append_str(&text, label, err);
+    }
+    if (!rc)
+        rc = buf_append_str(&text, prompt, err);
+    char *made = rc ? NULL : buf_steal(&text);
+    if (!rc && !made)
+        err_set(err, ERR_NOMEM, "out of memory");
+    buf_release(&text);
+    return made;
+}
+
+/* out: (n_labels, dim). */
+static int encode_labels(struct session *s, const struct pictures *set, const char *prompt,
+                         float *out, struct err *err)
+{
+    char **texts = mem_zeroed(set->n_labels, sizeof *texts);
+    int    rc = texts ? 0 : err_set(err, ERR_NOMEM, "out of memory for %zu labels", set->n_labels);
+    for (size_t i = 0; !rc && i < set->n_labels; i++)
+        if (!(texts[i] = fill_prompt(prompt, set->labels[i], err)))
+            rc = err ? err->code : ERR_FAILED;
+    if (!rc)
+        rc = encode_texts(s, (const char *const *)texts, set->n_labels, out, err);
+    for (size_t i = 0; texts && i < set->n_labels; i++)
+        free(texts[i]);
+    free(texts);
+    return rc;
+}
+
+/* ---- Accuracy ---- */
+
+/* labels: (n_labels, dim). */
+static int rank_pictures(const struct pictures *set, const float *pictures, const float *labels,
+                         int dim, struct retrieval_ranks *out, struct err *err)
+{
+    const struct retrieval_task task = {.queries      = pictures,
+                                        .n_queries    = set->n,
+                                        .items        = labels,
+                                        .n_items      = set->n_labels,
+                                        .dim          = dim,
+                                        .query_group  = set->label,
+                                        .n_groups     = set->n_labels,
+                                        .draw_queries = true};
+    return retrieval_rank(&task, NULL, parallel_cores(), out, err);
+}
+
+static int measure(const struct retrieval_ranks *ranks, uint64_t seed, struct accuracy *out,
+                   struct err *err)
+{
+    struct retrieval_metrics m;
+    int                      rc = retrieval_measure(ranks, seed, &m, err);
+    if (!rc)
+        *out = (struct accuracy){m.r1, m.r5, m.r1_ci, m.r5_ci};
+    return rc;
+}
+
+/* Everything that is measured, for printing. */
+struct outcome {
+    const struct pictures *set;
+    const struct prompts  *prompts;
+    struct accuracy        each[MAX_PROMPTS];
+    struct accuracy        ensemble;
+    struct retrieval_ranks ranks; /* of the ensemble */
+    size_t                 broken;
+};
+
+static void normalise(float *rows, size_t n, size_t dim)
+{
+    for (size_t i = 0; i < n; i++) {
+        double sum = 0;
+        for (size_t d = 0; d < dim; d++)
+            sum += (double)rows[i * dim + d] * rows[i * dim + d];
+        float scale = sum > 0 ? (float)(1 / sqrt(sum)) : 0;
+        for (size_t d = 0; d < dim; d++)
+            rows[i * dim + d] *= scale;
+    }
+}
+
+static int measure_all(struct session *s, const float *pictures, uint64_t seed, struct outcome *out,
+                       struct err *err)
+{
+    const struct pictures *set = out->set;
+    size_t                 dim = (size_t)encoder_info(s->enc)->dim, cells = set->n_labels * dim;
+    float                 *one  = mem_array(cells, sizeof *one);
+    float                 *mean = mem_zeroed(cells, sizeof *mean);
+    int                    rc =
+        one && mean ? 0 : err_set(err, ERR_NOMEM, "out of memory for %zu labels", set->n_labels);
+    for (size_t p = 0; !rc && p < out->prompts->n; p++) {
+        struct retrieval_ranks ranks = {0};
+        rc                           = encode_labels(s, set, out->prompts->list[p], one, err);
+        if (!rc)
+            rc = rank_pictures(set, pictures, one, (int)dim, &ranks, err);
+        if (!rc)
+            rc = measure(&ranks, seed, &out->each[p], err);
+        for (size_t i = 0; !rc && i < cells; i++)
+            mean[i] += one[i];
+        retrieval_ranks_release(&ranks);
+    }
+    if (!rc) {
+        normalise(mean, set->n_labels, dim);
+        rc = rank_pictures(set, pictures, mean, (int)dim, &out->ranks, err);
+    }
+    if (!rc)
+        rc = measure(&out->ranks, seed, &out->ensemble, err);
+    free(one);
+    free(mean);
+    return rc;
+}
+
+/* ---- Showing it ---- */
+
+struct tally {
+    size_t n, top1, top5;
+};
+
+static double percent(size_t part, size_t whole)
+{
+    return whole ? 100.0 * (double)part / (double)whole : 0;
+}
+
+/* out: (n_labels). */
+static void count_labels(const struct outcome *o, struct tally *out)
+{
+    for (size_t i = 0; i < o->set->n; i++) {
+        struct tally *t = &out[o->set->label[i]];
+        t->n++;
+        t->top1 += o->ranks.best[i] == 1;
+        t->top5 += o->ranks.best[i] <= 5;
+    }
+}
+
+static int print_json(const struct outcome *o, const struct tally *tallies, struct err *err)
+{
+    struct jnode *root = jnode_object(), *each = jnode_array(), *labels = jnode_array();
+    int           failed = jnode_set_real(root, "top1", o->ensemble.top1) |
+                 jnode_set_real(root, "top5", o->ensemble.top5) |
+                 report_set_interval(root, "top1_interval", &o->ensemble.top1_ci) |
+                 report_set_interval(root, "top5_interval", &o->ensemble.top5_ci) |
+                 jnode_set_int(root, "n", (int64_t)o->set->n) |
+                 jnode_set_int(root, "errors", (int64_t)o->broken);
+    for (size_t p = 0; p < o->prompts->n; p++) {
+        struct jnode *t = jnode_object();
+        failed |= jnode_set_str(t, "template", o->prompts->list[p]) |
+                  jnode_set_real(t, "top1", o->each[p].top1) |
+                  jnode_set_real(t, "top5", o->each[p].top5) |
+                  report_set_interval(t, "top1_interval", &o->each[p].top1_ci) |
+                  report_set_interval(t, "top5_interval", &o->each[p].top5_ci) |
+                  jnode_push(each, t);
+    }
+    for (size_t l = 0; l < o->set->n_labels; l++) {
+        const struct tally *t   = &tallies[l];
+        struct jnode       *one = jnode_object();
+        failed |= jnode_set_str(one, "label", o->set->labels[l]) |
+                  jnode_set_real(one, "top1", percent(t->top1, t->n)) |
+                  jnode_set_real(one, "top5", percent(t->top5, t->n)) |
+                  jnode_set_int(one, "n", (int64_t)t->n) | jnode_push(labels, one);
+    }
+    failed |= jnode_set(root, "templates", each) | jnode_set(root, "labels", labels);
+    return out_json(root, failed, err);
+}
+
+static void print_accuracy(const struct accuracy *a, const char *name)
+{
+    printf("%5.1f (%4.1f-%5.1f)  %5.1f (%4.1f-%5.1f)  ", a->top1, a->top1_ci.low, a->top1_ci.high,
+           a->top5, a->top5_ci.low, a->top5_ci.high);
+    out_path(name);
+    putchar('\n');
+}
+
+static void print_tables(const struct outcome *o, const struct tally *tallies)
+{
+    printf("%18s  %18s  %zu pictures, %zu labels\n", "top 1", "top 5", o->set->n, o->set->n_labels);
+    print_accuracy(&o->ensemble, "all templates together");
+    for (size_t p = 0; p < o->prompts->n; p++)
+        print_accuracy(&o->each[p], o->prompts->list[p]);
+    printf("\n%6s  %6s  %6s  label\n", "top 1", "top 5", "n");
+    for (size_t l = 0; l < o->set->n_labels; l++) {
+        const struct tally *t = &tallies[l];
+        if (t->n)
+            printf("%6.1f  %6.1f  %6zu  ", percent(t->top1, t->n), percent(t->top5, t->n), t->n);
+        else
+            printf("%6s  %6s  %6d  ", "-", "-", 0);
+        out_path(o->set->labels[l]);
+        putchar('\n');
+    }
+}
+
+static int show(const struct outcome *o, const struct common *common, struct err *err)
+{
+    struct tally *tallies = mem_zeroed(o->set->n_labels, sizeof *tallies);
+    if (!tallies)
+        return err_set(err, ERR_NOMEM, "out of memory for %zu labels", o->set->n_labels);
+    int rc = 0;
+    count_labels(o, tallies);
+    if (common->json)
+        rc = print_json(o, tallies, err);
+    else
+        print_tables(o, tallies);
+    free(tallies);
+    return rc;
+}
+
+int eval_labels(struct session *s, const struct eval_request *request, struct err *err)
+{
+    struct pictures set      = {0};
+    struct prompts  prompts  = {0};
+    struct outcome *o        = mem_zeroed(1, sizeof *o);
+    float          *pictures = NULL;
+    int             rc       = o ? 0 : err_set(err, ERR_NOMEM, "out of memory");
+    if (!rc)
+        rc = read_prompts(request->prompts, &prompts, err);
+    if (!rc)
+        rc = pictures_labelled(request->labels, &set, err);
+    if (!rc)
+        rc = session_encoder(s, err);
+    if (rc)
+        goto out;
+    o->set     = &set;
+    o->prompts = &prompts;
+    rc         = pictures_encode(s, &set, &pictures, &o->broken, err);
+    if (!rc)
+        rc = measure_all(s, pictures, request->seed, o, err);
+    if (!rc) {
+        const struct report_curve curve = {"all templates", &o->ranks, set.n_labels};
+        rc = report_curves(request->svg, "How often the right label is among the first k",
+                           "accuracy in percent", &curve, 1, err);
+    }
+    if (!rc)
+        rc = show(o, s->common, err);
+out:
+    if (o)
+        retrieval_ranks_release(&o->ranks);
+    free(o);
+    free(pictures);
+    free(prompts.file);
+    pictures_release(&set);
+    return rc;
+}

@@ -1,0 +1,274 @@
+/* The numbers that heads are fitted on: see head_data.h. */
+#include "learn/head_data.h"
+
+#include "base/half.h"
+#include "base/mem.h"
+#include "learn/layers.h"
+#include "model/encoder_features.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHUNK 256   /* rows of which the class part is computed at a time */
+#define EPS   1e-3f /* keeps columns that hardly vary from being blown up */
+
+struct head_inputs head_inputs_of(const struct encoder *enc)
+{
+    struct encoder_feature_sizes sizes = encoder_feature_sizes(enc);
+    /* pooled after a ReLU, as where there is a classifier: roots bring out what is faint */
+    return (struct head_inputs){.root    = sizes.classes > 0,
+                                .stages  = sizes.stages > 0,
+                                .classes = sizes.named > 0,
+                                .first   = sizes.first > 0};
+}
+
+static int out_of_memory(size_t rows, struct err *err)
+{
+    return err_set(err, ERR_NOMEM, "out of memory for the inputs of %zu pictures and texts", rows);
+}
+
+/* Some rows' features on their way into inputs. */
+struct filling {
+    const struct encoder        *enc;
+    struct encoder_feature_sizes sizes;
+    struct head_inputs           inputs;
+    int                          threads;
+    float                       *logits; /* (CHUNK, classes) */
+    float                       *named;  /* (CHUNK, named) */
+    float                       *roots;  /* (image) */
+    uint16_t                    *to[CHUNK];
+    int                          n;
+};
+
+static int flush(struct filling *f, struct err *err)
+{
+    int rc = f->n ? encoder_named_classes(f->enc, f->logits, f->n, f->threads, f->named, err) : 0;
+    for (int i = 0; !rc && i < f->n; i++)
+        half_from_float(f->to[i], f->named + (ptrdiff_t)i * f->sizes.named, (size_t)f->sizes.named);
+    f->n = 0;
+    return rc;
+}
+
+/* row: pooled features, stages, logits. */
+static int fill_row(struct filling *f, const uint16_t *row, uint16_t *out, struct err *err)
+{
+    size_t pooled = (size_t)f->sizes.image, stages = (size_t)f->sizes.stages;
+    if (f->inputs.root) {
+        half_to_float(f->roots, row, pooled);
+        for (size_t i = 0; i < pooled; i++)
+            f->roots[i] = f->roots[i] > 0 ? sqrtf(f->roots[i]) : 0;
+        half_from_float(out, f->roots, pooled);
+    } else {
+        memcpy(out, row, pooled * sizeof *out);
+    }
+    out += pooled;
+    if (f->inputs.stages) {
+        memcpy(out, row + pooled, stages * sizeof *out);
+        out += stages;
+    }
+    if (!f->inputs.classes)
+        return 0;
+    size_t classes = (size_t)f->sizes.classes;
+    half_to_float(f->logits + (size_t)f->n * classes, row + pooled + stages, classes);
+    f->to[f->n++] = out;
+    return f->n == CHUNK ? flush(f, err) : 0;
+}
+
+static int fill_images(struct head_data *d, const struct encoder *enc, const struct features *from,
+                       const int *kept, struct head_inputs inputs, int threads, struct err *err)
+{
+    struct filling f = {
+        .enc = enc, .sizes = encoder_feature_sizes(enc), .inputs = inputs, .threads = threads};
+    int rc   = 0;
+    f.logits = mem_array((size_t)f.sizes.classes * CHUNK, sizeof *f.logits);
+    f.named  = mem_array((size_t)f.sizes.named * CHUNK, sizeof *f.named);
+    f.roots  = mem_array((size_t)f.sizes.image, sizeof *f.roots);
+    if (!f.logits || !f.named || !f.roots)
+        rc = out_of_memory(CHUNK, err);
+    for (size_t i = 0; !rc && i < d->n_images; i++) {
+        for (int v = 0; !rc && v < d->views; v++)
+            rc = fill_row(&f, features_row(from, (size_t)kept[i], v),
+                          d->images + (i * (size_t)d->views + (size_t)v) * (size_t)d->image_dim,
+                          err);
+    }
+    if (!rc)
+        rc = flush(&f, err);
+    free(f.logits);
+    free(f.named);
+    free(f.roots);
+    return rc;
+}
+
+/* Which pictures are usable, in order; their groups and texts. */
+static int keep_usable(const struct examples *e, const struct features *images, int *kept,
+                       struct head_data *d)
+{
+    int links = 0;
+    for (size_t i = 0; i < e->n_images; i++) {
+        if (!features_usable(images, i))
+            continue;
+        kept[d->n_images]          = (int)i;
+        d->group[d->n_images]      = e->group[i];
+        d->first_text[d->n_images] = links;
+        for (int t = e->first_text[i]; t < e->first_text[i + 1]; t++)
+            d->text_of[links++] = e->text_of[t];
+        d->n_images++;
+    }
+    d->first_text[d->n_images] = links;
+    return links;
+}
+
+/* Rows of width numbers, the first of each feature. */
+static void copy_rows(uint16_t *to, const struct features *from, size_t n, int width)
+{
+    for (size_t i = 0; i < n; i++)
+        memcpy(to + i * (size_t)width, features_row(from, i, 0), (size_t)width * sizeof *to);
+}
+
+/* The classifier's logits of each picture, and its classes' names. */
+static int fill_classes(struct head_data *d, const struct head_sources *from, const int *kept,
+                        const struct encoder_feature_sizes *sizes, struct err *err)
+{
+    size_t rows = d->n_images, classes = (size_t)sizes->classes;
+    int    at      = sizes->image + sizes->stages;
+    size_t names   = classes * (size_t)from->phrasings;
+    d->n_classes   = sizes->classes;
+    d->phrasings   = from->phrasings;
+    d->logits      = mem_array(rows * classes + 1, sizeof *d->logits);
+    d->class_texts = mem_array(names * (size_t)d->text_dim + 1, sizeof *d->class_texts);
+    if (!d->logits || !d->class_texts)
+        return out_of_memory(rows, err);
+    if (features_count(from->classes) != names)
+        return err_set(err, ERR_FORMAT, "%zu names for %zu classes",
+                       features_count(from->classes) / (size_t)from->phrasings, classes);
+    for (size_t i = 0; i < rows; i++)
+        memcpy(d->logits + i * classes, features_row(from->images, (size_t)kept[i], 0) + at,
+               classes * sizeof *d->logits);
+    copy_rows(d->class_texts, from->classes, names, d->text_dim);
+    return 0;
+}
+
+static int make(struct head_data *d, const struct encoder *enc, const struct head_sources *from,
+                int *kept, int threads, struct err *err)
+{
+    struct encoder_feature_sizes sizes = encoder_feature_sizes(enc);
+    const struct examples       *e     = from->examples;
+    size_t                       links = e->n_images ? (size_t)e->first_text[e->n_images] : 0;
+    size_t                       numbers;
+    d->views     = features_views(from->images);
+    d->image_dim = sizes.image + (from->inputs.stages ? sizes.stages : 0) +
+                   (from->inputs.classes ? sizes.named : 0);
+    if (from->inputs.classes)
+        d->classes_at = d->image_dim - sizes.named;
+    d->text_dim   = sizes.text + (from->inputs.first ? sizes.first : 0);
+    d->n_texts    = from->texts ? features_count(from->texts) : 0;
+    d->group      = mem_array(e->n_images + 1, sizeof *d->group);
+    d->first_text = mem_array(e->n_images + 1, sizeof *d->first_text);
+    d->text_of    = mem_array(links + 1, sizeof *d->text_of);
+    d->texts      = mem_array(d->n_texts * (size_t)d->text_dim + 1, sizeof *d->texts);
+    if (!kept || !d->group || !d->first_text || !d->text_of || !d->texts)
+        return out_of_memory(e->n_images, err);
+    keep_usable(e, from->images, kept, d);
+    if (!size_mul(d->n_images * (size_t)d->views, (size_t)d->image_dim, &numbers) ||
+        !(d->images = mem_array(numbers + 1, sizeof *d->images)))
+        return out_of_memory(d->n_images, err);
+    if (from->texts) /* the pooled state comes first in a row */
+        copy_rows(d->texts, from->texts, d->n_texts, d->text_dim);
+    int rc = fill_images(d, enc, from->images, kept, from->inputs, threads, err);
+    return rc || !from->classes ? rc : fill_classes(d, from, kept, &sizes, err);
+}
+
+int head_data_make(const struct encoder *enc, const struct head_sources *from, int threads,
+                   struct head_data *out, struct err *err)
+{
+    struct head_data d    = {.n_groups = from->examples->n_groups, .classes_at = -1};
+    int             *kept = mem_array(from->examples->n_images + 1, sizeof *kept);
+    int              rc   = make(&d, enc, from, kept, threads, err);
+    free(kept);
+    if (rc)
+        head_data_release(&d);
+    else
+        *out = d;
+    return rc;
+}
+
+void head_data_release(struct head_data *d)
+{
+    if (!d)
+        return;
+    free(d->images);
+    free(d->texts);
+    free(d->logits);
+    free(d->class_texts);
+    free(d->group);
+    free(d->first_text);
+    free(d->text_of);
+    *d = (struct head_data){0};
+}
+
+/* rows: (n) of dim numbers each. */
+static int standardise(const uint16_t *const *rows, size_t n, int dim, float *mean, float *scale,
+                       struct err *err)
+{
+    float *x = mem_array(n * (size_t)dim + 1, sizeof *x);
+    if (!x)
+        return out_of_memory(n, err);
+    for (size_t i = 0; i < n; i++)
+        half_to_float(x + i * (size_t)dim, rows[i], (size_t)dim);
+    standardise_fit_f32(x, n, dim, EPS, mean, scale);
+    free(x);
+    return 0;
+}
+
+int head_data_standardise_images(const struct head_data *d, const int *images, size_t n,
+                                 float *mean, float *scale, struct err *err)
+{
+    if (n > ROWS_TO_STANDARDISE)
+        n = ROWS_TO_STANDARDISE;
+    const uint16_t **rows = mem_array(n + 1, sizeof *rows);
+    if (!rows)
+        return out_of_memory(n, err);
+    for (size_t i = 0; i < n; i++)
+        rows[i] = head_data_image(d, images[i], 0);
+    int rc = standardise(rows, n, d->image_dim, mean, scale, err);
+    free(rows);
+    return rc;
+}
+
+int head_data_standardise_texts(const struct head_data *d, const int *images, size_t n, float *mean,
+                                float *scale, struct err *err)
+{
+    const uint16_t **rows = mem_array(ROWS_TO_STANDARDISE, sizeof *rows);
+    size_t           have = 0;
+    if (!rows)
+        return out_of_memory(n, err);
+    for (size_t i = 0; i < n && have < ROWS_TO_STANDARDISE; i++) {
+        for (int t = d->first_text[images[i]];
+             t < d->first_text[images[i] + 1] && have < ROWS_TO_STANDARDISE; t++)
+            rows[have++] = head_data_text(d, d->text_of[t]);
+    }
+    int rc = standardise(rows, have, d->text_dim, mean, scale, err);
+    free(rows);
+    return rc;
+}
+
+void head_data_hash(const struct head_data *d, uint8_t out[HASH_BYTES])
+{
+    uint8_t parts[8][HASH_BYTES];
+    size_t  sizes[] = {d->n_images,      d->n_texts,           d->n_groups,
+                       (size_t)d->views, (size_t)d->image_dim, (size_t)d->text_dim};
+    hash_bytes(sizes, sizeof sizes, parts[0]);
+    hash_bytes(d->images, d->n_images * (size_t)d->views * (size_t)d->image_dim * sizeof *d->images,
+               parts[1]);
+    hash_bytes(d->texts, d->n_texts * (size_t)d->text_dim * sizeof *d->texts, parts[2]);
+    hash_bytes(d->group, d->n_images * sizeof *d->group, parts[3]);
+    hash_bytes(d->first_text, (d->n_images + 1) * sizeof *d->first_text, parts[4]);
+    hash_bytes(d->text_of, (size_t)d->first_text[d->n_images] * sizeof *d->text_of, parts[5]);
+    hash_bytes(d->logits, d->n_images * (size_t)d->n_classes * sizeof *d->logits, parts[6]);
+    hash_bytes(d->class_texts,
+               (size_t)d->n_classes * (size_t)d->phrasings * (size_t)d->text_dim *
+                   sizeof *d->class_texts,
+               parts[7]);
+    hash_bytes(parts, sizeof parts, out);
+}

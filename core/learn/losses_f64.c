@@ -1,0 +1,4 @@
+/* losses_inl.h in double precision. */
+#include "learn/real_f64.h"
+
+#include "learn/losses_inl.h"

@@ -1,0 +1,4 @@
+/* rows_inl.h in single precision. */
+#include "learn/real_f32.h"
+
+#include "learn/rows_inl.h"

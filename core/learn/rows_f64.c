@@ -1,0 +1,4 @@
+/* rows_inl.h in double precision. */
+#include "learn/real_f64.h"
+
+#include "learn/rows_inl.h"

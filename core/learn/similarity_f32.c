@@ -1,0 +1,4 @@
+/* similarity_inl.h in single precision. */
+#include "learn/real_f32.h"
+
+#include "learn/similarity_inl.h"

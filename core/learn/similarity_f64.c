@@ -1,0 +1,4 @@
+/* similarity_inl.h in double precision. */
+#include "learn/real_f64.h"
+
+#include "learn/similarity_inl.h"

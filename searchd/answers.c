@@ -1,0 +1,130 @@
+/* Pictures, filters and pages in answers: see answers.h. */
+#include "searchd/answers.h"
+
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+int answers_no_memory(struct err *err)
+{
+    return err_set(err, ERR_NOMEM, "out of memory for the answer");
+}
+
+static int find_folder(struct call *call, struct library *lib, const char *path,
+                       struct library_filter *out, struct err *err)
+{
+    struct library_folder *folders = NULL;
+    size_t                 n       = 0;
+    int                    rc      = library_folders(lib, &folders, &n, err);
+    for (size_t i = 0; i < n && !rc && !out->folder_id; i++) {
+        size_t len = strlen(folders[i].path);
+        if (strncmp(path, folders[i].path, len) != 0 || (path[len] && path[len] != '/' && len > 1))
+            continue;
+        const char *below = path + len + strspn(path + len, "/");
+        char       *copy  = mem_strdup(below);
+        out->folder_id    = folders[i].id;
+        out->below        = copy;
+        rc                = call_keep(call, copy, err);
+    }
+    library_folders_free(folders, n);
+    if (!rc && !out->folder_id)
+        rc = err_set(err, ERR_USAGE, "folder must be one of the library's, or one inside it");
+    return rc;
+}
+
+static int find_shape(const char *text, enum library_shape *out, struct err *err)
+{
+    static const char *const names[] = {"landscape", "portrait", "square"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (!strcmp(text, names[i])) {
+            *out = (enum library_shape)(LIBRARY_LANDSCAPE + i);
+            return 0;
+        }
+    }
+    return err_set(err, ERR_USAGE, "orientation must be landscape, portrait or square");
+}
+
+int answers_filter(struct call *call, struct library *lib, const struct filter_input *input,
+                   const struct fields *fields, struct library_filter *out, struct err *err)
+{
+    *out = (struct library_filter){.name       = input->name,
+                                   .camera     = input->camera,
+                                   .kind       = input->kind,
+                                   .taken_from = INT64_MIN,
+                                   .taken_to   = INT64_MAX,
+                                   .min_size   = input->min_size,
+                                   .max_size   = input->max_size,
+                                   .min_width  = input->min_width,
+                                   .min_height = input->min_height};
+    if (fields_has(fields, "taken_from"))
+        out->taken_from = input->taken_from;
+    if (fields_has(fields, "taken_to"))
+        out->taken_to = input->taken_to;
+    out->has_taken = fields_has(fields, "taken_from") || fields_has(fields, "taken_to");
+    int rc         = input->orientation ? find_shape(input->orientation, &out->shape, err) : 0;
+    if (!rc && input->folder)
+        rc = find_folder(call, lib, input->folder, out, err);
+    return rc;
+}
+
+static int set_link(const struct call *call, struct jnode *node, const char *key, int64_t id,
+                    const char *what)
+{
+    char link[160];
+    bool first = call->shelf == call->app->shelves[0];
+    snprintf(link, sizeof link, "/v1/images/%lld/%s%s%s", (long long)id, what,
+             first ? "" : "?library=", first ? "" : shelf_name(call->shelf));
+    return jnode_set_str(node, key, link);
+}
+
+int answers_image(const struct call *call, const struct library_image *image, struct jnode *node)
+{
+    int failed =
+        jnode_set_int(node, "id", image->id) | jnode_set_path(node, "folder", image->folder) |
+        jnode_set_path(node, "path", image->path) | jnode_set_int(node, "size", image->size) |
+        jnode_set_int(node, "width", image->width) | jnode_set_int(node, "height", image->height) |
+        jnode_set_str(node, "kind", image->kind) |
+        jnode_set_int(node, "modified_at", image->mtime_ns / 1000000000);
+    if (image->taken_at)
+        failed |= jnode_set_int(node, "taken_at", image->taken_at);
+    if (image->camera && *image->camera)
+        failed |= jnode_set_str(node, "camera", image->camera);
+    return failed | set_link(call, node, "thumbnail", image->id, "thumbnail") |
+           set_link(call, node, "file", image->id, "file");
+}
+
+int answers_hits(struct call *call, struct library *lib, const struct library_hit *hits, size_t n,
+                 size_t offset, struct jnode *results, struct err *err)
+{
+    double start = clock_ms();
+    for (size_t i = offset; i < n; i++) {
+        struct library_image image;
+        int                  rc = library_image_get(lib, hits[i].id, &image, err);
+        if (rc == ERR_NOTFOUND)
+            continue;
+        if (rc)
+            return rc;
+        struct jnode *node   = jnode_object();
+        int           failed = jnode_set_int(node, "rank", (int64_t)(i + 1)) |
+                     jnode_set_real(node, "score", (double)hits[i].score) |
+                     answers_image(call, &image, node);
+        library_image_release(&image);
+        if (failed | jnode_push(results, node))
+            return answers_no_memory(err);
+    }
+    call_stage(call, STAGE_CATALOGUE, clock_ms() - start);
+    return 0;
+}
+
+int answers_part_text(struct call *call, const struct multipart_part *part, const char **out,
+                      struct err *err)
+{
+    char *text = mem_strndup((const char *)part->data, part->len);
+    *out       = text;
+    int rc     = call_keep(call, text, err);
+    if (!rc && strlen(text) != part->len)
+        rc = err_set(err, ERR_USAGE, "%s holds a NUL", part->name);
+    return rc;
+}

@@ -1,0 +1,54 @@
+/* What answers have in common: how a picture is described, and the filters and
+ * pages that searches and listings take. */
+#ifndef OSPREY_SEARCHD_ANSWERS_H
+#define OSPREY_SEARCHD_ANSWERS_H
+
+#include "searchd/app.h"
+#include "searchd/fields.h"
+
+#define ANSWERS_MAX_OFFSET 10000
+
+/* The fields of a filter, as requests name them. */
+struct filter_input {
+    const char *folder, *name, *camera, *kind, *orientation;
+    int64_t     taken_from, taken_to;
+    int64_t     min_size, max_size, min_width, min_height;
+};
+
+/* Rows of a struct field table for a filter_input that lies at `member` in `type`. */
+#define FILTER_FIELD(type, member, name, kind, low, high)                                          \
+    {                                                                                              \
+#name, kind, low, high, offsetof(type, member) + offsetof(struct filter_input, name)       \
+    }
+#define FILTER_FIELDS(type, member)                                                                \
+    FILTER_FIELD(type, member, folder, FIELD_TEXT, 0, 0),                                          \
+        FILTER_FIELD(type, member, name, FIELD_TEXT, 0, 0),                                        \
+        FILTER_FIELD(type, member, camera, FIELD_TEXT, 0, 0),                                      \
+        FILTER_FIELD(type, member, kind, FIELD_TEXT, 0, 0),                                        \
+        FILTER_FIELD(type, member, orientation, FIELD_TEXT, 0, 0),                                 \
+        FILTER_FIELD(type, member, taken_from, FIELD_SINCE, 0, 0),                                 \
+        FILTER_FIELD(type, member, taken_to, FIELD_UNTIL, 0, 0),                                   \
+        FILTER_FIELD(type, member, min_size, FIELD_INT, 0, 1e15),                                  \
+        FILTER_FIELD(type, member, max_size, FIELD_INT, 1, 1e15),                                  \
+        FILTER_FIELD(type, member, min_width, FIELD_INT, 0, 1e9),                                  \
+        FILTER_FIELD(type, member, min_height, FIELD_INT, 0, 1e9)
+
+/* A filter for the library; its strings stay the request's, or the call's. */
+int answers_filter(struct call *call, struct library *lib, const struct filter_input *input,
+                   const struct fields *fields, struct library_filter *out, struct err *err);
+
+/* Sets a picture's fields; never an absolute path of one. 0, or -1 when out of
+ * memory. */
+int answers_image(const struct call *call, const struct library_image *image, struct jnode *node);
+/* The hits from offset on, with rank and score; those whose image has just gone are
+ * left out. Counts as the catalogue's stage. */
+int answers_hits(struct call *call, struct library *lib, const struct library_hit *hits, size_t n,
+                 size_t offset, struct jnode *results, struct err *err);
+
+/* Text that may hold any bytes but NUL, from a form's part. */
+int answers_part_text(struct call *call, const struct multipart_part *part, const char **out,
+                      struct err *err);
+
+int answers_no_memory(struct err *err);
+
+#endif

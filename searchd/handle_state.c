@@ -1,0 +1,156 @@
+/* How the daemon and its libraries stand: /v1/stats, /v1/libraries, /metrics,
+ * /healthz, /readyz. */
+#include "searchd/handlers.h"
+
+#include "base/buf.h"
+#include "searchd/answers.h"
+#include "searchd/reply.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_METRICS ((size_t)4 << 20)
+
+static int no_fields(struct call *call, struct err *err)
+{
+    struct fields none = {.n = 0};
+    return fields_take_query(&none, &call->x->request, err);
+}
+
+int handle_stats(struct call *call, struct err *err)
+{
+    struct library      *lib = NULL;
+    struct library_stats stats;
+    struct library_model model    = {.dim = 0};
+    bool                 indexing = false;
+    int                  rc       = no_fields(call, err);
+    if (!rc)
+        rc = call_library(call, &lib, err);
+    if (!rc)
+        rc = library_stats(lib, &stats, err);
+    if (!rc) {
+        rc = library_model_active(lib, &model, err);
+        rc = rc == ERR_NOTFOUND ? 0 : rc;
+    }
+    if (!rc)
+        indexing = library_is_locked(lib);
+    call_done(call, lib);
+    if (rc)
+        return rc;
+    struct jnode *node   = jnode_object();
+    struct jnode *index  = jnode_object();
+    int           failed = jnode_set_str(node, "library", shelf_name(call->shelf)) |
+                 jnode_set_int(node, "images", stats.images) |
+                 jnode_set_int(node, "errors", stats.errors) |
+                 jnode_set_int(node, "folders", stats.folders) |
+                 jnode_set_str(node, "model", model.dim ? model.name : NULL) |
+                 jnode_set_int(node, "dimension", model.dim) |
+                 jnode_set_int(node, "generation", stats.generation) |
+                 jnode_set_bool(node, "indexing", indexing) |
+                 jnode_set_str(index, "kind", stats.index_kind) |
+                 jnode_set_int(index, "base", stats.index_base) |
+                 jnode_set_int(index, "delta", stats.index_delta) | jnode_set(node, "index", index);
+    if (failed) {
+        jnode_free(node);
+        return answers_no_memory(err);
+    }
+    reply_json(&call->x->reply, 200, node);
+    return 0;
+}
+
+int handle_libraries(struct call *call, struct err *err)
+{
+    int rc = no_fields(call, err);
+    if (rc)
+        return rc;
+    struct jnode *node   = jnode_object();
+    struct jnode *list   = jnode_array();
+    int           failed = 0;
+    for (size_t i = 0; i < call->app->n_shelves; i++)
+        failed |= jnode_push_str(list, shelf_name(call->app->shelves[i]));
+    failed |= jnode_set(node, "libraries", list);
+    if (failed) {
+        jnode_free(node);
+        return answers_no_memory(err);
+    }
+    reply_json(&call->x->reply, 200, node);
+    return 0;
+}
+
+int handle_metrics(struct call *call, struct err *err)
+{
+    struct app            *app    = call->app;
+    struct metrics_gauges  gauges = {.connections = server_connections(app->server),
+                                     .in_flight   = atomic_load(&app->in_flight),
+                                     .queued      = atomic_load(&app->queued),
+                                     .uptime_s    = (clock_ms() - app->started_ms) / 1e3};
+    struct metrics_library libraries[CONFIG_MAX_LIBRARIES];
+    struct buf             out;
+    int                    rc = no_fields(call, err);
+    for (size_t i = 0; i < app->n_shelves && !rc; i++) {
+        struct library      *lib  = NULL;
+        struct desk         *desk = shelf_last_desk(app->shelves[i]);
+        struct library_stats stats;
+        gauges.cached += desk ? (int64_t)desk_cached(desk) : 0;
+        desk_release(desk);
+        rc = shelf_take(app->shelves[i], call->x->request.deadline_ms, &lib, err);
+        if (!rc)
+            rc = library_stats(lib, &stats, err);
+        shelf_give(app->shelves[i], lib);
+        if (!rc)
+            libraries[i] = (struct metrics_library){.name       = shelf_name(app->shelves[i]),
+                                                    .images     = stats.images,
+                                                    .errors     = stats.errors,
+                                                    .generation = stats.generation};
+    }
+    buf_init(&out, MAX_METRICS);
+    if (!rc)
+        rc = metrics_write(app->metrics, &gauges, libraries, app->n_shelves, &out, err);
+    if (!rc) {
+        struct http_reply *reply = &call->x->reply;
+        reply->status            = 200;
+        reply->type              = "text/plain; version=0.0.4; charset=utf-8";
+        reply->len               = out.len;
+        reply->body              = buf_steal(&out);
+        if (!reply->body)
+            rc = answers_no_memory(err);
+    }
+    buf_release(&out);
+    return rc;
+}
+
+static int answer_status(struct call *call, const char *status, struct err *err)
+{
+    struct jnode *node = jnode_object();
+    if (jnode_set_str(node, "status", status)) {
+        jnode_free(node);
+        return answers_no_memory(err);
+    }
+    reply_json(&call->x->reply, 200, node);
+    return 0;
+}
+
+/* It runs and answers: nothing more. */
+int handle_healthz(struct call *call, struct err *err)
+{
+    int rc = no_fields(call, err);
+    return rc ? rc : answer_status(call, "ok", err);
+}
+
+/* It takes searches: libraries and models are open, it is not stopping. */
+int handle_readyz(struct call *call, struct err *err)
+{
+    int rc = no_fields(call, err);
+    if (rc)
+        return rc;
+    if (atomic_load(&call->app->draining))
+        return err_set(err, ERR_BUSY, "the daemon is stopping");
+    for (size_t i = 0; i < call->app->n_shelves; i++) {
+        struct desk *desk = shelf_last_desk(call->app->shelves[i]);
+        desk_release(desk);
+        if (!desk)
+            return err_set(err, ERR_BUSY, "the library %s has no pictures to search yet",
+                           shelf_name(call->app->shelves[i]));
+    }
+    return answer_status(call, "ready", err);
+}

@@ -1,0 +1,95 @@
+/* One search: see search.h.
+ *
+ * The query is encoded before a handle of the library is taken, since there are
+ * fewer of those than of requests. In between the library may have got another
+ * model; then the query is encoded again.
+ */
+#include "searchd/search.h"
+
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define TRIES 3
+
+static int encode(struct call *call, const struct search *s, struct desk *desk, float **out,
+                  struct err *err)
+{
+    size_t dim                      = (size_t)encoder_info(desk_encoder(desk))->dim;
+    size_t n                        = s->vector ? 1 : s->terms->n;
+    float *vector                   = mem_array(dim, sizeof *vector);
+    float *each                     = mem_array(n * dim, sizeof *each);
+    float  weights[QUERY_MAX_TERMS] = {1};
+    int    rc = vector && each ? 0 : err_set(err, ERR_NOMEM, "out of memory for the query");
+    if (!rc && s->vector && s->vector_dim != dim)
+        rc = err_set(err, ERR_USAGE, "the embedding must have %zu numbers, not %zu", dim,
+                     s->vector_dim);
+    if (!rc && s->vector)
+        memcpy(each, s->vector, dim * sizeof *each);
+    if (!rc && !s->vector) {
+        for (size_t i = 0; i < n; i++)
+            weights[i] = s->terms->items[i].weight;
+        rc = terms_encode(call, desk, s->terms, each, err);
+    }
+    if (!rc)
+        rc = query_combine(each, weights, n, (int)dim, vector, err);
+    free(each);
+    if (rc)
+        free(vector);
+    else
+        *out = vector;
+    return rc;
+}
+
+static int find(struct call *call, struct search *s, const float *vector, struct err *err)
+{
+    struct library_filter filter = {.folder_id = 0};
+    double                start  = clock_ms();
+    int rc = s->filter ? answers_filter(call, s->lib, s->filter, s->fields, &filter, err) : 0;
+    filter.has_min_score = s->has_min_score;
+    filter.min_score     = s->min_score;
+    if (!rc)
+        rc = library_search(s->lib, vector, s->k, &filter, &s->hits, &s->n, err);
+    call_stage(call, STAGE_SEARCH, clock_ms() - start);
+    return rc;
+}
+
+int search_run(struct call *call, struct search *s, struct err *err)
+{
+    struct desk *desk = NULL, *now = NULL;
+    int          rc = call_desk(call, &desk, err);
+    for (int try = 0; !rc; try++) {
+        float *vector = NULL;
+        rc            = encode(call, s, desk, &vector, err);
+        if (!rc)
+            rc = call_check_time(call, err);
+        if (!rc)
+            rc = call_library(call, &s->lib, err);
+        if (!rc)
+            rc = shelf_desk(call->shelf, s->lib, &now, err);
+        bool same = now == desk;
+        desk_release(desk);
+        desk = now;
+        now  = NULL;
+        if (!rc && same)
+            rc = find(call, s, vector, err);
+        free(vector);
+        if (rc || same)
+            break;
+        call_done(call, s->lib);
+        s->lib = NULL;
+        if (try == TRIES)
+            rc = err_set(err, ERR_BUSY, "the library changes its model just now");
+    }
+    desk_release(desk);
+    return rc;
+}
+
+void search_release(struct call *call, struct search *s)
+{
+    call_done(call, s->lib);
+    free(s->hits);
+    s->lib  = NULL;
+    s->hits = NULL;
+}

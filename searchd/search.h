@@ -1,0 +1,29 @@
+/* One search of one library: from terms to hits. */
+#ifndef OSPREY_SEARCHD_SEARCH_H
+#define OSPREY_SEARCHD_SEARCH_H
+
+#include "searchd/answers.h"
+#include "searchd/terms.h"
+
+struct search {
+    const struct terms        *terms;
+    const float               *vector; /* instead of terms: (dim), normalised */
+    size_t                     vector_dim;
+    const struct filter_input *filter; /* with fields; or NULL */
+    const struct fields       *fields;
+    size_t                     k;
+    bool                       has_min_score;
+    float                      min_score;
+
+    /* What came of it. */
+    struct library     *lib; /* still taken, so that hits can be looked up */
+    struct library_hit *hits;
+    size_t              n;
+};
+
+/* Counts as the encode, decode, search stages. */
+int  search_run(struct call *call, struct search *search, struct err *err);
+/* Gives the library back, frees the hits. */
+void search_release(struct call *call, struct search *search);
+
+#endif
