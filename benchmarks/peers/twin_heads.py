@@ -2,8 +2,8 @@
 """The PyTorch twin of `osprey train heads`: the same recipe on the same features, to
 compare seconds and recall with.
 
-    python benchmarks/peers/twin_heads.py FEATURES.safetensors [--seed 0] [--steps 420]
-        [--threads 2] [--width 512] [--out HEADS.safetensors]
+    python benchmarks/peers/twin_heads.py FEATURES.safetensors [--seed 0] [--steps 480]
+        [--threads 2] [--width 384] [--hidden 256] [--out HEADS.safetensors]
 
 FEATURES holds, in f16 or f32, as the towers give them (not standardised):
 
@@ -34,6 +34,7 @@ from torch import nn
 
 BATCH = 1000
 CLASS_SHARE = 0.15
+IMAGE_DROPOUT, TEXT_DROPOUT = 0.6, 0.4
 DISTILL = 1.0
 RATE, DECAY, WARM_UP = 2e-3, 0.1, 50
 TEMPERATURE, LOWEST_TEMPERATURE = 0.05, 0.02
@@ -43,15 +44,15 @@ AVERAGE = 0.99
 class Head(nn.Module):
     """Standardised input, dropout, a linear map and a residual MLP, length 1."""
 
-    def __init__(self, inputs, width, dropout):
+    def __init__(self, inputs, width, hidden, dropout):
         super().__init__()
         self.register_buffer("mean", inputs.reshape(-1, inputs.shape[-1]).mean(0))
         self.register_buffer("scale", 1 / (inputs.reshape(-1, inputs.shape[-1]).std(0) + 1e-3))
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(inputs.shape[-1], width)
-        self.into = nn.Linear(inputs.shape[-1], width)
-        self.out = nn.Linear(width, width)
-        nn.init.normal_(self.out.weight, std=0.01 / math.sqrt(width / 1024))
+        self.into = nn.Linear(inputs.shape[-1], hidden)
+        self.out = nn.Linear(hidden, width)
+        nn.init.normal_(self.out.weight, std=0.01 / math.sqrt(hidden / 1024))
 
     def standardise(self, x):
         return (x - self.mean) * self.scale
@@ -99,7 +100,8 @@ def recall(images, texts):
 
 
 def train(data, args):
-    image, text = Head(data["images"][0], args.width, 0.7), Head(data["texts"], args.width, 0.5)
+    image = Head(data["images"][0], args.width, args.hidden, IMAGE_DROPOUT)
+    text = Head(data["texts"], args.width, args.hidden, TEXT_DROPOUT)
     heads = nn.ModuleList([image, text])
     averaged = copy.deepcopy(heads).eval()
     inverse = nn.Parameter(torch.tensor(-math.log(TEMPERATURE)))
@@ -154,8 +156,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("features")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=420)
-    parser.add_argument("--width", type=int, default=512)
+    parser.add_argument("--steps", type=int, default=480)
+    parser.add_argument("--width", type=int, default=384)
+    parser.add_argument("--hidden", type=int, default=256)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out")
     args = parser.parse_args()
