@@ -146,19 +146,18 @@ static int parse_loss(struct request *r, struct err *err)
 {
     struct trainer_options *o         = &r->options;
     int                     loss      = loss_by_name(r->loss);
-    int                     distance  = loss_distance_by_name(r->distance);
+    enum distance           distance  = DISTANCE_COSINE;
     bool                    hardest   = r->hardest;
     double                  smoothing = o->loss.smoothing;
     if (loss < 0)
         return err_set(err, ERR_USAGE,
                        "--loss takes infonce, triplet, siglip or contrastive, not \"%.80s\"",
                        r->loss);
-    if (distance < 0)
+    if (!distance_of(r->distance, &distance))
         return err_set(err, ERR_USAGE,
                        "--distance takes cosine, euclidean or manhattan, not \"%.80s\"",
                        r->distance);
-    o->loss = loss_default((enum loss_kind)loss, (enum loss_distance)distance, (int)r->dim,
-                           &o->log_scale, &o->bias);
+    o->loss = loss_default((enum loss_kind)loss, distance, (int)r->dim, &o->log_scale, &o->bias);
     if (loss == LOSS_INFONCE) /* loss_default's is 0.07, stretched for other distances */
         o->log_scale += log(0.07 / r->temperature);
     o->log_scale_most = o->log_scale + log(2.5);
