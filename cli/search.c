@@ -99,20 +99,14 @@ static int load_terms(const struct terms *terms, struct query_term *query, struc
     return 0;
 }
 
-/* The number of --rerank. text: its value, "" when it came alone. */
-static int parse_rerank(const char *text, const struct terms *terms, size_t *out, struct err *err)
+static int check_rerank(const struct terms *terms, struct err *err)
 {
-    bool has_text = false;
-    *out          = RERANK_DEFAULT;
-    int rc        = *text ? parse_count(text, "--rerank", out, err) : 0;
-    if (!rc && *out > RERANK_MAX)
-        rc = err_set(err, ERR_USAGE, "--rerank takes at most %d, not %s", RERANK_MAX, text);
-    for (size_t i = 0; i < terms->n; i++)
-        has_text = has_text || !terms->items[i].is_image;
-    if (!rc && !has_text)
-        rc = err_set(err, ERR_USAGE,
-                     "--rerank looks at pictures together with a text, and there is no text here");
-    return rc;
+    for (size_t i = 0; i < terms->n; i++) {
+        if (!terms->items[i].is_image)
+            return 0;
+    }
+    return err_set(err, ERR_USAGE,
+                   "--rerank looks at pictures together with a text, and there is no text here");
 }
 
 static int search(struct session *s, const struct terms *terms, const char *reranker,
@@ -218,7 +212,9 @@ int cmd_search(int argc, char **argv)
     if (!rc)
         rc = terms_parse(&args, is_file, &terms, &err);
     if (!rc && rerank)
-        rc = parse_rerank(rerank, &terms, &request.rerank, &err);
+        rc = parse_rerank(rerank, &request.rerank, &err);
+    if (!rc && rerank)
+        rc = check_rerank(&terms, &err);
     if (rc)
         goto out;
     note_odd_words(&common, &args, &terms);

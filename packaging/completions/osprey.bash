@@ -80,7 +80,7 @@ _osprey() {
         index) own='--threads --hidden --regions --reranker' ;;
         status) own='--errors' ;;
         verify) own='--repair' ;;
-        eval) own='--images --captions --split --labels --prompts --image-to-image --index --sample --svg --seed' ;;
+        eval) own='--images --captions --split --labels --prompts --image-to-image --rerank --reranker --index --sample --svg --seed' ;;
         train) own='--images --captions --labels --breadth --dev-captions --dev-images --base --output --replace --supervision --semi-weight --views --loss --distance --margin --hardest --smoothing --temperature --dim --hidden --linear --dropout --text-dropout --distil --class-names --class-weight --visual-weight --epochs --batch --lr --weight-decay --patience --seed --threads --checkpoint-every --resume' ;;
         serve)
             own='--port --listen --config --token-file --trust --host --cors --max-k'
