@@ -60,6 +60,7 @@ static int make_data(void **state)
                                           .n_texts    = N * TEXTS,
                                           .n_groups   = N,
                                           .views      = VIEWS,
+                                          .whole      = VIEWS,
                                           .image_dim  = IMAGE,
                                           .text_dim   = TEXT,
                                           .classes_at = -1,
