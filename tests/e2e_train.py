@@ -161,6 +161,7 @@ class Train(unittest.TestCase):
                            data=data, least=60)
         self.assertEqual(last["texts"], 0)
         self.assertEqual(last["pictures"], 108)  # a tenth of 120 is held out
+        self.assertIn("(4 views and 2 small parts of each)", self.text("learns-self/README.md"))
         # Judged in training as `osprey eval` does: by the same parts of the same pictures.
         last = self.learns("self-dev", "--supervision", "self", "--class-weight", "0",
                            data=PAIRS, least=60)
