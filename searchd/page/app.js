@@ -1,7 +1,7 @@
 /* The page: holds the state, which is the address, and tells each part to show it. */
 import { $, h, icon, toast } from './dom.js';
 import { language, t } from './strings.js';
-import { get, onLogin, useLibrary } from './api.js';
+import { get, libraries, onLogin, useLibrary } from './api.js';
 import { format, isFiltered, isSearch, LESS, nothing, parse, sameness, withTerm } from './query.js';
 import { keep } from './uploads.js';
 import { forgetColours } from './colours.js';
@@ -67,10 +67,16 @@ async function load() {
   scrollTo(0, 0);
   grid.show(mine.items);
   arrived();
-  if (mine.items.length) notices.noNotice();
-  else if (mine.searching) notices.nothingFound(isFiltered(state), steps);
-  else notices.noPictures(isFiltered(state), status.indexing, steps);
+  showNotice();
   showView();
+}
+
+function showNotice() {
+  const filtered = isFiltered(state);
+  if (source.items.length) notices.noNotice();
+  else if (status.stats?.images === 0) notices.noPictures(false, status.indexing, steps);
+  else if (source.searching) notices.nothingFound(filtered, steps);
+  else notices.noPictures(filtered, status.indexing, steps);
 }
 
 function arrived() {
@@ -239,7 +245,8 @@ const box = new SearchBox({
 const status = new Status({
   changed: (stats, before) => {
     $('english').hidden = language === 'en' || !knowsOnlyEnglish(stats.model);
-    if (!before || !source) return;
+    if (source.done && !source.failed) showNotice();
+    if (!before) return;
     // The list grows under one's eyes only while one is at its beginning.
     if (!source.items.length) load();
     else if (!source.searching && !viewer.open && scrollY < 50) freshen();
@@ -310,6 +317,6 @@ onLogin(askLogin);
 history.scrollRestoration = 'manual';
 apply(true);
 status.look();
-get('/v1/libraries').then((answer) => {
+libraries().then((answer) => {
   buildMenu(answer.libraries, state.library, chooseLibrary);
 }, () => null);

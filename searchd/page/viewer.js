@@ -8,6 +8,9 @@ import { nameOf } from './grid.js';
 const SWIPE = 48; // pixels
 const SHOWN = ['JPEG', 'PNG', 'GIF', 'WebP', 'AVIF', 'BMP']; // by every browser
 
+/* A path breaks at its slashes. */
+const breakable = (text) => text.split(/(?<=\/)/).flatMap((part) => [part, h('wbr')]);
+
 export class Viewer {
   /* calls: closed(i), moved(item), like(item, sign), filter(name, value), at(i): a
    * promise of item i or null, total(): number or null */
@@ -132,7 +135,7 @@ export class Viewer {
   }
 
   describe(item, name) {
-    const only = (filter, value, label) => h('button', { type: 'button', class: 'link', title: label, onclick: () => this.calls.filter(filter, value) }, value);
+    const only = (filter, value, label) => h('button', { type: 'button', class: 'link', title: label, onclick: () => this.calls.filter(filter, value) }, breakable(value));
     const below = item.path.split('/').slice(0, -1).join('/');
     const folder = item.folder.replace(/\/$/, '') + (below ? '/' + below : '');
     const rows = [
