@@ -396,6 +396,47 @@ class Page(unittest.TestCase):
             self.assertNotEqual(page_checks.faults(self.browser, axe=False), [], broken)
             self.browser.run("document.querySelector('#broken').remove()")
 
+    def test_rows_are_justified(self):
+        self.open()
+        faults = self.browser.run_async('''const done = arguments[0];
+            import('/page/layout.js').then(({Layout}) => {
+              const faults = [];
+              let seed = 7;
+              const random = () => (seed = (seed * 16807) % 2147483647) / 2147483647;
+              for (const width of [320, 357, 768, 1280, 3800]) for (const gap of [4, 6]) {
+                const items = Array.from({length: 500}, () => ({width: 20 + random() * 900, height: 20 + random() * 900}));
+                const layout = new Layout(width, gap);
+                for (let i = 0; i < 500; i += 77) layout.add(items.slice(i, i + 77));
+                layout.finish();
+                let next = 0, bottom = 0;
+                layout.rows.forEach((row, r) => {
+                  const last = row.boxes.at(-1), end = last.left + last.width, where = `${width} ${gap} ${r}: `;
+                  if (row.from !== next || Math.abs(row.top - bottom) > 1e-6) faults.push(where + 'place');
+                  if (end > width + 0.01 || (r < layout.rows.length - 1 && end < width - 0.01)) faults.push(where + 'end ' + end);
+                  if (row.height > 2.1 * layout.target || row.height < 0.4 * layout.target) faults.push(where + 'height ' + row.height);
+                  row.boxes.forEach((box, k) => {
+                    if (k && Math.abs(box.left - row.boxes[k - 1].left - row.boxes[k - 1].width - gap) > 1e-6) faults.push(where + 'gap');
+                    const shape = items[next + k].width / items[next + k].height;
+                    if (shape > 0.5 && shape < 3 && Math.abs(box.width / row.height - shape) > 1e-6) faults.push(where + 'shape');
+                    if (layout.rowOf(next + k) !== r) faults.push(where + 'rowOf');
+                  });
+                  if (layout.rows[layout.rowAt(row.top + 1)] !== row) faults.push(where + 'rowAt');
+                  next += row.boxes.length;
+                  bottom = row.top + row.height + gap;
+                });
+                if (next !== 500) faults.push(width + ': ' + next + ' pictures');
+              }
+              done(faults.slice(0, 20));
+            })''')
+        self.assertEqual(faults, [])
+
+    def test_who_wants_no_motion_gets_none(self):
+        self.open()
+        moving = "return [...document.querySelectorAll('*')].filter((n) => getComputedStyle(n).transitionDuration.split(', ').some((s) => s !== '0s')).length"
+        self.assertGreater(self.browser.run(moving), 0)
+        self.browser.emulate(prefers_reduced_motion="reduce")
+        self.assertEqual(self.browser.run(moving), 0)
+
     def test_keyboard_alone(self):
         self.open()
         self.browser.run("document.activeElement.blur()")

@@ -150,6 +150,13 @@ class States(unittest.TestCase):
         self.loaded()
         b.wait("location.search === ''")
 
+    def test_a_daemon_that_gives_few_at_a_time(self):
+        daemon = self.serve("--max-k", "9", "--k", "5")
+        self.browser.open(daemon.url + "/?q=red")
+        self.loaded()
+        self.browser.wait("document.querySelector('#count').innerText.startsWith('30 found')", what="all, page by page")
+        self.browser.complaints()
+
     def test_a_picture_that_was_forgotten(self):
         b = self.browser
         daemon = self.serve()

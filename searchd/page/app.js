@@ -249,17 +249,20 @@ const status = new Status({
     if (!before) return;
     // The list grows under one's eyes only while one is at its beginning.
     if (!source.items.length) load();
-    else if (!source.searching && !viewer.open && scrollY < 50) freshen();
+    else if (!source.searching && atTop()) freshen();
     else if (!source.searching) offerNew();
   },
 });
+
+/* Nobody is in the middle of something. */
+const atTop = () => scrollY < 50 && !viewer.open && !$('tiles').contains(document.activeElement);
 
 /* The listing anew, without a blink. */
 async function freshen() {
   const old = source;
   const mine = new Source(state);
   await mine.more().catch(() => null);
-  if (old !== source || !mine.items.length || scrollY >= 50) return;
+  if (old !== source || !mine.items.length || !atTop()) return;
   old.stop();
   source = mine;
   grid.show(mine.items);

@@ -164,7 +164,10 @@ export class Grid {
     const tile = h('div', { class: 'tile', role: 'listitem', 'data-i': i, 'aria-posinset': i + 1, 'aria-setsize': '-1' },
       h('a', { href: this.calls.link(item), tabindex }, image), h('span', { class: 'likes' }, like(1), like(-1)));
     const colour = colourOf(item.id);
-    if (colour) tile.style.backgroundColor = colour;
+    if (colour) {
+      tile.style.backgroundColor = colour;
+      tile.classList.add('seen');
+    }
     let tries = 0;
     image.addEventListener('load', () => {
       tile.classList.add('loaded');
