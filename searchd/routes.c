@@ -13,6 +13,7 @@ const struct route routes[] = {
     {"/v1/logout", "POST", ROUTE_OPEN | ROUTE_BODY, handle_logout},
     {"/v1/stats", "GET", 0, handle_stats},
     {"/v1/libraries", "GET", 0, handle_libraries},
+    {"/v1/folders", "GET", 0, handle_folders},
     {"/v1/search", "GET POST", ROUTE_BODY, handle_search},
     {"/v1/images", "GET", 0, handle_images},
     {"/v1/images/{id}", "GET", 0, handle_image},

@@ -217,6 +217,8 @@ class Page(unittest.TestCase):
     def test_filters(self):
         self.open("/?q=blue")
         self.browser.click("#filter-button")
+        self.browser.wait("[...document.querySelectorAll('#seen-folder option')].some((o) => o.value === arguments[0])",
+                          self.shop.folder, what="the library's folder among those offered")
         self.browser.run("document.querySelector('input[value=portrait]').click()")
         self.shows(self.api(q="blue", orientation="portrait", k=6), "upright ones")
         self.browser.type("#f-name", "d3/")

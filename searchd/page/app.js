@@ -292,10 +292,16 @@ function dress() {
   $('english').textContent = t('english_only');
 }
 
-function chooseLibrary(name) {
+/* What was learnt of another library. */
+function forget() {
   forgetColours();
-  go(nothing(name));
+  filters.forget();
   status.forget();
+}
+
+function chooseLibrary(name) {
+  go(nothing(name));
+  forget();
 }
 
 addEventListener('popstate', () => {
@@ -303,7 +309,7 @@ addEventListener('popstate', () => {
   state = parse(location.search);
   typing = false;
   apply();
-  if (state.library !== before) status.forget();
+  if (state.library !== before) forget();
 });
 
 $('home').addEventListener('click', (event) => {
