@@ -212,6 +212,26 @@ class Page(unittest.TestCase):
         self.browser.back()
         self.shows(self.terms({"text": "a photo"}, {"id": first}, {"id": last, "weight": -0.5}), "back, twice")
 
+    def test_a_picture_of_the_page_dropped_on_the_box(self):
+        self.open("/?q=red")
+        chosen = self.browser.run("return " + IDS)[4]
+        self.browser.run('''const data = new DataTransfer(), more = {bubbles: true, cancelable: true, dataTransfer: data};
+            document.querySelectorAll('.tile img')[4].dispatchEvent(new DragEvent('dragstart', more));
+            document.querySelector('#q').dispatchEvent(new DragEvent('drop', more));''')
+        self.shows(self.terms({"text": "red"}, {"id": chosen}), "more like the picture dragged")
+
+    def test_the_focus_stays_while_pictures_scroll_by(self):
+        b = self.browser
+        self.open()
+        b.run("document.querySelectorAll('.tile a')[1].focus()")
+        b.run("scrollTo(0, document.documentElement.scrollHeight)")
+        b.wait("Math.max(...[...document.querySelectorAll('.tile')].map((t) => Number(t.dataset.i))) > 80")
+        b.run("scrollTo(0, 0)")
+        b.wait("document.querySelector('.tile').dataset.i === '0' && scrollY === 0")
+        self.assertEqual(b.run("return document.activeElement.closest('.tile')?.dataset.i"), "1")
+        order = b.run("return [...document.querySelectorAll('.tile')].map((t) => Number(t.dataset.i))")
+        self.assertEqual(order, sorted(order))
+
     # ---- Filters ----
 
     def test_filters(self):

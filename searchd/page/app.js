@@ -83,7 +83,7 @@ function arrived() {
   filters.learn(source.items.slice(-500));
   grid.grown(source.goodOnes(), source.done);
   $('more').hidden = !(source.done && source.items.length > 12);
-  $('more').replaceChildren(t('the_end'));
+  $('more').replaceChildren(source.cut ? t('the_most', { n: source.items.length }) : t('the_end'));
   count();
 }
 

@@ -83,6 +83,7 @@ export default {
 
   good_end: 'Hier enden die guten Treffer',
   no_good: 'Kein guter Treffer. Am nächsten kommen diese',
+  the_most: 'Das waren die besten {n}',
   the_end: 'Das waren alle',
   load_more: 'Weitere laden',
 

@@ -83,6 +83,7 @@ export default {
 
   good_end: 'Good matches end here',
   no_good: 'No good match. These come closest',
+  the_most: 'These were the best {n}',
   the_end: 'That was all',
   load_more: 'Load more',
 

@@ -68,7 +68,8 @@ export class Source {
     }
     const last = answer.results.at(-1);
     // A picture that has just gone leaves a gap in the ranks.
-    this.done = !last || last.rank < offset + k || last.rank + 1 > MOST;
+    this.cut = last?.rank > MOST; // there may be more, but not for us
+    this.done = !last || last.rank < offset + k || this.cut;
     this.threshold ??= answer.good_match ?? null;
     return this.take(answer.results, answer);
   }

@@ -115,17 +115,17 @@ export class Viewer {
     // Small pictures grow a little, not to a blur.
     this.image.style.setProperty('--widest', Math.max(item.width * 2, 320) + 'px');
     this.image.src = steps[0];
+    this.sharp = 0;
     for (const step of steps.slice(1)) {
       const better = new Image();
       better.onload = () => {
-        if (this.item === item && steps.indexOf(step) > (this.sharp ?? 0)) {
+        if (this.item === item && steps.indexOf(step) > this.sharp) {
           this.sharp = steps.indexOf(step);
           this.image.src = step;
         }
       };
       better.src = step;
     }
-    this.sharp = 0;
   }
 
   failed() {
