@@ -501,7 +501,7 @@ class Page(unittest.TestCase):
               const from = new URL(address, location.href).searchParams;
               const at = Number(from.get('after') ?? 0), end = Math.min(100000, at + Number(from.get('limit')));
               const images = [];
-              for (let i = at; i < end; i++) images.push({...%s, id: i + 1, path: i + '.jpg', width: 60 + i * 7 %% 90, height: 60 + i * 11 %% 70});
+              for (let i = at; i < end; i++) images.push({...%s, id: i + 1, path: i + '.jpg', taken_at: 1700000000 - i * 3600, width: 60 + i * 7 %% 90, height: 60 + i * 11 %% 70});
               return new Response(JSON.stringify({images, total: 100000, took_ms: {total: 1}, ...(end < 100000 ? {next: String(end)} : {})}));
             };""" % json.dumps(image)
         added = b.cdp("Page.addScriptToEvaluateOnNewDocument", {"source": script})
@@ -519,7 +519,9 @@ class Page(unittest.TestCase):
                 })()""")
             self.assertGreater(most[0], 10, most)
             self.assertLess(most[0], 400, most)
+            b.run("scrollBy(0, -300)")
             self.shot("hundred-thousand")
+            self.assertIn("2012", b.wait("document.querySelector('#month:not([hidden])')?.textContent"))
             # Jumping about: what is in view is there at the next frame, in its place.
             for part in (0.5, 0.1, 0.9):
                 gaps = b.run_async("""const [part, done] = arguments;

@@ -187,6 +187,7 @@ class States(unittest.TestCase):
                 above = b.run("""const line = document.querySelector('#good-end').getBoundingClientRect();
                     return [...document.querySelectorAll('.tile')].filter((t) => t.getBoundingClientRect().bottom <= line.top + 1).length""")
                 self.assertEqual(above, good)
+                self.assertIn("7 good matches" if good else "No good match", b.run("return document.querySelector('#count').innerText"))
                 self.accessible()
                 self.shot("good-matches" if good else "no-good-match")
             finally:

@@ -6,6 +6,7 @@ import { format, isFiltered, isSearch, LESS, nothing, parse, sameness, withTerm 
 import { keep } from './uploads.js';
 import { forgetColours } from './colours.js';
 import { Source } from './source.js';
+import { passing } from './datelabel.js';
 import { Grid } from './grid.js';
 import { Viewer } from './viewer.js';
 import { Chips } from './chips.js';
@@ -110,7 +111,9 @@ function count() {
   if (!source.items.length) $('count').textContent = '';
   else if (!source.searching) $('count').textContent = n === null ? '' : t('count_all', { n });
   else {
-    const text = n === null ? t('count_many') : t('count_found', { n });
+    const good = source.goodOnes();
+    const text = good ? t('count_good', { n: good }) : good === 0 ? t('count_no_good')
+      : n === null ? t('count_many') : t('count_found', { n });
     $('count').textContent = t('count_took', { text, ms: Math.max(1, Math.round(source.took)) });
   }
 }
@@ -198,6 +201,7 @@ function like(item, sign) {
 
 const grid = new Grid({
   open, like, needMore,
+  passing: (item) => passing(source.searching || scrollY < 300 ? null : item),
   link: (item) => format({ ...state, view: item.id }),
 });
 

@@ -18,7 +18,7 @@ function says(name, value) {
     case 'min_size': return t('size_over', { b: bytes(Number(value)) });
     case 'max_size': return t('size_under', { b: bytes(Number(value)) });
     case 'folder': return value.split('/').filter(Boolean).pop() ?? value;
-    case 'name': return '“' + value + '”';
+    case 'name': return t('chip_name', { name: value });
     default: return value;
   }
 }

@@ -15,7 +15,8 @@ const TRIES = 3; // of a thumbnail that does not come
 export const nameOf = (item) => item.path.split('/').pop();
 
 export class Grid {
-  /* calls: open(i), like(item, sign), link(item), needMore() */
+  /* calls: open(i), like(item, sign), link(item), needMore(), passing(item): the first in
+   * view, when the page was scrolled */
   constructor(calls) {
     this.calls = calls;
     this.root = $('grid');
@@ -95,6 +96,8 @@ export class Grid {
     this.frame ??= requestAnimationFrame(() => {
       this.frame = null;
       this.render();
+      const row = this.layout.rows[this.layout.rowAt(scrollY + $('head').offsetHeight - this.top())];
+      if (row) this.calls.passing(this.items[row.from]);
     });
   }
 

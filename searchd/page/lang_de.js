@@ -14,6 +14,8 @@ export default {
 
   count_all: '{n} Bild|{n} Bilder',
   count_found: '{n} gefunden, das beste zuerst|{n} gefunden, die besten zuerst',
+  count_good: '{n} guter Treffer, der beste zuerst|{n} gute Treffer, die besten zuerst',
+  count_no_good: 'Kein guter Treffer',
   count_many: 'Die besten zuerst',
   count_took: '{text}, {ms} ms',
   searching: 'Suche …',
@@ -56,6 +58,7 @@ export default {
   chip_landscape: 'Querformat',
   chip_portrait: 'Hochformat',
   chip_square: 'quadratisch',
+  chip_name: '„{name}“',
   chip_from: 'ab {day}',
   chip_to: 'bis {day}',
   filters_clear: 'Alle Filter entfernen',

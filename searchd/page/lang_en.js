@@ -14,6 +14,8 @@ export default {
 
   count_all: '{n} picture|{n} pictures',
   count_found: '{n} found, best first|{n} found, best first',
+  count_good: '{n} good match, best first|{n} good matches, best first',
+  count_no_good: 'No good match',
   count_many: 'Best first',
   count_took: '{text}, {ms} ms',
   searching: 'Searching …',
@@ -56,6 +58,7 @@ export default {
   chip_landscape: 'landscape format',
   chip_portrait: 'portrait format',
   chip_square: 'square',
+  chip_name: '“{name}”',
   chip_from: 'from {day}',
   chip_to: 'until {day}',
   filters_clear: 'Remove all filters',

@@ -26,6 +26,7 @@ export const percent = (x) => new Intl.NumberFormat(language, { style: 'percent'
 /* EXIF has the camera's own clock without a zone: it is shown as it was set. */
 export const when = (seconds) => new Intl.DateTimeFormat(language, { dateStyle: 'long', timeStyle: 'short', timeZone: 'UTC' }).format(seconds * 1000);
 export const whenHere = (seconds) => new Intl.DateTimeFormat(language, { dateStyle: 'long', timeStyle: 'short' }).format(seconds * 1000);
+export const month = (seconds) => new Intl.DateTimeFormat(language, { month: 'long', year: 'numeric', timeZone: 'UTC' }).format(seconds * 1000);
 export const day = (text) => new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeZone: 'UTC' }).format(new Date(text + 'T00:00:00Z'));
 
 export function bytes(n) {
