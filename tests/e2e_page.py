@@ -3,7 +3,7 @@
 and presses, held against what the daemon itself answers. Screenshots of each state
 land in $OSPREY_BUILD/screenshots, for a look.
 
-Skipped only where chromium or its driver is not installed (tools/setup/packages/build.txt
+Skipped only where chromium or its driver is not installed (tools/setup/packages/test.txt
 has both)."""
 
 import glob
