@@ -1,6 +1,7 @@
 /* osprey eval --captions: do captions and pictures find each other? And, with
  * --rerank, what changes when the first are looked at again? */
 #include "cli/eval.h"
+#include "cli/eval_both.h"
 #include "cli/eval_encode.h"
 #include "cli/eval_report.h"
 #include "cli/eval_sets.h"
@@ -9,41 +10,12 @@
 #include "base/mem.h"
 #include "base/parallel.h"
 #include "learn/captions.h"
-#include "rerank/rerank_trial.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-
-/* Captions ask pictures, or back. */
-struct direction {
-    struct retrieval_ranks   ranks, again; /* again: re-ranked, where that is asked for */
-    struct retrieval_metrics metrics, metrics_again;
-    struct retrieval_change  change;
-};
-
-static const char *const KEYS[]   = {[RERANK_T2I] = "t2i", [RERANK_I2T] = "i2t"};
-static const char *const LABELS[] = {
-    [RERANK_T2I] = "text to image", [RERANK_I2T] = "image to text"};
-
-static int measure(const struct retrieval_task *task, uint64_t seed, struct direction *out,
-                   struct err *err)
-{
-    int rc = retrieval_rank(task, NULL, parallel_cores(), &out->ranks, err);
-    return rc ? rc : retrieval_measure(&out->ranks, seed, &out->metrics, err);
-}
-
-static int measure_again(const struct rerank_trial *trial, enum rerank_direction which,
-                         float weight, uint64_t seed, struct direction *out, struct err *err)
-{
-    int rc = rerank_trial_rank(trial, which, weight, parallel_cores(), &out->again, err);
-    if (!rc)
-        rc = retrieval_measure(&out->again, seed, &out->metrics_again, err);
-    return rc ? rc : retrieval_compare(&out->ranks, &out->again, seed, &out->change, err);
-}
 
 /* kept: (n_images, kept_bytes). */
 static int rerank(struct session *s, const struct eval_request *request, const struct captions *set,
-                  const uint8_t *kept, const struct retrieval_task *tasks, struct direction *all,
+                  const uint8_t *kept, const struct retrieval_task *tasks, struct eval_both *both,
                   struct err *err)
 {
     struct rerank_trial           trial = {0};
@@ -53,59 +25,34 @@ static int rerank(struct session *s, const struct eval_request *request, const s
                                            .kept     = kept};
     note(s->common, "looking at the first %zu of each again", request->rerank);
     int rc = rerank_trial_score(&of, tasks, request->rerank, parallel_cores(), &trial, err);
-    for (int d = 0; d < RERANK_DIRECTIONS && !rc; d++)
-        rc = measure_again(&trial, (enum rerank_direction)d, reranker_info(s->reranker)->weight,
-                           request->seed, &all[d], err);
+    if (!rc)
+        rc = eval_both_rerank(both, &trial, request->rerank, reranker_info(s->reranker)->weight,
+                              err);
     rerank_trial_release(&trial);
     return rc;
 }
 
-static int print_json(const struct session *s, const struct eval_request *request,
-                      const struct direction *all, struct err *err)
-{
-    struct jnode *o = jnode_object(), *again = request->rerank ? jnode_object() : NULL;
-    int           bad = request->rerank && !again;
-    for (int d = 0; d < RERANK_DIRECTIONS; d++)
-        bad |= report_set_metrics(o, KEYS[d], &all[d].metrics);
-    if (again) {
-        bad |= jnode_set_int(again, "top", (int64_t)request->rerank) |
-               jnode_set_real(again, "weight", (double)reranker_info(s->reranker)->weight);
-        for (int d = 0; d < RERANK_DIRECTIONS; d++)
-            bad |= report_set_reranked(again, KEYS[d], &all[d].metrics_again, &all[d].change);
-        bad |= jnode_set(o, "reranked", again);
-    }
-    return out_json(o, bad, err);
-}
-
-static int print(const struct session *s, const struct eval_request *request,
-                 const struct direction *all, struct err *err)
-{
-    if (s->common->json)
-        return print_json(s, request, all, err);
-    report_head();
-    for (int d = 0; d < RERANK_DIRECTIONS; d++)
-        report_row(LABELS[d], &all[d].metrics);
-    if (!request->rerank)
-        return 0;
-    printf("the first %zu looked at again:\n", request->rerank);
-    for (int d = 0; d < RERANK_DIRECTIONS; d++)
-        report_row(LABELS[d], &all[d].metrics_again);
-    printf("what that changed:\n");
-    for (int d = 0; d < RERANK_DIRECTIONS; d++)
-        report_change(LABELS[d], &all[d].change);
-    return 0;
-}
-
-static int draw(const struct eval_request *request, const struct direction *all,
+static int draw(const struct eval_request *request, const struct eval_both *both,
                 const struct captions *set, struct err *err)
 {
+    const struct eval_way    *t2i = &both->way[RERANK_T2I], *i2t = &both->way[RERANK_I2T];
     const struct report_curve curves[] = {
-        {LABELS[RERANK_T2I], &all[RERANK_T2I].ranks, set->n_images},
-        {LABELS[RERANK_I2T], &all[RERANK_I2T].ranks, set->n_captions},
-        {"text to image, re-ranked", &all[RERANK_T2I].again, set->n_images},
-        {"image to text, re-ranked", &all[RERANK_I2T].again, set->n_captions}};
+        {"text to image", &t2i->ranks, set->n_images},
+        {"image to text", &i2t->ranks, set->n_captions},
+        {"text to image, re-ranked", &t2i->again, set->n_images},
+        {"image to text, re-ranked", &i2t->again, set->n_captions}};
     return report_curves(request->svg, "How often the right one is among the first k",
-                         "recall@k in percent", curves, request->rerank ? 4 : 2, err);
+                         "recall@k in percent", curves, both->top ? 4 : 2, err);
+}
+
+static int print(const struct session *s, const struct eval_both *both, struct err *err)
+{
+    if (s->common->json) {
+        struct jnode *o = jnode_object();
+        return out_json(o, eval_both_set(o, both), err);
+    }
+    eval_both_print(both);
+    return 0;
 }
 
 /* images: (n_images, dim), texts: (n_captions, dim). kept: see rerank. */
@@ -113,27 +60,17 @@ static int compare(struct session *s, const struct eval_request *request,
                    const struct captions *set, const float *images, const float *texts,
                    const uint8_t *kept, struct err *err)
 {
-    int                   dim = encoder_info(s->enc)->dim, rc = 0;
-    struct direction      all[RERANK_DIRECTIONS] = {0};
-    struct retrieval_task tasks[]                = {
-                       [RERANK_T2I] = retrieval_texts_to_images(images, set->n_images, texts, set->n_captions,
-                                                                set->image_of, dim),
-                       [RERANK_I2T] = retrieval_images_to_texts(images, set->n_images, texts, set->n_captions,
-                                                                set->image_of, dim)};
-    for (int d = 0; d < RERANK_DIRECTIONS && !rc; d++) {
-        tasks[d].distance = encoder_info(s->enc)->distance;
-        rc                = measure(&tasks[d], request->seed, &all[d], err);
-    }
+    struct retrieval_task tasks[RERANK_DIRECTIONS];
+    struct eval_both      both = {.seed = request->seed};
+    eval_both_tasks(s->enc, set, images, texts, tasks);
+    int rc = eval_both_measure(&both, tasks, err);
     if (!rc && request->rerank)
-        rc = rerank(s, request, set, kept, tasks, all, err);
+        rc = rerank(s, request, set, kept, tasks, &both, err);
     if (!rc)
-        rc = draw(request, all, set, err);
+        rc = draw(request, &both, set, err);
     if (!rc)
-        rc = print(s, request, all, err);
-    for (int d = 0; d < RERANK_DIRECTIONS; d++) {
-        retrieval_ranks_release(&all[d].ranks);
-        retrieval_ranks_release(&all[d].again);
-    }
+        rc = print(s, &both, err);
+    eval_both_release(&both);
     return rc;
 }
 

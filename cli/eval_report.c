@@ -27,7 +27,7 @@ void report_row(const char *label, const struct retrieval_metrics *m)
 
 void report_change(const char *label, const struct retrieval_change *c)
 {
-    printf("%-14s %+5.1f (%+4.1f-%+4.1f)  %+5.1f (%+4.1f-%+4.1f)  %+5.1f (%+4.1f-%+4.1f)  %7s  "
+    printf("%-14s %+5.1f (%+4.1f,%+4.1f)  %+5.1f (%+4.1f,%+4.1f)  %+5.1f (%+4.1f,%+4.1f)  %7s  "
            "%+6.3f\n",
            label, c->r1, c->r1_ci.low, c->r1_ci.high, c->r5, c->r5_ci.low, c->r5_ci.high, c->r10,
            c->r10_ci.low, c->r10_ci.high, "", c->map);

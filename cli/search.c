@@ -148,12 +148,12 @@ out:
 /* A daemon that serves this library on this machine answers sooner, since it has the
  * model open; where it cannot, there is the way without. false: none was asked, or it
  * could not answer. */
-static bool ask_daemon(const struct common *common, const struct terms *terms,
+static bool ask_daemon(const struct common *common, const struct terms *terms, const char *reranker,
                        const struct results_request *request, size_t *shown)
 {
     char *dir = NULL, *url = NULL;
     bool  answered = false;
-    if (common->model || common->precision != PRECISION_AUTO || request->preview || request->rerank)
+    if (common->model || common->precision != PRECISION_AUTO || request->preview || reranker)
         return false;
     if (common->library || !library_default_dir(&dir, NULL))
         answered = !library_server_find(common->library ? common->library : dir, &url, NULL) &&
@@ -169,7 +169,7 @@ static int search_somewhere(struct session *s, const char *server, const char *r
 {
     if (server && strcmp(server, "none") != 0)
         return remote_search(server, true, s->common, terms, request, shown, err);
-    if (!server && ask_daemon(s->common, terms, request, shown))
+    if (!server && ask_daemon(s->common, terms, reranker, request, shown))
         return 0;
     return search(s, terms, reranker, request, shown, err);
 }
@@ -205,8 +205,8 @@ int cmd_search(int argc, char **argv)
         rc = err_set(&err, ERR_USAGE, "--preview does not go with --json");
     if (!rc && reranker && !rerank)
         rc = err_set(&err, ERR_USAGE, "--reranker goes with --rerank");
-    if (!rc && server && strcmp(server, "none") != 0 && rerank)
-        rc = err_set(&err, ERR_USAGE, "--rerank does not go with --server");
+    if (!rc && server && strcmp(server, "none") != 0 && reranker)
+        rc = err_set(&err, ERR_USAGE, "--reranker does not go with --server");
     if (!rc && server && request.preview)
         rc = err_set(&err, ERR_USAGE, "--preview does not go with --server");
     if (!rc)

@@ -20,13 +20,16 @@ N = 24
 
 
 class Rerank(unittest.TestCase):
+    kind = "mmca"
+    wrong = {"region": 1281}, "region.mean"  # of another model, and what is told
+
     @classmethod
     def setUpClass(cls):
         cls.dir = tempfile.mkdtemp(prefix="osprey-rerank-")
         cls.addClassCleanup(shutil.rmtree, cls.dir)
         cls.reranker = os.path.join(cls.dir, "one")
         os.mkdir(cls.reranker)
-        write_reranker(os.path.join(cls.reranker, "reranker.safetensors"), 1)
+        write_reranker(os.path.join(cls.reranker, "reranker.safetensors"), 1, cls.kind)
 
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix="pictures-", dir=self.dir)
@@ -79,7 +82,7 @@ class Rerank(unittest.TestCase):
         done = self.index("--regions", "--reranker", self.reranker)
         self.assertEqual((done["regions"], done["updated"], done["unchanged"]), (N, 0, N))
         kept = self.regions()
-        self.assertEqual((kept["images"], kept["bytes"]), (N, KEPT))
+        self.assertEqual((kept["images"], kept["bytes"]), (N, KEPT[self.kind]))
         shutil.move(self.folder, self.folder + "-away")  # the files are not needed any more
         again = self.rerank(10, "stripes on a wall")
         shutil.move(self.folder + "-away", self.folder)
@@ -106,7 +109,7 @@ class Rerank(unittest.TestCase):
         self.osprey("verify")
         other = os.path.join(self.dir, "two")
         os.makedirs(other, exist_ok=True)
-        write_reranker(os.path.join(other, "reranker.safetensors"), 2)
+        write_reranker(os.path.join(other, "reranker.safetensors"), 2, self.kind)
         before = self.regions()["reranker"]
         self.index("--regions", "--reranker", other)
         self.assertEqual(self.regions()["images"], N + 1)
@@ -153,14 +156,23 @@ class Rerank(unittest.TestCase):
     def test_what_is_no_fitting_reranker_is_refused(self):
         self.index()
         path = os.path.join(self.dir, "broken.safetensors")
-        write_reranker(path, 1, region=1281)
+        changes, told = self.wrong
+        write_reranker(path, 1, self.kind, **changes)
         self.osprey("search", "--rerank", "--reranker", path, "a", status=3)
-        self.assertIn("region.mean", self.stderr)
+        self.assertIn(told, self.stderr)
+        write_reranker(path, 1, self.kind, type="other")
+        self.osprey("search", "--rerank", "--reranker", path, "a", status=3)
+        self.assertIn("known: regions, mmca", self.stderr)
         with open(os.path.join(self.reranker, "reranker.safetensors"), "rb") as f:
             whole = f.read()
         pictures.write(path, whole[:len(whole) // 2])
         self.osprey("search", "--rerank", "--reranker", path, "a", status=3)
         self.assertIn("broken.safetensors", self.stderr)
+
+
+class RerankByRegions(Rerank):
+    kind = "regions"
+    wrong = {"grid": 8}, "yields 7 x 7"
 
 
 if __name__ == "__main__":

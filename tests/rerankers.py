@@ -7,11 +7,18 @@ import struct
 import pictures
 
 WIDTH, MLP, CELLS, REGION, WORD = 16, 24, 49, 1280, 384
-KEPT = CELLS * (WIDTH + 2) + 2 * WIDTH
+KEPT = {"mmca": CELLS * (WIDTH + 2) + 2 * WIDTH, "regions": CELLS * (WIDTH + 2)}
 WEIGHT = 0.3
 
 
-def tensors():
+def head_tensors():
+    """Names and shapes as core/model/head.h has them."""
+    for modality, width in (("image", REGION), ("text", WORD)):
+        yield from [(modality + ".mean", (width,)), (modality + ".scale", (width,)),
+                    (modality + ".linear.weight", (WIDTH, width))]
+
+
+def mmca_tensors():
     """Names and shapes as core/rerank/mmca_config.h has them."""
     def pair(name, *shape):
         return [(name + ".weight", shape), (name + ".bias", shape[:1])]
@@ -36,14 +43,21 @@ def value(name, shape, rng):
     return rng.gauss(0, 1.5 / shape[-1] ** 0.5)
 
 
-def write_reranker(path, seed, **changes):
-    config = {"type": "mmca", "cells": CELLS, "region": REGION, "word": WORD, "width": WIDTH,
-              "heads": 2, "mlp": MLP, "image_layers": 1, "text_layers": 1, "cross_layers": 1,
-              "norm": "pre", "image_pool": "mean", "text_pool": "mean", "unit": True,
-              "weight": WEIGHT, **changes}
+CONFIGS = {
+    "mmca": {"cells": CELLS, "region": REGION, "word": WORD, "width": WIDTH, "heads": 2,
+             "mlp": MLP, "image_layers": 1, "text_layers": 1, "cross_layers": 1, "norm": "pre",
+             "image_pool": "mean", "text_pool": "mean", "unit": True},
+    "regions": {"grid": 7, "reach": 2, "top": 3,
+                "head": {"head": "trained", "image_inputs": ["pooled:root"],
+                         "text_inputs": ["mean"]}}}
+TENSORS = {"mmca": mmca_tensors, "regions": head_tensors}
+
+
+def write_reranker(path, seed, kind="mmca", **changes):
+    config = {"type": kind, "weight": WEIGHT, **CONFIGS[kind], **changes}
     rng = random.Random(seed)
     header, data = {"__metadata__": {"reranker": json.dumps(config)}}, b""
-    for name, shape in tensors():
+    for name, shape in TENSORS[kind]():
         count = 1
         for d in shape:
             count *= d
