@@ -362,6 +362,13 @@ class Api(unittest.TestCase):
         self.daemon.post("/knn-service", dict(ask, embedding_input=[1, 2]), 400)
         self.daemon.post("/knn-service", dict(ask, embedding_input=[]), 400)
 
+    def test_folders(self):
+        total = self.daemon.get("/v1/images?limit=1").json["total"]
+        self.assertEqual(self.daemon.get("/v1/folders").json["folders"],
+                         [{"path": self.shop.folder, "online": True, "images": total, "errors": 0}])
+        other = self.daemon.get("/v1/folders?library=second").json["folders"]
+        self.assertEqual([f["path"] for f in other], [self.other.folder])
+
     def test_several_libraries(self):
         self.assertEqual(self.daemon.get("/v1/libraries").json["libraries"], ["first", "second"])
         second = self.daemon.get("/v1/search?q=a&k=100&library=second").json["results"]
@@ -425,7 +432,7 @@ class Api(unittest.TestCase):
         for path in (one["file"] + "?x=1", one["thumbnail"] + "?size=0",
                      one["thumbnail"] + "?size=1281", "/v1/images/%d?x=1" % one["id"],
                      "/v1/images/%d/similar?q=a" % one["id"], "/v1/stats?x=1", "/healthz?x=1",
-                     "/readyz?x=1", "/metrics?x=1", "/v1/libraries?x=1"):
+                     "/readyz?x=1", "/metrics?x=1", "/v1/libraries?x=1", "/v1/folders?x=1"):
             self.daemon.get(path, 400)
 
     def test_bad_bodies(self):

@@ -53,6 +53,9 @@ export default {
   size_under: 'unter {b}',
   size_over: 'über {b}',
   size_between: '{a} bis {b}',
+  chip_landscape: 'Querformat',
+  chip_portrait: 'Hochformat',
+  chip_square: 'quadratisch',
   chip_from: 'ab {day}',
   chip_to: 'bis {day}',
   filters_clear: 'Alle Filter entfernen',
@@ -80,6 +83,7 @@ export default {
 
   good_end: 'Hier enden die guten Treffer',
   no_good: 'Kein guter Treffer. Am nächsten kommen diese',
+  the_most: 'Das waren die besten {n}',
   the_end: 'Das waren alle',
   load_more: 'Weitere laden',
 

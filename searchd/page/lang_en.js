@@ -53,6 +53,9 @@ export default {
   size_under: 'under {b}',
   size_over: 'over {b}',
   size_between: '{a} to {b}',
+  chip_landscape: 'landscape format',
+  chip_portrait: 'portrait format',
+  chip_square: 'square',
   chip_from: 'from {day}',
   chip_to: 'until {day}',
   filters_clear: 'Remove all filters',
@@ -80,6 +83,7 @@ export default {
 
   good_end: 'Good matches end here',
   no_good: 'No good match. These come closest',
+  the_most: 'These were the best {n}',
   the_end: 'That was all',
   load_more: 'Load more',
 
