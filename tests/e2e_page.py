@@ -220,6 +220,28 @@ class Page(unittest.TestCase):
             document.querySelector('#q').dispatchEvent(new DragEvent('drop', more));''')
         self.shows(self.terms({"text": "red"}, {"id": chosen}), "more like the picture dragged")
 
+    def test_places_have_the_colour_of_their_pictures(self):
+        b = self.browser
+        self.open()
+        b.run_async("requestIdleCallback(arguments[0])")
+        b.wait("document.querySelectorAll('.tile.loaded').length > 20")
+        b.run_async("requestIdleCallback(arguments[0], {timeout: 2000})")
+        self.open()
+        coloured = b.run("return [...document.querySelectorAll('.tile.seen')].map((t) => [t.style.backgroundColor, t.querySelector('img').src])")
+        self.assertGreater(len(coloured), 20)
+        # The colour is the thumbnail's mean, drawn apart.
+        means = b.run('''const c = document.createElement('canvas').getContext('2d');
+            return [...document.querySelectorAll('.tile.seen.loaded img')].slice(0, 8).map((i) => {
+              c.canvas.width = i.naturalWidth; c.canvas.height = i.naturalHeight; c.drawImage(i, 0, 0);
+              const d = c.getImageData(0, 0, i.naturalWidth, i.naturalHeight).data, sum = [0, 0, 0];
+              for (let k = 0; k < d.length; k += 4) for (let p = 0; p < 3; p++) sum[p] += d[k + p] * 4 / d.length;
+              return [sum, i.closest('.tile').style.backgroundColor.match(/\\d+/g).map(Number)];
+            })''')
+        self.assertGreater(len(means), 4)
+        for mean, colour in means:
+            for p in range(3):
+                self.assertLess(abs(mean[p] - colour[p]), 40, means)
+
     def test_the_focus_stays_while_pictures_scroll_by(self):
         b = self.browser
         self.open()

@@ -4,7 +4,7 @@ import { language, t } from './strings.js';
 import { get, libraries, onLogin, useLibrary } from './api.js';
 import { format, isFiltered, isSearch, LESS, nothing, parse, sameness, withTerm } from './query.js';
 import { keep } from './uploads.js';
-import { forgetColours } from './colours.js';
+import { coloursOf } from './colours.js';
 import { Source } from './source.js';
 import { passing } from './datelabel.js';
 import { Grid } from './grid.js';
@@ -298,7 +298,7 @@ function dress() {
 
 /* What was learnt of another library. */
 function forget() {
-  forgetColours();
+  coloursOf(state.library);
   filters.forget();
   status.forget();
 }
@@ -328,6 +328,7 @@ watchMenu();
 buildMenu([], state.library, chooseLibrary);
 onLogin(askLogin);
 history.scrollRestoration = 'manual';
+coloursOf(state.library);
 apply(true);
 status.look();
 libraries().then((answer) => {
