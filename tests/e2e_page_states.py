@@ -169,7 +169,7 @@ class States(unittest.TestCase):
         """Answers with `match` and the line between good ones and others."""
         b = self.browser
         daemon = self.serve()
-        for least, good, text in ((0.5, 7, "Good matches end here"), (2, 0, "No good match. These come closest")):
+        for least, good, text in ((0.5, 7, "Good matches end here"), (2, 0, "These come closest")):
             added = b.cdp("Page.addScriptToEvaluateOnNewDocument", {"source": """
                 const real = window.fetch;
                 window.fetch = async (address, options) => {

@@ -85,7 +85,7 @@ export default {
   keys: 'Tasten: ← → andere Bilder, + mehr davon, − weniger, I Einzelheiten, Esc schließen',
 
   good_end: 'Hier enden die guten Treffer',
-  no_good: 'Kein guter Treffer. Am nächsten kommen diese',
+  no_good: 'Diese kommen am nächsten',
   the_most: 'Das waren die besten {n}',
   the_end: 'Das waren alle',
   load_more: 'Weitere laden',

@@ -85,7 +85,7 @@ export default {
   keys: 'Keys: ← → other pictures, + more like this, − less, I details, Esc close',
 
   good_end: 'Good matches end here',
-  no_good: 'No good match. These come closest',
+  no_good: 'These come closest',
   the_most: 'These were the best {n}',
   the_end: 'That was all',
   load_more: 'Load more',

@@ -33,5 +33,5 @@ export function bytes(n) {
   const units = ['byte', 'kilobyte', 'megabyte', 'gigabyte'];
   let at = 0;
   for (; n >= 1000 && at < 3; at++) n /= 1000;
-  return new Intl.NumberFormat(language, { style: 'unit', unit: units[at], maximumFractionDigits: n < 10 && at ? 1 : 0 }).format(n);
+  return new Intl.NumberFormat(language, { style: 'unit', unit: units[at], unitDisplay: at ? 'short' : 'long', maximumFractionDigits: n < 10 && at ? 1 : 0 }).format(n);
 }
