@@ -7,6 +7,7 @@
 #include "indexer/ingest.h"
 #include "indexer/plan.h"
 #include "indexer/progress.h"
+#include "storage/library_match.h"
 
 #include <getopt.h>
 #include <malloc.h>
@@ -253,6 +254,8 @@ static int run_model(const struct options *o, struct library *lib, struct choice
         sum->switched = !rc;
         if (!rc)
             rc = library_index_maintain(lib, false, err);
+        if (!rc)
+            rc = library_background_maintain(lib, err);
     } else if (!rc && choice->filling && !run.stopped) {
         char text[512];
         (void)snprintf(text, sizeof text,
