@@ -95,8 +95,9 @@ int answers_image(const struct call *call, const struct library_image *image, st
            set_link(call, node, "file", image->id, "file");
 }
 
-int answers_hits(struct call *call, struct library *lib, const struct library_hit *hits, size_t n,
-                 size_t offset, struct jnode *results, struct err *err)
+int answers_hits(struct call *call, struct library *lib, const struct library_match *match,
+                 const struct library_hit *hits, size_t n, size_t offset, struct jnode *results,
+                 struct err *err)
 {
     double start = clock_ms();
     for (size_t i = offset; i < n; i++) {
@@ -110,6 +111,8 @@ int answers_hits(struct call *call, struct library *lib, const struct library_hi
         int           failed = jnode_set_int(node, "rank", (int64_t)(i + 1)) |
                      jnode_set_real(node, "score", (double)hits[i].score) |
                      answers_image(call, &image, node);
+        if (match->known)
+            failed |= jnode_set_real(node, "match", library_match_of(match, hits[i].score));
         library_image_release(&image);
         if (failed | jnode_push(results, node))
             return answers_no_memory(err);

@@ -4,6 +4,7 @@
 
 #include "searchd/answers.h"
 #include "searchd/terms.h"
+#include "storage/library_match.h"
 
 struct search {
     const struct terms        *terms;
@@ -14,11 +15,14 @@ struct search {
     size_t                     k;
     bool                       has_min_score;
     float                      min_score;
+    bool                       has_min_match;
+    double                     min_match;
 
     /* What came of it. */
-    struct library     *lib; /* still taken, so that hits can be looked up */
-    struct library_hit *hits;
-    size_t              n;
+    struct library_match match; /* what scores mean; not known for a vector */
+    struct library      *lib;   /* still taken, so that hits can be looked up */
+    struct library_hit  *hits;
+    size_t               n;
 };
 
 /* Counts as the encode, decode, search stages. */

@@ -1,7 +1,7 @@
 /* From scores to matches: see library_match.h.
  *
  * The constants are logistic fits on Flickr8k's development split with osprey-small and
- * its zero-shot parent, over libraries of 20 to 1,000 pictures. Texts: first results
+ * its zero-shot parent, over libraries of 20 to 7,000 pictures. Texts: first results
  * that are right against the first results of the same captions once their picture is
  * gone, both weighing the same. Pictures: mirrored parts of pictures, likewise.
  */
@@ -16,12 +16,12 @@
 #define LEAST_PICTURES 8
 #define FLAT           1e-6 /* a deviation that is none */
 
-/* logit(match) = SLOPE * (z - (BASE + GROWTH * ln(images))) */
-#define TEXT_SLOPE   1.5
-#define TEXT_BASE    1.5
-#define TEXT_GROWTH  0.33
-/* The largest library that the growth was measured on. */
-#define TEXT_IMAGES  7000.0
+/* logit(match) = SLOPE * (z - (BASE + GROWTH * sqrt(ln(images)))): the best of n
+ * independent normal scores lies near sqrt(2 ln(n)). */
+#define TEXT_SLOPE  1.5
+#define TEXT_BASE   0.23
+#define TEXT_GROWTH 1.3
+
 /* logit(match) = SLOPE * (u - MIDDLE) */
 #define IMAGE_SLOPE  15.0
 #define IMAGE_MIDDLE 0.68
@@ -69,7 +69,7 @@ struct library_match library_match_from(enum library_query kind, enum distance d
 
 static double text_middle(const struct library_match *m)
 {
-    return TEXT_BASE + TEXT_GROWTH * log(m->images < TEXT_IMAGES ? m->images : TEXT_IMAGES);
+    return TEXT_BASE + TEXT_GROWTH * sqrt(log(m->images));
 }
 
 double library_match_of(const struct library_match *m, float score)
