@@ -29,7 +29,7 @@ static const char help[] =
     "  --image FILE        a picture as a term\n"
     "  -k N                how many results (default 20)\n"
     "  --min-score X       only results with at least this score\n"
-    "  --min-match X       only results at least so good a match, 0 to 1 (0.3: good)\n"
+    "  --min-match X       only results at least so good a match, 0 to 1 (0.35: good)\n"
     "  --in DIR            only pictures below this folder\n"
     "  --rerank[=N]        look at the first N (50) again, picture and text together\n"
     "  --reranker DIR      with the re-ranker in this folder instead of the model's own\n"

@@ -21,7 +21,7 @@ static const char help[] =
     "  --others            leave out the picture itself and its exact copies\n"
     "  -k N                how many results (default 20)\n"
     "  --min-score X       only results with at least this score\n"
-    "  --min-match X       only results at least so good a match, 0 to 1 (0.3: good)\n"
+    "  --min-match X       only results at least so good a match, 0 to 1 (0.35: good)\n"
     "  --in DIR            only pictures below this folder\n"
     "  --preview[=WxH]     show the pictures in the terminal, at most WxH characters\n" HELP_LIBRARY
         HELP_MODEL HELP_PRECISION HELP_OUTPUT "\n"

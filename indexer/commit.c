@@ -3,7 +3,6 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "storage/library_match.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -336,8 +335,6 @@ static int maintain(struct commit *c, bool end, struct err *err)
     int rc = library_open(library_dir(c->lib), LIBRARY_EXISTING, &lib, err);
     if (!rc)
         rc = library_index_maintain(lib, false, err);
-    if (!rc)
-        rc = library_background_maintain(lib, err);
     if (!rc)
         rc = library_stats(lib, &stats, err);
     library_close(lib);

@@ -254,8 +254,6 @@ static int run_model(const struct options *o, struct library *lib, struct choice
         sum->switched = !rc;
         if (!rc)
             rc = library_index_maintain(lib, false, err);
-        if (!rc)
-            rc = library_background_maintain(lib, err);
     } else if (!rc && choice->filling && !run.stopped) {
         char text[512];
         (void)snprintf(text, sizeof text,
@@ -264,6 +262,8 @@ static int run_model(const struct options *o, struct library *lib, struct choice
                        (long long)run.unembedded, choice->model.name);
         progress_note(progress, text);
     }
+    if (!rc)
+        rc = library_background_maintain(lib, choice->encoder, err);
     plan_release(&plan);
     return rc;
 }

@@ -101,6 +101,7 @@ struct background {
     int64_t   model_id; /* 0: none */
     int64_t   seq;      /* of the last change when it was taken */
     int64_t   images;   /* in the library then */
+    double    spread;   /* library_match.h; 0: unknown */
     size_t    n;
     uint16_t *vectors; /* (n, dim), room for LIBRARY_BACKGROUND */
 };

@@ -8,9 +8,9 @@ int catalog_background_get(struct catalog *cat, int64_t model_id, int dim, struc
                            struct err *err)
 {
     sqlite3_stmt *stmt;
-    int           rc = catalog_query(cat, &stmt, err,
-                                     "SELECT seq, images, vectors FROM backgrounds WHERE model_id = ?", "i",
-                                     model_id);
+    int           rc = catalog_query(
+                  cat, &stmt, err, "SELECT seq, images, vectors, spread FROM backgrounds WHERE model_id = ?",
+                  "i", model_id);
     if (rc == 0)
         rc = catalog_step_row(cat, stmt, err);
     if (rc < 0)
@@ -27,6 +27,7 @@ int catalog_background_get(struct catalog *cat, int64_t model_id, int dim, struc
     } else {
         out->seq    = sqlite3_column_int64(stmt, 0);
         out->images = sqlite3_column_int64(stmt, 1);
+        out->spread = sqlite3_column_double(stmt, 3);
         out->n      = bytes / row;
         if (bytes)
             memcpy(out->vectors, blob, bytes);
@@ -39,9 +40,10 @@ int catalog_background_size(struct catalog *cat, int64_t model_id, int dim,
                             struct library_background *out, struct err *err)
 {
     sqlite3_stmt *stmt;
-    int           rc = catalog_query(cat, &stmt, err,
-                                     "SELECT images, length(vectors) FROM backgrounds WHERE model_id = ?",
-                                     "i", model_id);
+    int           rc =
+        catalog_query(cat, &stmt, err,
+                      "SELECT images, length(vectors), spread FROM backgrounds WHERE model_id = ?",
+                      "i", model_id);
     if (rc == 0)
         rc = catalog_step_row(cat, stmt, err);
     if (rc < 0)
@@ -51,6 +53,7 @@ int catalog_background_size(struct catalog *cat, int64_t model_id, int dim,
                        cat->file);
     out->images = sqlite3_column_int64(stmt, 0);
     out->n      = (size_t)sqlite3_column_int64(stmt, 1) / ((size_t)dim * 2);
+    out->spread = sqlite3_column_double(stmt, 2);
     sqlite3_reset(stmt);
     return 0;
 }
@@ -58,10 +61,13 @@ int catalog_background_size(struct catalog *cat, int64_t model_id, int dim,
 int catalog_background_put(struct catalog *cat, int dim, const struct background *b,
                            struct err *err)
 {
+    /* As text: catalog_run binds no reals. */
+    char spread[32];
+    snprintf(spread, sizeof(spread), "%.9g", b->spread);
     return catalog_run(cat, err,
-                       "INSERT OR REPLACE INTO backgrounds (model_id, seq, images, vectors)"
-                       " VALUES (?, ?, ?, ?)",
-                       "iiib", b->model_id, b->seq, b->images, (const void *)b->vectors,
+                       "INSERT OR REPLACE INTO backgrounds (model_id, seq, images, spread, vectors)"
+                       " VALUES (?, ?, ?, CAST(? AS REAL), ?)",
+                       "iiitb", b->model_id, b->seq, b->images, spread, (const void *)b->vectors,
                        b->n * (size_t)dim * 2);
 }
 

@@ -43,6 +43,7 @@ static const char backgrounds_sql[] =
     " model_id INTEGER PRIMARY KEY REFERENCES models (id),"
     " seq     INTEGER NOT NULL," /* of the last change then */
     " images  INTEGER NOT NULL," /* in the library then */
+    " spread  REAL NOT NULL,"    /* of reference sentences' closeness, 0: unknown */
     " vectors BLOB NOT NULL);"   /* (n, dim) IEEE half precision, little-endian */
     "CREATE TRIGGER models_went_backgrounds AFTER UPDATE OF state ON models"
     " WHEN NEW.state = 'retired' BEGIN"

@@ -55,6 +55,10 @@ void  library_unload(struct library *lib);
 /* How near a query (dim) is to a stored embedding: model/distance.h. */
 float library_closeness(const struct library *lib, const struct library_model *model,
                         const float *query, const uint16_t *vector);
+/* Fills b from the catalogue, or, where that has none that stands, from the embeddings
+ * (*fresh); nothing to do where it stands itself. Inside a transaction. */
+int   library_background_take(struct library *lib, const struct library_model *model,
+                              struct background *b, bool *fresh, struct err *err);
 void  library_background_release(struct background *b);
 /* Removes the folders of models that are no longer in use (library_kept.c). */
 void  library_kept_clear(struct library *lib);

@@ -19,8 +19,8 @@
 /* logit(match) = SLOPE * (z - (BASE + GROWTH * sqrt(ln(images)))): the best of n
  * independent normal scores lies near sqrt(2 ln(n)). */
 #define TEXT_SLOPE  1.5
-#define TEXT_BASE   0.23
-#define TEXT_GROWTH 1.3
+#define TEXT_BASE   (-0.25)
+#define TEXT_GROWTH 1.65
 
 /* logit(match) = SLOPE * (u - MIDDLE) */
 #define IMAGE_SLOPE  15.0
@@ -51,7 +51,8 @@ static double closest(enum distance distance)
 }
 
 struct library_match library_match_from(enum library_query kind, enum distance distance,
-                                        const float *closeness, size_t n, int64_t images)
+                                        const float *closeness, size_t n, double spread,
+                                        int64_t images)
 {
     struct library_match m   = {.kind = kind, .distance = distance, .images = (double)images};
     double               sum = 0, squares = 0;
@@ -63,7 +64,8 @@ struct library_match library_match_from(enum library_query kind, enum distance d
         squares += d * d;
     }
     m.deviation = n ? sqrt(squares / (double)n) : 0;
-    m.known     = n >= LEAST_PICTURES && m.deviation > FLAT && closest(distance) - m.mean > FLAT;
+    m.scale = spread > 0 ? sqrt((m.deviation * m.deviation + spread * spread) / 2) : m.deviation;
+    m.known = n >= LEAST_PICTURES && m.deviation > FLAT && closest(distance) - m.mean > FLAT;
     return m;
 }
 
@@ -84,7 +86,7 @@ double library_match_of(const struct library_match *m, float score)
             u = 1 - (1 - u) * (1 - u);
         logit = IMAGE_SLOPE * (u - IMAGE_MIDDLE);
     } else {
-        logit = TEXT_SLOPE * (away / m->deviation - text_middle(m));
+        logit = TEXT_SLOPE * (away / m->scale - text_middle(m));
     }
     return 1 / (1 + exp(-logit));
 }
@@ -102,57 +104,9 @@ float library_match_score(const struct library_match *m, double wanted)
             u = u < 1 ? 1 - sqrt(1 - u) : u;
         away = u * (closest(m->distance) - m->mean);
     } else {
-        away = (text_middle(m) + logit / TEXT_SLOPE) * m->deviation;
+        away = (text_middle(m) + logit / TEXT_SLOPE) * m->scale;
     }
     return distance_score(m->distance, (float)(m->mean + away));
-}
-
-/* ---- The background ---- */
-
-void library_background_release(struct background *b)
-{
-    free(b->vectors);
-    *b = (struct background){0};
-}
-
-/* Whether what was taken at seq from so many images still stands for a library that
- * has come to `last`. A small one is taken whole, at any change. */
-static bool stands(int64_t seq, int64_t images, int64_t last)
-{
-    return last == seq || (last > seq && images > LIBRARY_BACKGROUND && last - seq <= images / 10);
-}
-
-/* From the catalogue, or, where that has none that stands, from the embeddings. In a
- * transaction. *fresh: the latter. */
-static int take_background(struct library *lib, const struct library_model *model,
-                           struct background *b, bool *fresh, struct err *err)
-{
-    struct library_stats stats;
-    int64_t              last, stamp;
-    struct err           why = ERR_INIT;
-    *fresh                   = false;
-    int rc                   = catalog_change_last(lib->cat, &last, &stamp, err);
-    if (rc || (b->model_id == model->id && stands(b->seq, b->images, last)))
-        return rc;
-    library_background_release(b);
-    b->vectors = mem_array((size_t)LIBRARY_BACKGROUND * (size_t)model->dim, sizeof *b->vectors);
-    if (!b->vectors)
-        return err_set(err, ERR_NOMEM, "out of memory for the background of %s", lib->dir);
-    rc = catalog_background_get(lib->cat, model->id, model->dim, b, &why);
-    if (rc && rc != ERR_NOTFOUND && rc != ERR_DAMAGED) /* of the latter verify tells */
-        return err_set(err, why.code, "%s", why.msg);
-    if (rc || !stands(b->seq, b->images, last)) {
-        rc        = catalog_stats(lib->cat, &stats, err);
-        b->seq    = last;
-        b->images = stats.images;
-        b->n      = 0;
-        *fresh    = true;
-        if (!rc)
-            rc = catalog_background_sample(lib->cat, model->id, model->dim, stats.images,
-                                           b->vectors, &b->n, err);
-    }
-    b->model_id = rc ? 0 : model->id;
-    return rc;
 }
 
 int library_match_begin(struct library *lib, const float *query, enum library_query kind,
@@ -169,7 +123,7 @@ int library_match_begin(struct library *lib, const float *query, enum library_qu
         return rc;
     rc = library_model_active(lib, &model, &why);
     if (rc == 0)
-        rc = take_background(lib, &model, b, &fresh, &why);
+        rc = library_background_take(lib, &model, b, &fresh, &why);
     catalog_rollback(lib->cat);
     if (rc == ERR_NOTFOUND)
         return 0;
@@ -177,36 +131,6 @@ int library_match_begin(struct library *lib, const float *query, enum library_qu
         return err_set(err, why.code, "%s", why.msg);
     for (size_t i = 0; i < b->n; i++)
         closeness[i] = library_closeness(lib, &model, query, b->vectors + i * (size_t)model.dim);
-    *out = library_match_from(kind, model.distance, closeness, b->n, b->images);
+    *out = library_match_from(kind, model.distance, closeness, b->n, b->spread, b->images);
     return 0;
-}
-
-int library_background_maintain(struct library *lib, struct err *err)
-{
-    struct library_model model;
-    struct background    b     = {0};
-    struct err           why   = ERR_INIT;
-    bool                 fresh = false;
-    if (catalog_is_read_only(lib->cat))
-        return 0;
-    int rc = catalog_begin_write(lib->cat, err);
-    if (rc)
-        return rc;
-    rc = library_model_active(lib, &model, &why);
-    if (rc == 0)
-        rc = take_background(lib, &model, &b, &fresh, &why);
-    if (rc == 0 && fresh)
-        rc = catalog_background_put(lib->cat, model.dim, &b, &why);
-    library_background_release(&b);
-    if (rc == 0 && fresh)
-        return catalog_commit(lib->cat, err);
-    catalog_rollback(lib->cat);
-    return rc && rc != ERR_NOTFOUND ? err_set(err, why.code, "%s", why.msg) : 0;
-}
-
-int library_background_get(struct library *lib, struct library_background *out, struct err *err)
-{
-    struct library_model model;
-    int                  rc = library_model_active(lib, &model, err);
-    return rc ? rc : catalog_background_size(lib->cat, model.id, model.dim, out, err);
 }

@@ -221,7 +221,8 @@ class Cli(unittest.TestCase):
         self.assertEqual(self.lines("search", "--min-score=2", "a", status=1), [])
 
     def test_min_match(self):
-        for question in (["search", "-k", "1000", "a"], ["similar", "-k", "1000", self.pictures[0]]):
+        picture = self.lines("search", "a")[0]["path"]
+        for question in (["search", "-k", "1000", "a"], ["similar", "-k", "1000", picture]):
             found = self.lines(*question)
             matches = [f["match"] for f in found]
             self.assertEqual(matches, sorted(matches, reverse=True))

@@ -1,0 +1,181 @@
+/* The background by which scores are measured, taken and kept: see library_match.h. */
+#include "storage/library_match.h"
+
+#include "base/mem.h"
+#include "model/encoder.h"
+#include "storage/library_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What people look for in pictures, to learn how a model scores sentences. */
+static const char *const SENTENCES[] = {
+    "a dog on the grass",
+    "a cat asleep on a sofa",
+    "two children play on a beach",
+    "a woman in a red dress",
+    "a man on a bicycle",
+    "people at a table in a restaurant",
+    "a street in a city at night",
+    "mountains and a lake",
+    "a boat on the sea",
+    "a field of yellow flowers",
+    "a car on a road",
+    "a house with a garden",
+    "snow on trees in winter",
+    "a birthday cake with candles",
+    "a horse runs in a field",
+    "a bird on a branch",
+    "a group of friends smile at the camera",
+    "a football match",
+    "a train at a station",
+    "a plane in the sky",
+    "a plate of food",
+    "a cup of coffee and a book",
+    "a baby in a cot",
+    "a wedding",
+    "a sunset over the ocean",
+    "a concert on a stage",
+    "a computer on a desk",
+    "a painting on a wall",
+    "a church with a tower",
+    "a bridge over a river",
+    "a waterfall in a forest",
+    "fireworks",
+};
+
+#define N_SENTENCES (sizeof SENTENCES / sizeof *SENTENCES)
+
+void library_background_release(struct background *b)
+{
+    free(b->vectors);
+    *b = (struct background){0};
+}
+
+/* Whether what was taken at seq from so many images still stands for a library that
+ * has come to `last`. A small one is taken whole, at any change. */
+static bool stands(int64_t seq, int64_t images, int64_t last)
+{
+    return last == seq || (last > seq && images > LIBRARY_BACKGROUND && last - seq <= images / 10);
+}
+
+int library_background_take(struct library *lib, const struct library_model *model,
+                            struct background *b, bool *fresh, struct err *err)
+{
+    struct library_stats stats;
+    int64_t              last, stamp;
+    struct err           why = ERR_INIT;
+    *fresh                   = false;
+    int rc                   = catalog_change_last(lib->cat, &last, &stamp, err);
+    if (rc || (b->model_id == model->id && stands(b->seq, b->images, last)))
+        return rc;
+    library_background_release(b);
+    b->vectors = mem_array((size_t)LIBRARY_BACKGROUND * (size_t)model->dim, sizeof *b->vectors);
+    if (!b->vectors)
+        return err_set(err, ERR_NOMEM, "out of memory for the background of %s", lib->dir);
+    rc = catalog_background_get(lib->cat, model->id, model->dim, b, &why);
+    if (rc && rc != ERR_NOTFOUND && rc != ERR_DAMAGED) /* of the latter verify tells */
+        return err_set(err, why.code, "%s", why.msg);
+    if (rc || !stands(b->seq, b->images, last)) {
+        rc        = catalog_stats(lib->cat, &stats, err);
+        b->seq    = last;
+        b->images = stats.images;
+        b->n      = 0;
+        *fresh    = true;
+        if (!rc)
+            rc = catalog_background_sample(lib->cat, model->id, model->dim, stats.images,
+                                           b->vectors, &b->n, err);
+    }
+    b->model_id = rc ? 0 : model->id;
+    return rc;
+}
+
+/* ---- Keeping it ---- */
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The median deviation of the sentences (N_SENTENCES, dim) over the background. */
+static double spread_over(const struct library *lib, const struct library_model *model,
+                          const struct background *b, const float *sentences)
+{
+    double deviations[N_SENTENCES];
+    float  closeness[LIBRARY_BACKGROUND];
+    size_t dim = (size_t)model->dim;
+    for (size_t s = 0; s < N_SENTENCES; s++) {
+        for (size_t i = 0; i < b->n; i++)
+            closeness[i] = library_closeness(lib, model, sentences + s * dim, b->vectors + i * dim);
+        deviations[s] =
+            library_match_from(LIBRARY_QUERY_TEXT, model->distance, closeness, b->n, 0, b->images)
+                .deviation;
+    }
+    qsort(deviations, N_SENTENCES, sizeof *deviations, by_size);
+    return deviations[N_SENTENCES / 2];
+}
+
+static int measure_spread(const struct library *lib, const struct library_model *model,
+                          const struct encoder *enc, struct background *b, struct err *err)
+{
+    struct encoder_scratch *scratch = NULL;
+    float *sentences = mem_array(N_SENTENCES * (size_t)model->dim, sizeof *sentences);
+    int    rc        = sentences ? encoder_scratch_new(enc, 1, &scratch, err)
+                                 : err_set(err, ERR_NOMEM, "out of memory for %zu sentences", N_SENTENCES);
+    if (!rc)
+        rc = encoder_texts(enc, scratch, SENTENCES, (int)N_SENTENCES, sentences, err);
+    if (!rc)
+        b->spread = spread_over(lib, model, b, sentences);
+    encoder_scratch_free(scratch);
+    free(sentences);
+    return rc;
+}
+
+static int store(struct library *lib, const struct library_model *model, const struct background *b,
+                 struct err *err)
+{
+    struct library_model now;
+    int                  rc = catalog_begin_write(lib->cat, err);
+    if (rc)
+        return rc;
+    rc = library_model_active(lib, &now, err);
+    if (!rc && now.id == model->id) /* else it was retired in between */
+        rc = catalog_background_put(lib->cat, model->dim, b, err);
+    if (!rc)
+        return catalog_commit(lib->cat, err);
+    catalog_rollback(lib->cat);
+    return rc;
+}
+
+int library_background_maintain(struct library *lib, const struct encoder *enc, struct err *err)
+{
+    struct library_model model;
+    struct background    b     = {0};
+    struct err           why   = ERR_INIT;
+    bool                 fresh = false;
+    if (catalog_is_read_only(lib->cat))
+        return 0;
+    int rc = catalog_begin_read(lib->cat, err);
+    if (rc)
+        return rc;
+    rc = library_model_active(lib, &model, &why);
+    if (rc == 0)
+        rc = library_background_take(lib, &model, &b, &fresh, &why);
+    catalog_rollback(lib->cat);
+    bool answers  = rc == 0 && enc && strcmp(encoder_info(enc)->hash, model.hash) == 0;
+    bool measures = answers && (fresh || b.spread <= 0);
+    if (measures)
+        rc = measure_spread(lib, &model, enc, &b, &why);
+    if (rc == 0 && (fresh || measures))
+        rc = store(lib, &model, &b, &why);
+    library_background_release(&b);
+    return rc && rc != ERR_NOTFOUND ? err_set(err, why.code, "%s", why.msg) : 0;
+}
+
+int library_background_get(struct library *lib, struct library_background *out, struct err *err)
+{
+    struct library_model model;
+    int                  rc = library_model_active(lib, &model, err);
+    return rc ? rc : catalog_background_size(lib->cat, model.id, model.dim, out, err);
+}
