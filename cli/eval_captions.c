@@ -1,6 +1,7 @@
 /* osprey eval --captions: do captions and pictures find each other? */
 #include "cli/eval.h"
 #include "cli/eval_encode.h"
+#include "cli/eval_match.h"
 #include "cli/eval_report.h"
 #include "cli/eval_sets.h"
 #include "cli/output.h"
@@ -9,6 +10,7 @@
 #include "base/parallel.h"
 #include "learn/captions.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct direction {
@@ -23,19 +25,44 @@ static int measure(const struct retrieval_task *task, uint64_t seed, struct dire
     return rc ? rc : retrieval_measure(&out->ranks, seed, &out->metrics, err);
 }
 
+static int set_point(struct jnode *node, const struct match_point *p)
+{
+    return jnode_set_real(node, "threshold", p->threshold) | jnode_set_real(node, "kept", p->kept) |
+           jnode_set_real(node, "told", p->told);
+}
+
+static int set_matches(struct jnode *o, const struct match_figures *m)
+{
+    if (!m->known)
+        return 0;
+    struct jnode *node = jnode_object(), *good = jnode_object();
+    return set_point(node, &m->at_kept) | set_point(good, &m->good) |
+           jnode_set(node, "good", good) | jnode_set(o, "no_match", node);
+}
+
+static void print_matches(const struct match_figures *m)
+{
+    const struct match_point *points[] = {&m->at_kept, &m->good};
+    for (size_t i = 0; m->known && i < 2; i++)
+        printf("%smatch %.2f: reached by %.1f%% of the right first pictures, missed by %.1f%% of "
+               "captions without their picture\n",
+               i ? "good " : "", points[i]->threshold, points[i]->kept, points[i]->told);
+}
+
 static int print(const struct direction *t2i, const struct direction *i2t,
-                 const struct common *common, struct err *err)
+                 const struct match_figures *matches, const struct common *common, struct err *err)
 {
     if (common->json) {
         struct jnode *o = jnode_object();
         return out_json(o,
                         report_set_metrics(o, "t2i", &t2i->metrics) |
-                            report_set_metrics(o, "i2t", &i2t->metrics),
+                            report_set_metrics(o, "i2t", &i2t->metrics) | set_matches(o, matches),
                         err);
     }
     report_head();
     report_row("text to image", &t2i->metrics);
     report_row("image to text", &i2t->metrics);
+    print_matches(matches);
     return 0;
 }
 
@@ -46,6 +73,7 @@ static int compare(struct session *s, const struct eval_request *request,
 {
     int                   dim = encoder_info(s->enc)->dim;
     struct direction      t2i = {0}, i2t = {0};
+    struct match_figures  matches   = {.known = false};
     struct retrieval_task from_text = retrieval_texts_to_images(
         images, set->n_images, texts, set->n_captions, set->image_of, dim);
     struct retrieval_task from_image = retrieval_images_to_texts(
@@ -54,13 +82,15 @@ static int compare(struct session *s, const struct eval_request *request,
     int rc                                   = measure(&from_text, request->seed, &t2i, err);
     if (!rc)
         rc = measure(&from_image, request->seed, &i2t, err);
+    if (!rc)
+        rc = match_measure(s, &from_text, &matches, err);
     const struct report_curve curves[] = {{"text to image", &t2i.ranks, set->n_images},
                                           {"image to text", &i2t.ranks, set->n_captions}};
     if (!rc)
         rc = report_curves(request->svg, "How often the right one is among the first k",
                            "recall@k in percent", curves, 2, err);
     if (!rc)
-        rc = print(&t2i, &i2t, s->common, err);
+        rc = print(&t2i, &i2t, &matches, s->common, err);
     retrieval_ranks_release(&t2i.ranks);
     retrieval_ranks_release(&i2t.ranks);
     return rc;

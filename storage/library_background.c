@@ -44,8 +44,6 @@ static const char *const SENTENCES[] = {
     "fireworks",
 };
 
-#define N_SENTENCES (sizeof SENTENCES / sizeof *SENTENCES)
-
 void library_background_release(struct background *b)
 {
     free(b->vectors);
@@ -98,36 +96,53 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The median deviation of the sentences (N_SENTENCES, dim) over the background. */
-static double spread_over(const struct library *lib, const struct library_model *model,
-                          const struct background *b, const float *sentences)
+int library_match_spread(const float *closeness, size_t n_sentences, size_t n, double *spread,
+                         struct err *err)
 {
-    double deviations[N_SENTENCES];
-    float  closeness[LIBRARY_BACKGROUND];
-    size_t dim = (size_t)model->dim;
-    for (size_t s = 0; s < N_SENTENCES; s++) {
-        for (size_t i = 0; i < b->n; i++)
-            closeness[i] = library_closeness(lib, model, sentences + s * dim, b->vectors + i * dim);
-        deviations[s] =
-            library_match_from(LIBRARY_QUERY_TEXT, model->distance, closeness, b->n, 0, b->images)
-                .deviation;
+    double *deviations = mem_array(n_sentences, sizeof *deviations);
+    if (!deviations)
+        return err_set(err, ERR_NOMEM, "out of memory for %zu sentences", n_sentences);
+    for (size_t s = 0; s < n_sentences; s++)
+        deviations[s] = library_match_from(LIBRARY_QUERY_TEXT, DISTANCE_COSINE, closeness + s * n,
+                                           n, 0, (int64_t)n)
+                            .deviation;
+    qsort(deviations, n_sentences, sizeof *deviations, by_size);
+    *spread = deviations[n_sentences / 2];
+    free(deviations);
+    return 0;
+}
+
+int library_match_sentences(const struct encoder *enc, float **out, size_t *n, struct err *err)
+{
+    struct encoder_scratch *scratch = NULL;
+    *n                              = sizeof SENTENCES / sizeof *SENTENCES;
+    *out                            = mem_array(*n * (size_t)encoder_info(enc)->dim, sizeof **out);
+    int rc                          = *out ? encoder_scratch_new(enc, 1, &scratch, err)
+                                           : err_set(err, ERR_NOMEM, "out of memory for %zu sentences", *n);
+    if (!rc)
+        rc = encoder_texts(enc, scratch, SENTENCES, (int)*n, *out, err);
+    encoder_scratch_free(scratch);
+    if (rc) {
+        free(*out);
+        *out = NULL;
     }
-    qsort(deviations, N_SENTENCES, sizeof *deviations, by_size);
-    return deviations[N_SENTENCES / 2];
+    return rc;
 }
 
 static int measure_spread(const struct library *lib, const struct library_model *model,
                           const struct encoder *enc, struct background *b, struct err *err)
 {
-    struct encoder_scratch *scratch = NULL;
-    float *sentences = mem_array(N_SENTENCES * (size_t)model->dim, sizeof *sentences);
-    int    rc        = sentences ? encoder_scratch_new(enc, 1, &scratch, err)
-                                 : err_set(err, ERR_NOMEM, "out of memory for %zu sentences", N_SENTENCES);
+    float *sentences = NULL, *closeness = NULL;
+    size_t n = 0, dim = (size_t)model->dim;
+    int    rc = library_match_sentences(enc, &sentences, &n, err);
+    if (!rc && !(closeness = mem_array(n * b->n + 1, sizeof *closeness)))
+        rc = err_set(err, ERR_NOMEM, "out of memory for %zu sentences", n);
+    for (size_t i = 0; !rc && i < n * b->n; i++)
+        closeness[i] =
+            library_closeness(lib, model, sentences + i / b->n * dim, b->vectors + i % b->n * dim);
     if (!rc)
-        rc = encoder_texts(enc, scratch, SENTENCES, (int)N_SENTENCES, sentences, err);
-    if (!rc)
-        b->spread = spread_over(lib, model, b, sentences);
-    encoder_scratch_free(scratch);
+        rc = library_match_spread(closeness, n, b->n, &b->spread, err);
+    free(closeness);
     free(sentences);
     return rc;
 }

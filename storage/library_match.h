@@ -58,6 +58,13 @@ double library_match_of(const struct library_match *match, float score);
 /* The least score that reaches a match; -INFINITY where that is not known. */
 float  library_match_score(const struct library_match *match, double wanted);
 
+/* The reference sentences, encoded: *out (*n, dim), freed by the caller. */
+int library_match_sentences(const struct encoder *enc, float **out, size_t *n, struct err *err);
+/* The median deviation of sentences whose closeness (n_sentences, n) to a background is
+ * given. */
+int library_match_spread(const float *closeness, size_t n_sentences, size_t n, double *spread,
+                         struct err *err);
+
 /* Stores the background anew when a tenth of the library has changed since, with the
  * spread of reference sentences where enc is the model that answers (it may be another,
  * or NULL). Called by the indexer at the end of a run. */
