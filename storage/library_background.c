@@ -179,7 +179,7 @@ int library_background_maintain(struct library *lib, const struct encoder *enc, 
         rc = library_background_take(lib, &model, &b, &fresh, &why);
     catalog_rollback(lib->cat);
     bool answers  = rc == 0 && enc && strcmp(encoder_info(enc)->hash, model.hash) == 0;
-    bool measures = answers && (fresh || b.spread <= 0);
+    bool measures = answers && b.n > 0 && (fresh || b.spread <= 0);
     if (measures)
         rc = measure_spread(lib, &model, enc, &b, &why);
     if (rc == 0 && (fresh || measures))
