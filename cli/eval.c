@@ -26,6 +26,9 @@ static const char help[] =
     "  --prompts FILE      a line for each template, with {} for the label\n"
     "  --image-to-image    a picture finds those of its label; without --labels, a\n"
     "                      mirrored part of a picture finds it\n"
+    "  --rerank[=N]        with --captions: look at each query's first N (50) again, and\n"
+    "                      tell what that changes\n"
+    "  --reranker DIR      with the re-ranker in this folder instead of the model's own\n"
     "  --index             on a library: its answers beside exact ones\n"
     "  -k N                with --index: how deep (default 10)\n"
     "  --sample N          with --index: queries of each kind (default 200)\n"
@@ -51,6 +54,10 @@ static int choose(const struct eval_request *r, evaluation **out, struct err *er
         return refuse(err, "--split", "goes with --captions");
     if (r->prompts && (!r->labels || r->image_to_image))
         return refuse(err, "--prompts", "goes with --labels");
+    if (r->rerank && (!r->captions || r->index || r->image_to_image))
+        return refuse(err, "--rerank", "goes with --images and --captions");
+    if (r->reranker && !r->rerank)
+        return refuse(err, "--reranker", "goes with --rerank");
     if (r->sample && !r->index)
         return refuse(err, "--sample", "goes with --index");
     if (r->index) {
@@ -85,6 +92,7 @@ int cmd_eval(int argc, char **argv)
     struct session           session = SESSION_INIT(&common);
     struct err               err     = ERR_INIT;
     evaluation              *run     = NULL;
+    const char              *rerank  = NULL;
     const struct option_spec own[]   = {
           {.name = "--images", .kind = OPTION_TEXT, .target = &request.images},
           {.name = "--captions", .kind = OPTION_TEXT, .target = &request.captions},
@@ -92,6 +100,8 @@ int cmd_eval(int argc, char **argv)
           {.name = "--labels", .kind = OPTION_TEXT, .target = &request.labels},
           {.name = "--prompts", .kind = OPTION_TEXT, .target = &request.prompts},
           {.name = "--image-to-image", .kind = OPTION_FLAG, .target = &request.image_to_image},
+          {.name = "--rerank", .kind = OPTION_MAYBE, .target = &rerank},
+          {.name = "--reranker", .kind = OPTION_TEXT, .target = &request.reranker},
           {.name = "--index", .kind = OPTION_FLAG, .target = &request.index},
           {.name = "--sample", .kind = OPTION_COUNT, .target = &request.sample},
           {.name = "--svg", .kind = OPTION_TEXT, .target = &request.svg},
@@ -104,6 +114,8 @@ int cmd_eval(int argc, char **argv)
     }
     if (!rc)
         rc = args_exactly(&args, 0, "no arguments", NULL, &err);
+    if (!rc && rerank)
+        rc = parse_rerank(rerank, &request.rerank, &err);
     if (!rc)
         rc = choose(&request, &run, &err);
     if (!rc)

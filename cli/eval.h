@@ -17,7 +17,9 @@ struct eval_request {
     const char *svg;     /* file to draw to, or NULL */
     bool        index, image_to_image;
     size_t      seed;
-    size_t      sample; /* queries of --index, of each kind; 0: the usual number */
+    size_t      sample;   /* queries of --index, of each kind; 0: the usual number */
+    const char *reranker; /* folder or file, or NULL: the model's own */
+    size_t      rerank;   /* items of each query that are looked at again; 0: none */
 };
 
 /* Captions and pictures find each other. */

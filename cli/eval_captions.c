@@ -1,5 +1,7 @@
-/* osprey eval --captions: do captions and pictures find each other? */
+/* osprey eval --captions: do captions and pictures find each other? And, with
+ * --rerank, what changes when the first are looked at again? */
 #include "cli/eval.h"
+#include "cli/eval_both.h"
 #include "cli/eval_encode.h"
 #include "cli/eval_match.h"
 #include "cli/eval_report.h"
@@ -13,16 +15,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct direction {
-    struct retrieval_ranks   ranks;
-    struct retrieval_metrics metrics;
-};
-
-static int measure(const struct retrieval_task *task, uint64_t seed, struct direction *out,
-                   struct err *err)
+/* kept: (n_images, kept_bytes). */
+static int rerank(struct session *s, const struct eval_request *request, const struct captions *set,
+                  const uint8_t *kept, const struct retrieval_task *tasks, struct eval_both *both,
+                  struct err *err)
 {
-    int rc = retrieval_rank(task, NULL, parallel_cores(), &out->ranks, err);
-    return rc ? rc : retrieval_measure(&out->ranks, seed, &out->metrics, err);
+    struct rerank_trial           trial = {0};
+    const struct rerank_captioned of    = {.enc      = s->enc,
+                                           .reranker = s->reranker,
+                                           .texts    = (const char *const *)set->texts,
+                                           .kept     = kept};
+    note(s->common, "looking at the first %zu of each again", request->rerank);
+    int rc = rerank_trial_score(&of, tasks, request->rerank, parallel_cores(), &trial, err);
+    if (!rc)
+        rc = eval_both_rerank(both, &trial, request->rerank, reranker_info(s->reranker)->weight,
+                              err);
+    rerank_trial_release(&trial);
+    return rc;
 }
 
 static int set_point(struct jnode *node, const struct match_point *p)
@@ -49,50 +58,50 @@ static void print_matches(const struct match_figures *m)
                i ? "good " : "", points[i]->threshold, points[i]->kept, points[i]->told);
 }
 
-static int print(const struct direction *t2i, const struct direction *i2t,
-                 const struct match_figures *matches, const struct common *common, struct err *err)
+static int draw(const struct eval_request *request, const struct eval_both *both,
+                const struct captions *set, struct err *err)
 {
-    if (common->json) {
+    const struct eval_way    *t2i = &both->way[RERANK_T2I], *i2t = &both->way[RERANK_I2T];
+    const struct report_curve curves[] = {
+        {"text to image", &t2i->ranks, set->n_images},
+        {"image to text", &i2t->ranks, set->n_captions},
+        {"text to image, re-ranked", &t2i->again, set->n_images},
+        {"image to text, re-ranked", &i2t->again, set->n_captions}};
+    return report_curves(request->svg, "How often the right one is among the first k",
+                         "recall@k in percent", curves, both->top ? 4 : 2, err);
+}
+
+static int print(const struct session *s, const struct eval_both *both,
+                 const struct match_figures *matches, struct err *err)
+{
+    if (s->common->json) {
         struct jnode *o = jnode_object();
-        return out_json(o,
-                        report_set_metrics(o, "t2i", &t2i->metrics) |
-                            report_set_metrics(o, "i2t", &i2t->metrics) | set_matches(o, matches),
-                        err);
+        return out_json(o, eval_both_set(o, both) | set_matches(o, matches), err);
     }
-    report_head();
-    report_row("text to image", &t2i->metrics);
-    report_row("image to text", &i2t->metrics);
+    eval_both_print(both);
     print_matches(matches);
     return 0;
 }
 
-/* images: (n_images, dim), texts: (n_captions, dim). */
+/* images: (n_images, dim), texts: (n_captions, dim). kept: see rerank. */
 static int compare(struct session *s, const struct eval_request *request,
                    const struct captions *set, const float *images, const float *texts,
-                   struct err *err)
+                   const uint8_t *kept, struct err *err)
 {
-    int                   dim = encoder_info(s->enc)->dim;
-    struct direction      t2i = {0}, i2t = {0};
-    struct match_figures  matches   = {.known = false};
-    struct retrieval_task from_text = retrieval_texts_to_images(
-        images, set->n_images, texts, set->n_captions, set->image_of, dim);
-    struct retrieval_task from_image = retrieval_images_to_texts(
-        images, set->n_images, texts, set->n_captions, set->image_of, dim);
-    from_text.distance = from_image.distance = encoder_info(s->enc)->distance;
-    int rc                                   = measure(&from_text, request->seed, &t2i, err);
+    struct retrieval_task tasks[RERANK_DIRECTIONS];
+    struct eval_both      both    = {.seed = request->seed};
+    struct match_figures  matches = {.known = false};
+    eval_both_tasks(s->enc, set, images, texts, tasks);
+    int rc = eval_both_measure(&both, tasks, err);
     if (!rc)
-        rc = measure(&from_image, request->seed, &i2t, err);
+        rc = match_measure(s, &tasks[RERANK_T2I], &matches, err);
+    if (!rc && request->rerank)
+        rc = rerank(s, request, set, kept, tasks, &both, err);
     if (!rc)
-        rc = match_measure(s, &from_text, &matches, err);
-    const struct report_curve curves[] = {{"text to image", &t2i.ranks, set->n_images},
-                                          {"image to text", &i2t.ranks, set->n_captions}};
+        rc = draw(request, &both, set, err);
     if (!rc)
-        rc = report_curves(request->svg, "How often the right one is among the first k",
-                           "recall@k in percent", curves, 2, err);
-    if (!rc)
-        rc = print(&t2i, &i2t, &matches, s->common, err);
-    retrieval_ranks_release(&t2i.ranks);
-    retrieval_ranks_release(&i2t.ranks);
+        rc = print(s, &both, &matches, err);
+    eval_both_release(&both);
     return rc;
 }
 
@@ -101,31 +110,38 @@ int eval_captions(struct session *s, const struct eval_request *request, struct 
     struct captions set    = {0};
     struct pictures files  = {0};
     float          *images = NULL, *texts = NULL;
-    int             rc = captions_read(request->captions, request->split, &set, err);
+    uint8_t        *kept = NULL;
+    int             rc   = captions_read(request->captions, request->split, &set, err);
     if (!rc)
         rc = pictures_below(request->images, set.files, set.n_images, &files, err);
     if (!rc)
         rc = session_encoder(s, err);
+    if (!rc && request->rerank)
+        rc = session_reranker(s, request->reranker, err);
     if (rc)
         goto out;
     size_t dim = (size_t)encoder_info(s->enc)->dim;
     images     = mem_array(set.n_images * dim, sizeof *images);
     texts      = mem_array(set.n_captions * dim, sizeof *texts);
-    if (!images || !texts) {
+    if (request->rerank)
+        kept = mem_array(set.n_images, reranker_info(s->reranker)->kept_bytes);
+    if (!images || !texts || (request->rerank && !kept)) {
         rc = err_set(err, ERR_NOMEM, "out of memory for %zu embeddings",
                      set.n_images + set.n_captions);
         goto out;
     }
     note(s->common, "encoding %zu pictures and %zu captions", set.n_images, set.n_captions);
-    const struct encode_pictures job = {.paths = (const char *const *)files.paths, .n = files.n};
-    rc                               = encode_pictures(s, &job, images, err);
+    const struct encode_pictures job = {
+        .paths = (const char *const *)files.paths, .n = files.n, .kept = kept};
+    rc = encode_pictures(s, &job, images, err);
     if (!rc)
         rc = encode_texts(s, (const char *const *)set.texts, set.n_captions, texts, err);
     if (!rc)
-        rc = compare(s, request, &set, images, texts, err);
+        rc = compare(s, request, &set, images, texts, kept, err);
 out:
     free(images);
     free(texts);
+    free(kept);
     pictures_release(&files);
     captions_release(&set);
     return rc;

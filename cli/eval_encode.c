@@ -89,8 +89,14 @@ static int encode_some(struct crew *crew, struct encoder_scratch *scratch, uint8
     if (rc || n_good == 0)
         return rc;
     made = mem_array(n_good * dim, sizeof *made);
-    rc   = made ? encoder_images(crew->s->enc, scratch, pixels, (int)n_good, made, err)
-                : err_set(err, ERR_NOMEM, "out of memory for embeddings");
+    if (!made)
+        rc = err_set(err, ERR_NOMEM, "out of memory for embeddings");
+    else if (crew->pictures->kept)
+        rc = reranker_pictures(
+            crew->s->reranker, scratch, pixels, (int)n_good, made,
+            crew->pictures->kept + from * reranker_info(crew->s->reranker)->kept_bytes, err);
+    else
+        rc = encoder_images(crew->s->enc, scratch, pixels, (int)n_good, made, err);
     for (size_t j = 0; !rc && j < n_good; j++)
         memcpy(crew->out + good[j] * dim, made + j * dim, dim * sizeof *made);
     free(made);

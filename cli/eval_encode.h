@@ -14,6 +14,9 @@ struct encode_pictures {
      * caller), its embedding left as it is; or NULL: the first of those is an
      * error that names it. */
     char             **broken;
+    /* (n, kept_bytes) what the session's re-ranker needs of each, from the same pass; or
+     * NULL. Goes without broken. */
+    uint8_t           *kept;
 };
 
 /* out: (n, dim). The session's encoder is open. */

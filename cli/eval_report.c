@@ -25,6 +25,14 @@ void report_row(const char *label, const struct retrieval_metrics *m)
         m->r10_ci.low, m->r10_ci.high, m->median_rank, m->map, m->n);
 }
 
+void report_change(const char *label, const struct retrieval_change *c)
+{
+    printf("%-14s %+5.1f (%+4.1f,%+4.1f)  %+5.1f (%+4.1f,%+4.1f)  %+5.1f (%+4.1f,%+4.1f)  %7s  "
+           "%+6.3f\n",
+           label, c->r1, c->r1_ci.low, c->r1_ci.high, c->r5, c->r5_ci.low, c->r5_ci.high, c->r10,
+           c->r10_ci.low, c->r10_ci.high, "", c->map);
+}
+
 int report_set_interval(struct jnode *node, const char *key, const struct interval *ci)
 {
     struct jnode *pair = jnode_array();
@@ -32,16 +40,35 @@ int report_set_interval(struct jnode *node, const char *key, const struct interv
            jnode_set(node, key, pair);
 }
 
-int report_set_metrics(struct jnode *node, const char *key, const struct retrieval_metrics *m)
+static int set_figures(struct jnode *o, const struct retrieval_metrics *m)
 {
-    struct jnode *o = jnode_object();
     return jnode_set_real(o, "r1", m->r1) | jnode_set_real(o, "r5", m->r5) |
            jnode_set_real(o, "r10", m->r10) | jnode_set_real(o, "median_rank", m->median_rank) |
            jnode_set_real(o, "map", m->map) | jnode_set_int(o, "n", (int64_t)m->n) |
            report_set_interval(o, "r1_interval", &m->r1_ci) |
            report_set_interval(o, "r5_interval", &m->r5_ci) |
            report_set_interval(o, "r10_interval", &m->r10_ci) |
-           report_set_interval(o, "map_interval", &m->map_ci) | jnode_set(node, key, o);
+           report_set_interval(o, "map_interval", &m->map_ci);
+}
+
+int report_set_metrics(struct jnode *node, const char *key, const struct retrieval_metrics *m)
+{
+    struct jnode *o = jnode_object();
+    return set_figures(o, m) | jnode_set(node, key, o);
+}
+
+int report_set_reranked(struct jnode *node, const char *key, const struct retrieval_metrics *m,
+                        const struct retrieval_change *change)
+{
+    struct jnode *o = jnode_object(), *c = jnode_object();
+    return set_figures(o, m) | jnode_set_real(c, "r1", change->r1) |
+           jnode_set_real(c, "r5", change->r5) | jnode_set_real(c, "r10", change->r10) |
+           jnode_set_real(c, "map", change->map) |
+           report_set_interval(c, "r1_interval", &change->r1_ci) |
+           report_set_interval(c, "r5_interval", &change->r5_ci) |
+           report_set_interval(c, "r10_interval", &change->r10_ci) |
+           report_set_interval(c, "map_interval", &change->map_ci) | jnode_set(o, "change", c) |
+           jnode_set(node, key, o);
 }
 
 static int write_chart(const char *path, const struct buf *chart, struct err *err)

@@ -100,20 +100,14 @@ static int load_terms(const struct terms *terms, struct query_term *query, struc
     return 0;
 }
 
-/* The number of --rerank. text: its value, "" when it came alone. */
-static int parse_rerank(const char *text, const struct terms *terms, size_t *out, struct err *err)
+static int check_rerank(const struct terms *terms, struct err *err)
 {
-    bool has_text = false;
-    *out          = RERANK_DEFAULT;
-    int rc        = *text ? parse_count(text, "--rerank", out, err) : 0;
-    if (!rc && *out > RERANK_MAX)
-        rc = err_set(err, ERR_USAGE, "--rerank takes at most %d, not %s", RERANK_MAX, text);
-    for (size_t i = 0; i < terms->n; i++)
-        has_text = has_text || !terms->items[i].is_image;
-    if (!rc && !has_text)
-        rc = err_set(err, ERR_USAGE,
-                     "--rerank looks at pictures together with a text, and there is no text here");
-    return rc;
+    for (size_t i = 0; i < terms->n; i++) {
+        if (!terms->items[i].is_image)
+            return 0;
+    }
+    return err_set(err, ERR_USAGE,
+                   "--rerank looks at pictures together with a text, and there is no text here");
 }
 
 static enum library_query query_kind(const struct terms *terms)
@@ -164,12 +158,12 @@ out:
 /* A daemon that serves this library on this machine answers sooner, since it has the
  * model open; where it cannot, there is the way without. false: none was asked, or it
  * could not answer. */
-static bool ask_daemon(const struct common *common, const struct terms *terms,
+static bool ask_daemon(const struct common *common, const struct terms *terms, const char *reranker,
                        const struct results_request *request, size_t *shown)
 {
     char *dir = NULL, *url = NULL;
     bool  answered = false;
-    if (common->model || common->precision != PRECISION_AUTO || request->preview || request->rerank)
+    if (common->model || common->precision != PRECISION_AUTO || request->preview || reranker)
         return false;
     if (common->library || !library_default_dir(&dir, NULL))
         answered = !library_server_find(common->library ? common->library : dir, &url, NULL) &&
@@ -185,7 +179,7 @@ static int search_somewhere(struct session *s, const char *server, const char *r
 {
     if (server && strcmp(server, "none") != 0)
         return remote_search(server, true, s->common, terms, request, shown, err);
-    if (!server && ask_daemon(s->common, terms, request, shown))
+    if (!server && ask_daemon(s->common, terms, reranker, request, shown))
         return 0;
     return search(s, terms, reranker, request, shown, err);
 }
@@ -225,14 +219,16 @@ int cmd_search(int argc, char **argv)
         rc = err_set(&err, ERR_USAGE, "--preview does not go with --json");
     if (!rc && reranker && !rerank)
         rc = err_set(&err, ERR_USAGE, "--reranker goes with --rerank");
-    if (!rc && server && strcmp(server, "none") != 0 && rerank)
-        rc = err_set(&err, ERR_USAGE, "--rerank does not go with --server");
+    if (!rc && server && strcmp(server, "none") != 0 && reranker)
+        rc = err_set(&err, ERR_USAGE, "--reranker does not go with --server");
     if (!rc && server && request.preview)
         rc = err_set(&err, ERR_USAGE, "--preview does not go with --server");
     if (!rc)
         rc = terms_parse(&args, is_file, &terms, &err);
     if (!rc && rerank)
-        rc = parse_rerank(rerank, &terms, &request.rerank, &err);
+        rc = parse_rerank(rerank, &request.rerank, &err);
+    if (!rc && rerank)
+        rc = check_rerank(&terms, &err);
     if (rc)
         goto out;
     note_odd_words(&common, &args, &terms);

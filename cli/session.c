@@ -3,6 +3,7 @@
 
 #include "base/parallel.h"
 #include "storage/library_encoder.h"
+#include "storage/library_rerank.h"
 
 #include <stdlib.h>
 
@@ -60,6 +61,15 @@ int session_library_encoder(struct session *s, struct err *err)
         return 0;
     int rc = library_open_encoder(s->lib, s->common->model, s->common->precision, &s->enc, err);
     return rc ? rc : session_scratch(s, err);
+}
+
+int parse_rerank(const char *text, size_t *out, struct err *err)
+{
+    *out   = RERANK_DEFAULT;
+    int rc = *text ? parse_count(text, "--rerank", out, err) : 0;
+    if (!rc && *out > RERANK_MAX)
+        rc = err_set(err, ERR_USAGE, "--rerank takes at most %d, not %s", RERANK_MAX, text);
+    return rc;
 }
 
 int session_reranker(struct session *s, const char *dir, struct err *err)

@@ -35,6 +35,9 @@ int session_library(struct session *s, struct err *err);
  * with other weights is an error that names both. */
 int session_library_encoder(struct session *s, struct err *err);
 
+/* The number of --rerank[=N]. text: N, "" when it came alone. */
+int parse_rerank(const char *text, size_t *out, struct err *err);
+
 /* Opens the re-ranker in dir, else the open model's own. */
 int session_reranker(struct session *s, const char *dir, struct err *err);
 

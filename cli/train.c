@@ -10,8 +10,10 @@
 static const char help[] = "Fits the search to your own pictures and captions.\n"
                            "\n"
                            "Usage: osprey train heads [OPTION...]\n"
+                           "       osprey train reranker [OPTION...]\n"
                            "\n"
                            "  heads     projection heads between locked towers; minutes on a CPU\n"
+                           "  reranker  what looks at the first results again; likewise\n"
                            "\n"
                            "`osprey train heads --help` has the options.\n";
 
@@ -20,7 +22,7 @@ int cmd_train(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
-    } kinds[]      = {{"heads", cmd_train_heads}};
+    } kinds[]      = {{"heads", cmd_train_heads}, {"reranker", cmd_train_reranker}};
     struct err err = ERR_INIT;
     int        at  = 1 + options_leading(argc, argv);
     for (int i = 1; i < at; i++) {
@@ -38,9 +40,9 @@ int cmd_train(int argc, char **argv)
         return kinds[i].run(argc - 1, argv + 1);
     }
     if (at < argc)
-        err_set(&err, ERR_USAGE, "train takes what is to be trained, heads, not \"%.80s\"",
-                argv[at]);
+        err_set(&err, ERR_USAGE,
+                "train takes what is to be trained, heads or reranker, not \"%.80s\"", argv[at]);
     else
-        err_set(&err, ERR_USAGE, "train takes what is to be trained: heads");
+        err_set(&err, ERR_USAGE, "train takes what is to be trained: heads or reranker");
     return fail("train", &err);
 }

@@ -3,5 +3,6 @@
 #define OSPREY_CLI_TRAIN_H
 
 int cmd_train_heads(int argc, char **argv);
+int cmd_train_reranker(int argc, char **argv);
 
 #endif

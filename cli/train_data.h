@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "cli/train_progress.h"
+#include "learn/examples.h"
 #include "learn/head_data.h"
 #include "learn/trainer.h"
 #include "model/encoder.h"
@@ -27,6 +28,7 @@ struct train_data {
     struct head_data    train_rows, dev_rows; /* dev_rows is empty where dev is held out */
     int                *train_images, *dev_images;
     struct trainer_part train, dev;
+    struct examples     judged; /* what dev's rows are made from (head_data.example) */
     struct head_inputs  inputs;
     bool                held_out;        /* the dev set is a part of the pictures given */
     size_t              broken;          /* pictures left out */

@@ -14,7 +14,7 @@ struct search_input {
     const char         *q, *image;
     int64_t             id;
     const struct jnode *terms;
-    int64_t             k, offset;
+    int64_t             k, offset, rerank;
     double              min_score, min_match;
     struct filter_input filter;
 };
@@ -32,6 +32,7 @@ static const struct field search_fields[]  = {
      {"q", FIELD_TEXT, 0, 0, offsetof(struct search_input, q)},
      {"id", FIELD_INT, 1, 1e12, offsetof(struct search_input, id)},
      {"image", FIELD_TEXT, 0, 0, offsetof(struct search_input, image)},
+     {"rerank", FIELD_INT, 1, RERANK_MAX, offsetof(struct search_input, rerank)},
      {"terms", FIELD_NODE, 0, 0, offsetof(struct search_input, terms)},
 };
 
@@ -50,7 +51,8 @@ static int answer(struct call *call, const struct terms *terms, const struct sea
     struct search search  = {.terms  = terms,
                              .filter = &input->filter,
                              .fields = fields,
-                             .k      = (size_t)(input->k + input->offset)};
+                             .k      = (size_t)(input->k + input->offset),
+                             .rerank = (size_t)input->rerank};
     struct jnode *results = jnode_array();
     struct jnode *node    = jnode_object();
     if (fields_has(fields, "min_score")) {
@@ -63,8 +65,7 @@ static int answer(struct call *call, const struct terms *terms, const struct sea
     }
     int rc = search_run(call, &search, err);
     if (!rc)
-        rc = answers_hits(call, search.lib, &search.match, search.hits, search.n,
-                          (size_t)input->offset, results, err);
+        rc = answers_hits(call, &search, (size_t)input->offset, results, err);
     search_release(call, &search);
     int failed = jnode_set_int(node, "total", (int64_t)jnode_len(results)) |
                  jnode_set(node, "results", results) | jnode_set(node, "took_ms", call_took(call));

@@ -623,8 +623,8 @@ class Cli(unittest.TestCase):
                 page = f.read() + texts["docs/man/osprey.1"]
             for name, text in texts.items():
                 self.assertRegex(text, r"\b%s\b" % command, name)
-            kinds = {"train": ["train", "heads"]}.get(command, [command])
-            out, _ = self.run_osprey(*kinds, "--help", library=False)
+            kinds = {"train": [["train", "heads"], ["train", "reranker"]]}.get(command, [[command]])
+            out = b"".join(self.run_osprey(*kind, "--help", library=False)[0] for kind in kinds)
             for option in set(re.findall(r"(--[a-z][a-z-]*)", out.decode())):
                 self.assertIn(option, texts["packaging/completions/osprey.bash"])
                 self.assertIn(option, texts["packaging/completions/_osprey"])

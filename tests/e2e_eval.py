@@ -15,6 +15,7 @@ import unittest
 import xml.dom.minidom
 
 import pictures
+from rerankers import WEIGHT, write_reranker
 
 BUILD = os.environ["OSPREY_BUILD"]
 OSPREY = os.path.join(BUILD, "osprey")
@@ -154,6 +155,61 @@ class Eval(unittest.TestCase):
                              "--split", "all", status=3)
         self.assertIn(os.path.join(self.images, "gone.jpg"), err)
 
+    # ---- looked at again ----
+
+    def rerank_scores(self, reranker):
+        """What `osprey search` says of each caption and picture: {(caption, picture): score}."""
+        library = os.path.join(self.tmp, "rerank-library")
+        self.osprey("index", "--library", library, self.images)
+        scores = {}
+        for t, caption in enumerate(CAPTIONS):
+            out, _ = self.osprey("search", "--json", "--library", library, "--rerank", "--reranker",
+                                 reranker, "--", caption)
+            for line in map(json.loads, out.splitlines()):
+                scores[t, self.names.index(os.path.basename(line["path"]))] = line["rerank"]
+        return scores
+
+    @staticmethod
+    def reranked(query, items, right, top, score):
+        """ranks_of() after the best `top` were sorted again by score + WEIGHT * rerank."""
+        first = [dot(query, i) for i in items]
+        order = sorted(range(len(items)), key=lambda i: (-first[i], i))
+        order = sorted(order[:top], key=lambda i: -(first[i] + WEIGHT * score(i))) + order[top:]
+        return sorted(order.index(r) + 1 for r in right)
+
+    def test_the_first_are_looked_at_again(self):
+        reranker = os.path.join(self.tmp, "reranker.safetensors")
+        write_reranker(reranker, 3)
+        asked = ("--images", self.images, "--captions", self.tsv)
+        scores, shown = self.rerank_scores(reranker), self.vectors[:5]
+        plain = self.eval(*asked)
+        chart = os.path.join(self.tmp, "reranked.svg")
+        for top in (1, 3, 50):
+            got = self.eval(*asked, "--rerank=%d" % top, "--reranker", reranker, "--svg", chart)
+            again = got.pop("reranked")
+            self.assertEqual(got, plain)
+            self.assertEqual((again["top"], round(again["weight"], 6)), (top, WEIGHT))
+            t2i = [self.reranked(v, shown, [self.image_of[t]], top, lambda i, t=t: scores[t, i])
+                   for t, v in enumerate(self.texts)]
+            i2t = [self.reranked(v, self.texts,
+                                 [t for t, of in enumerate(self.image_of) if of == i], top,
+                                 lambda t, i=i: scores[t, i]) for i, v in enumerate(shown)]
+            for key, ranks in (("t2i", t2i), ("i2t", i2t)):
+                self.assert_figures(again[key], ranks)
+                change = again[key]["change"]
+                for figure in ("r1", "r5", "r10", "map"):
+                    self.assertAlmostEqual(change[figure], again[key][figure] - plain[key][figure],
+                                           6)
+                    low, high = change[figure + "_interval"]
+                    self.assertTrue(low <= change[figure] <= high, change)
+            self.assertEqual(again["t2i"]["change"]["map"] == 0, top == 1)
+        self.assert_chart(chart, "polyline")
+        out, _ = self.osprey("eval", *asked, "--rerank", "--reranker", reranker)
+        self.assertRegex(out, r"(?s)the first 50 looked at again:\ntext to image .*what that "
+                              r"changed:\ntext to image +[-+]\d")
+        _, err = self.osprey("eval", *asked, "--rerank", "--reranker", self.images, status=3)
+        self.assertIn("no re-ranker", err)
+
     def test_bad_captions_name_file_and_entry(self):
         for name, content, message in (
                 ("line.tsv", "a.jpg\tx\nb.jpg\n", "line 2"),
@@ -292,6 +348,9 @@ class Eval(unittest.TestCase):
                 (("--index",) + labels, "--index asks a library"),
                 (images + ("--captions", self.tsv, "--split", "val"), "no splits"),
                 (labels + ("--split", "val"), "--split goes with --captions"),
+                (labels + ("--rerank",), "--rerank goes with --images and --captions"),
+                (images + ("--captions", self.tsv, "--rerank=x"), "--rerank"),
+                (images + ("--captions", self.tsv, "--reranker", "x"), "--reranker goes with"),
                 (labels + ("--sample", "3"), "--sample goes with --index"),
                 (images + ("--prompts", self.tsv), "--prompts goes with --labels")):
             _, err = self.osprey("eval", *args, status=2)

@@ -6,76 +6,30 @@ the files, and what cannot be looked at keeps its place.
 
 import json
 import os
-import random
 import shutil
-import struct
 import subprocess
 import tempfile
 import unittest
 
 import pictures
+from rerankers import KEPT, WEIGHT, write_reranker
 
 BUILD = os.environ["OSPREY_BUILD"]
 OSPREY = os.path.join(BUILD, "osprey")
-WIDTH, MLP, CELLS, REGION, WORD = 16, 24, 49, 1280, 384
-KEPT = CELLS * (WIDTH + 2) + 2 * WIDTH
-WEIGHT = 0.3
 N = 24
 
 
-def tensors():
-    """Names and shapes as core/rerank/mmca_config.h has them."""
-    def pair(name, *shape):
-        return [(name + ".weight", shape), (name + ".bias", shape[:1])]
-    yield from [("region.mean", (REGION,)), ("region.scale", (REGION,))]
-    yield from pair("region", WIDTH, REGION) + [("region.position", (CELLS, WIDTH))]
-    yield from [("word.mean", (WORD,)), ("word.scale", (WORD,))] + pair("word", WIDTH, WORD)
-    for module in ("image", "text", "cross"):
-        for part, *shape in (("qkv", 3 * WIDTH, WIDTH), ("out", WIDTH, WIDTH), ("norm1", WIDTH),
-                             ("up", MLP, WIDTH), ("down", WIDTH, MLP), ("norm2", WIDTH)):
-            yield from pair("%s.0.%s" % (module, part), *shape)
-        yield from pair(module + ".last", WIDTH)
-    for pooled in ("i0", "c0", "i1", "c1"):
-        yield from pair(pooled, WIDTH, WIDTH)
-    yield "alpha", (1,)
-
-
-def value(name, shape, rng):
-    if name.endswith((".scale", "norm1.weight", "norm2.weight", "last.weight")) or name == "alpha":
-        return 1.0
-    if name.endswith(".mean"):
-        return 0.0
-    return rng.gauss(0, 1.5 / shape[-1] ** 0.5)
-
-
-def write_reranker(path, seed, **changes):
-    config = {"type": "mmca", "cells": CELLS, "region": REGION, "word": WORD, "width": WIDTH,
-              "heads": 2, "mlp": MLP, "image_layers": 1, "text_layers": 1, "cross_layers": 1,
-              "norm": "pre", "image_pool": "mean", "text_pool": "mean", "unit": True,
-              "weight": WEIGHT, **changes}
-    rng = random.Random(seed)
-    header, data = {"__metadata__": {"reranker": json.dumps(config)}}, b""
-    for name, shape in tensors():
-        count = 1
-        for d in shape:
-            count *= d
-        raw = struct.pack("<%df" % count, *(value(name, shape, rng) for _ in range(count)))
-        header[name] = {"dtype": "F32", "shape": list(shape),
-                        "data_offsets": [len(data), len(data) + len(raw)]}
-        data += raw
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    pictures.write(path, struct.pack("<Q", len(text)) + text + data)
-
-
 class Rerank(unittest.TestCase):
+    kind = "mmca"
+    wrong = {"region": 1281}, "region.mean"  # of another model, and what is told
+
     @classmethod
     def setUpClass(cls):
         cls.dir = tempfile.mkdtemp(prefix="osprey-rerank-")
         cls.addClassCleanup(shutil.rmtree, cls.dir)
         cls.reranker = os.path.join(cls.dir, "one")
         os.mkdir(cls.reranker)
-        write_reranker(os.path.join(cls.reranker, "reranker.safetensors"), 1)
+        write_reranker(os.path.join(cls.reranker, "reranker.safetensors"), 1, cls.kind)
 
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix="pictures-", dir=self.dir)
@@ -128,7 +82,7 @@ class Rerank(unittest.TestCase):
         done = self.index("--regions", "--reranker", self.reranker)
         self.assertEqual((done["regions"], done["updated"], done["unchanged"]), (N, 0, N))
         kept = self.regions()
-        self.assertEqual((kept["images"], kept["bytes"]), (N, KEPT))
+        self.assertEqual((kept["images"], kept["bytes"]), (N, KEPT[self.kind]))
         shutil.move(self.folder, self.folder + "-away")  # the files are not needed any more
         again = self.rerank(10, "stripes on a wall")
         shutil.move(self.folder + "-away", self.folder)
@@ -155,7 +109,7 @@ class Rerank(unittest.TestCase):
         self.osprey("verify")
         other = os.path.join(self.dir, "two")
         os.makedirs(other, exist_ok=True)
-        write_reranker(os.path.join(other, "reranker.safetensors"), 2)
+        write_reranker(os.path.join(other, "reranker.safetensors"), 2, self.kind)
         before = self.regions()["reranker"]
         self.index("--regions", "--reranker", other)
         self.assertEqual(self.regions()["images"], N + 1)
@@ -202,14 +156,23 @@ class Rerank(unittest.TestCase):
     def test_what_is_no_fitting_reranker_is_refused(self):
         self.index()
         path = os.path.join(self.dir, "broken.safetensors")
-        write_reranker(path, 1, region=1281)
+        changes, told = self.wrong
+        write_reranker(path, 1, self.kind, **changes)
         self.osprey("search", "--rerank", "--reranker", path, "a", status=3)
-        self.assertIn("region.mean", self.stderr)
+        self.assertIn(told, self.stderr)
+        write_reranker(path, 1, self.kind, type="other")
+        self.osprey("search", "--rerank", "--reranker", path, "a", status=3)
+        self.assertIn("known: regions, mmca", self.stderr)
         with open(os.path.join(self.reranker, "reranker.safetensors"), "rb") as f:
             whole = f.read()
         pictures.write(path, whole[:len(whole) // 2])
         self.osprey("search", "--rerank", "--reranker", path, "a", status=3)
         self.assertIn("broken.safetensors", self.stderr)
+
+
+class RerankByRegions(Rerank):
+    kind = "regions"
+    wrong = {"grid": 8}, "yields 7 x 7"
 
 
 if __name__ == "__main__":

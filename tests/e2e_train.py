@@ -284,6 +284,62 @@ class Train(unittest.TestCase):
         self.assertIn("not replaced", err)
         self.assertEqual(os.listdir(self.path("precious")), ["thesis.txt"])
 
+    # ---- re-rankers ----
+
+    def train_reranker(self, output, *args, data=PAIRS):
+        """The last object that `osprey train reranker` prints."""
+        small = SMALL[:-4] + SMALL[-2:]  # it has no --class-weight
+        out, _ = self.osprey("train", "reranker", "--json", "--output", output, "--epochs", "20",
+                             *small, *data, *args)
+        return json.loads(out.splitlines()[-1])
+
+    def reranker(self, output):
+        with open(self.path(output + "/reranker.safetensors"), "rb") as f:
+            return f.read()
+
+    def test_a_reranker_is_what_was_judged(self):
+        last = self.train_reranker("rr")
+        self.assertEqual(os.listdir(self.path("rr")), ["reranker.safetensors"])
+        self.assertEqual((last["pictures"], last["t2i"]["n"]), (90, 2 * self.dev_pictures))
+        again = last["reranked"]
+        self.assertGreater(again["weight"], 0)  # the default model never saw such drawings
+        gained = sum(again["t2i"]["change"][k] for k in ("r1", "r5", "r10"))
+        self.assertGreater(gained, 10)
+        out, _ = self.osprey("eval", "--json", "--quiet", "--images", "pictures", "--captions",
+                             "dev.tsv", "--rerank", "--reranker", "rr")
+        measured = json.loads(out)
+        for key in ("t2i", "i2t", "reranked"):
+            self.assertEqual(measured[key], last[key])
+        header = self.reranker("rr")
+        header = json.loads(header[8:8 + struct.unpack("<Q", header[:8])[0]])
+        config = json.loads(header["__metadata__"]["reranker"])
+        self.assertEqual((config["type"], config["reach"], config["top"]), ("regions", 2, 3))
+        self.assertAlmostEqual(config["weight"], again["weight"], places=6)
+
+    def test_the_same_reranker_comes_again(self):
+        small = self.first_lines("train.tsv", 80)
+        data = ["--images", "pictures", "--captions", self.write("rr-small.tsv", small)]
+        last = self.train_reranker("rr-one", "--threads", "1", data=data)
+        self.assertEqual((last["pictures"], last["t2i"]["n"]), (36, 8))  # a tenth is held out
+        self.train_reranker("rr-two", "--threads", "2", data=data)
+        self.assertEqual(self.reranker("rr-one"), self.reranker("rr-two"))
+        self.train_reranker("rr-two", "--replace", "--seed", "2", "--reach", "1", data=data)
+        self.assertNotEqual(self.reranker("rr-one"), self.reranker("rr-two"))
+        before = self.reranker("rr-one")
+        for args, status, say in (
+                (["--output", "rr-one", *data], 2, "--replace"),
+                (["--output", "rr-new", "--images", "pictures"], 2, "--captions"),
+                ([*data], 2, "--output"),
+                (["--output", "rr-new", "--top", "99", *data], 2, "--top"),
+                (["--output", "rr-new", "--top", "50", *data, "--epochs", "1"], 3, "top"),
+                (["--output", "rr-new", "--model", "nowhere", *data], 3, "nowhere")):
+            out, err = self.osprey("train", "reranker", *args, status=status)
+            self.assertEqual(out, "")
+            self.assertIn(say, err)
+        self.assertEqual(self.reranker("rr-one"), before)
+        self.assertFalse(os.path.exists(self.path("rr-new/reranker.safetensors")))
+        self.assertFalse(os.path.exists(self.path("rr-new/reranker.safetensors.trial")))
+
     # ---- what is wrong is told ----
 
     def test_bad_data(self):

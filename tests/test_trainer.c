@@ -357,12 +357,12 @@ static void distillation_has_its_gradient(void **state)
 {
     (void)state;
     enum { ROWS = 6, CAPTIONS = 4, DIM = 5 };
-    for (int distance = 0; distance < LOSS_DISTANCES; distance++) {
+    for (int distance = 0; distance < DISTANCES; distance++) {
         struct trainer_options o = options(SUPERVISED);
         o.dim                    = DIM;
         o.distil                 = 0.7;
         o.distil_scale           = 4;
-        o.loss.distance          = (enum loss_distance)distance;
+        o.loss.distance          = (enum distance)distance;
         float          y0[ROWS * DIM], y1[(CAPTIONS + CLASSES) * DIM], d[4][(ROWS + CLASSES) * DIM];
         float          p[ROWS * CLASSES], s[2 * ROWS * CLASSES], logits[ROWS * CLASSES];
         struct random  r;
@@ -426,7 +426,7 @@ static void recall_counts_ranks(void **state)
         groups[i] = i;
     }
     assert_int_equal(compute_new(cpu_detect(), 2, &c, NULL), 0);
-    assert_int_equal(recall_both(c, LOSS_MANHATTAN, &sets, scores, &forth, &back, NULL), 0);
+    assert_int_equal(recall_both(c, DISTANCE_MANHATTAN, &sets, scores, &forth, &back, NULL), 0);
     /* ranks 1; 5, 6, 4, 7, 3, 8: the sixth; the fifteenth; nothing to be found */
     assert_int_equal(forth.n, 3);
     assert_true(fabs(forth.r1 - 100 / 3.0) < 1e-9);

@@ -76,7 +76,7 @@ static int fill_row(struct filling *f, const uint16_t *row, uint16_t *out, struc
 }
 
 static int fill_images(struct head_data *d, const struct encoder *enc, const struct features *from,
-                       const int *kept, struct head_inputs inputs, int threads, struct err *err)
+                       struct head_inputs inputs, int threads, struct err *err)
 {
     struct filling f = {
         .enc = enc, .sizes = encoder_feature_sizes(enc), .inputs = inputs, .threads = threads};
@@ -88,7 +88,7 @@ static int fill_images(struct head_data *d, const struct encoder *enc, const str
         rc = out_of_memory(CHUNK, err);
     for (size_t i = 0; !rc && i < d->n_images; i++) {
         for (int v = 0; !rc && v < d->views; v++)
-            rc = fill_row(&f, features_row(from, (size_t)kept[i], v),
+            rc = fill_row(&f, features_row(from, (size_t)d->example[i], v),
                           d->images + (i * (size_t)d->views + (size_t)v) * (size_t)d->image_dim,
                           err);
     }
@@ -100,15 +100,14 @@ static int fill_images(struct head_data *d, const struct encoder *enc, const str
     return rc;
 }
 
-/* Which pictures are usable, in order; their groups and texts. */
-static int keep_usable(const struct examples *e, const struct features *images, int *kept,
-                       struct head_data *d)
+/* The pictures that are usable, in order; their groups and texts. */
+static int keep_usable(const struct examples *e, const struct features *images, struct head_data *d)
 {
     int links = 0;
     for (size_t i = 0; i < e->n_images; i++) {
         if (!features_usable(images, i))
             continue;
-        kept[d->n_images]          = (int)i;
+        d->example[d->n_images]    = (int)i;
         d->group[d->n_images]      = e->group[i];
         d->first_text[d->n_images] = links;
         for (int t = e->first_text[i]; t < e->first_text[i + 1]; t++)
@@ -127,7 +126,7 @@ static void copy_rows(uint16_t *to, const struct features *from, size_t n, int w
 }
 
 /* The classifier's logits of each picture, and its classes' names. */
-static int fill_classes(struct head_data *d, const struct head_sources *from, const int *kept,
+static int fill_classes(struct head_data *d, const struct head_sources *from,
                         const struct encoder_feature_sizes *sizes, struct err *err)
 {
     size_t rows = d->n_images, classes = (size_t)sizes->classes;
@@ -143,14 +142,14 @@ static int fill_classes(struct head_data *d, const struct head_sources *from, co
         return err_set(err, ERR_FORMAT, "%zu names for %zu classes",
                        features_count(from->classes) / (size_t)from->phrasings, classes);
     for (size_t i = 0; i < rows; i++)
-        memcpy(d->logits + i * classes, features_row(from->images, (size_t)kept[i], 0) + at,
+        memcpy(d->logits + i * classes, features_row(from->images, (size_t)d->example[i], 0) + at,
                classes * sizeof *d->logits);
     copy_rows(d->class_texts, from->classes, names, d->text_dim);
     return 0;
 }
 
 static int make(struct head_data *d, const struct encoder *enc, const struct head_sources *from,
-                int *kept, int threads, struct err *err)
+                int threads, struct err *err)
 {
     struct encoder_feature_sizes sizes = encoder_feature_sizes(enc);
     const struct examples       *e     = from->examples;
@@ -163,29 +162,28 @@ static int make(struct head_data *d, const struct encoder *enc, const struct hea
         d->classes_at = d->image_dim - sizes.named;
     d->text_dim   = sizes.text + (from->inputs.first ? sizes.first : 0);
     d->n_texts    = from->texts ? features_count(from->texts) : 0;
+    d->example    = mem_array(e->n_images + 1, sizeof *d->example);
     d->group      = mem_array(e->n_images + 1, sizeof *d->group);
     d->first_text = mem_array(e->n_images + 1, sizeof *d->first_text);
     d->text_of    = mem_array(links + 1, sizeof *d->text_of);
     d->texts      = mem_array(d->n_texts * (size_t)d->text_dim + 1, sizeof *d->texts);
-    if (!kept || !d->group || !d->first_text || !d->text_of || !d->texts)
+    if (!d->example || !d->group || !d->first_text || !d->text_of || !d->texts)
         return out_of_memory(e->n_images, err);
-    keep_usable(e, from->images, kept, d);
+    keep_usable(e, from->images, d);
     if (!size_mul(d->n_images * (size_t)d->views, (size_t)d->image_dim, &numbers) ||
         !(d->images = mem_array(numbers + 1, sizeof *d->images)))
         return out_of_memory(d->n_images, err);
     if (from->texts) /* the pooled state comes first in a row */
         copy_rows(d->texts, from->texts, d->n_texts, d->text_dim);
-    int rc = fill_images(d, enc, from->images, kept, from->inputs, threads, err);
-    return rc || !from->classes ? rc : fill_classes(d, from, kept, &sizes, err);
+    int rc = fill_images(d, enc, from->images, from->inputs, threads, err);
+    return rc || !from->classes ? rc : fill_classes(d, from, &sizes, err);
 }
 
 int head_data_make(const struct encoder *enc, const struct head_sources *from, int threads,
                    struct head_data *out, struct err *err)
 {
-    struct head_data d    = {.n_groups = from->examples->n_groups, .classes_at = -1};
-    int             *kept = mem_array(from->examples->n_images + 1, sizeof *kept);
-    int              rc   = make(&d, enc, from, kept, threads, err);
-    free(kept);
+    struct head_data d  = {.n_groups = from->examples->n_groups, .classes_at = -1};
+    int              rc = make(&d, enc, from, threads, err);
     if (rc)
         head_data_release(&d);
     else
@@ -201,6 +199,7 @@ void head_data_release(struct head_data *d)
     free(d->texts);
     free(d->logits);
     free(d->class_texts);
+    free(d->example);
     free(d->group);
     free(d->first_text);
     free(d->text_of);

@@ -35,6 +35,7 @@ struct head_data {
     int       n_classes, phrasings; /* of the image tower's classifier; 0: not named */
     uint16_t *logits;      /* (n_images, n_classes) of the first view, half precision, or NULL */
     uint16_t *class_texts; /* (n_classes, phrasings, text_dim) half precision, or NULL */
+    int      *example;     /* (n_images) which of the examples it is */
     int      *group;       /* (n_images) below n_groups */
     int      *first_text;  /* (n_images + 1), as in struct examples */
     int      *text_of;     /* (first_text[n_images]) */

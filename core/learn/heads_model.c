@@ -3,9 +3,9 @@
 
 #include "base/buf.h"
 #include "base/file.h"
-#include "base/half.h"
 #include "base/mem.h"
 #include "base/svg.h"
+#include "learn/heads_file.h"
 #include "model/encoder_features.h"
 #include "model/safetensors.h"
 
@@ -18,14 +18,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define HEADS       "heads.safetensors"
-#define CONFIG      "config.json"
-#define CARD        "README.md"
-#define MAX_TENSORS (HEADS_PARAMS + 6)
-#define PARTIAL     ".partial"
-
-static const char *const MODALITY[] = {"image", "text"};
-static const char *const KEPT[]     = {"conse.class_embeddings", "conse.visual_projection"};
+#define HEADS   "heads.safetensors"
+#define CONFIG  "config.json"
+#define CARD    "README.md"
+#define PARTIAL ".partial"
 
 static int out_of_memory(struct err *err)
 {
@@ -57,127 +53,26 @@ int heads_model_check_base(const struct encoder *base, struct err *err)
     return rc;
 }
 
-/* ---- heads.safetensors ---- */
-
-/* Tensors that are to be written, and the memory of those that are made here. */
-struct writing {
-    struct tensor tensors[MAX_TENSORS];
-    void         *owned[MAX_TENSORS];
-    size_t        n;
-};
-
-static void writing_release(struct writing *w)
-{
-    for (size_t i = 0; i < w->n; i++)
-        free(w->owned[i]);
-}
-
-/* Matrices in half precision, vectors (biases, means) as they are. */
-static int add(struct writing *w, const char *name, int rows, int cols, const float *values,
-               struct err *err)
-{
-    struct tensor *t      = &w->tensors[w->n];
-    size_t         n      = (size_t)rows * (size_t)cols;
-    bool           matrix = rows > 1;
-    *t                    = (struct tensor){.name   = name,
-                                            .dtype  = matrix ? DTYPE_F16 : DTYPE_F32,
-                                            .n_dims = matrix ? 2 : 1,
-                                            .dims   = {matrix ? rows : cols, cols},
-                                            .bytes  = n * (matrix ? sizeof(uint16_t) : sizeof(float))};
-    void *copy            = mem_array(t->bytes, 1);
-    if (!copy)
-        return out_of_memory(err);
-    if (matrix)
-        half_from_float(copy, values, n);
-    else
-        memcpy(copy, values, t->bytes);
-    t->data          = copy;
-    w->owned[w->n++] = copy;
-    return 0;
-}
-
-static int add_modality(struct writing *w, const struct heads *h, int m, struct err *err)
-{
-    static const char *const means[]  = {"image.mean", "text.mean"};
-    static const char *const scales[] = {"image.scale", "text.scale"};
-    float                   *mean, *scale;
-    size_t                   len = strlen(MODALITY[m]);
-    head_net_standard_f32(h->net[m], &mean, &scale);
-    int rc = add(w, means[m], 1, h->shape[m].in, mean, err);
-    if (!rc)
-        rc = add(w, scales[m], 1, h->shape[m].in, scale, err);
-    for (int i = 0; !rc && i < h->n_params; i++) {
-        const struct param_f32 *p = &h->params[i];
-        if (strncmp(p->name, MODALITY[m], len) != 0 || p->name[len] != '.')
-            continue;
-        bool column = p->rows > 1 && p->cols == 1; /* a bias, whichever way it lies */
-        rc = add(w, p->name, column ? 1 : p->rows, column ? p->rows : p->cols, p->value, err);
-    }
-    return rc;
-}
-
-/* Without captions no text head was trained: zeros stand in for it, so that texts
- * have nothing to say in the trained part. */
-static int add_silent_text(struct writing *w, int in, int dim, struct err *err)
-{
-    float *zeros = mem_zeroed((size_t)in * (size_t)dim, sizeof *zeros);
-    float *ones  = mem_array((size_t)in, sizeof *ones);
-    int    rc    = zeros && ones ? 0 : out_of_memory(err);
-    for (int i = 0; !rc && i < in; i++)
-        ones[i] = 1;
-    if (!rc)
-        rc = add(w, "text.mean", 1, in, zeros, err);
-    if (!rc)
-        rc = add(w, "text.scale", 1, in, ones, err);
-    if (!rc)
-        rc = add(w, "text.linear.weight", dim, in, zeros, err);
-    free(zeros);
-    free(ones);
-    return rc;
-}
-
 /* path: holds the base's heads, and then the new ones. */
 static int write_heads(const char *path, const struct heads_model *m, struct err *err)
 {
-    const struct heads *h       = &m->trained->heads;
-    struct writing      w       = {.n = 0};
+    struct heads_file   w       = {.n = 0};
     struct safetensors *base    = NULL;
     const char         *pairs[] = {"format", "pt"};
     int                 rc      = safetensors_open(path, &base, err);
     if (!rc)
-        rc = add_modality(&w, h, HEADS_IMAGE, err);
-    if (!rc)
-        rc = h->net[HEADS_TEXT]
-                 ? add_modality(&w, h, HEADS_TEXT, err)
-                 : add_silent_text(&w, encoder_feature_sizes(m->base).text, h->shape[0].dim, err);
-    for (size_t i = 0; !rc && i < sizeof KEPT / sizeof KEPT[0]; i++) {
-        const struct tensor *t = safetensors_find(base, KEPT[i]);
-        if (t) {
-            w.owned[w.n]     = NULL;
-            w.tensors[w.n++] = *t;
-        }
-    }
-    if (!rc)
+        rc = heads_file_add(&w, &m->trained->heads, encoder_feature_sizes(m->base).text, err);
+    if (!rc) {
+        heads_file_keep(&w, base, HEADS_FILE_CLASSES);
+        heads_file_keep(&w, base, HEADS_FILE_VISUAL);
         rc = safetensors_write(path, w.tensors, w.n, pairs, 1, err);
-    writing_release(&w);
+    }
+    heads_file_release(&w);
     safetensors_close(base);
     return rc;
 }
 
 /* ---- config.json ---- */
-
-static struct jnode *names(const char *first, const char *second, const char *third)
-{
-    struct jnode *list  = jnode_array();
-    const char   *all[] = {first, second, third};
-    for (int i = 0; list && i < 3; i++) {
-        if (all[i] && jnode_push_str(list, all[i])) {
-            jnode_free(list);
-            return NULL;
-        }
-    }
-    return list;
-}
 
 static struct jnode *read_part(const struct encoder_part *part, struct err *err)
 {
@@ -185,41 +80,19 @@ static struct jnode *read_part(const struct encoder_part *part, struct err *err)
     return jnode_parse((const char *)part->data, part->len, part->name, &root, err) ? NULL : root;
 }
 
-/* What of the base's choices goes on to hold. */
-static int keep_key(struct jnode *to, const struct jnode *from, const char *key)
-{
-    const struct jnode *node = jnode_get(from, key);
-    double              number;
-    bool                flag;
-    if (jnode_to_bool(node, &flag))
-        return jnode_set_bool(to, key, flag);
-    return jnode_to_double(node, &number) ? jnode_set_real(to, key, number) : 0;
-}
-
 /* The object "osprey". */
 static struct jnode *make_choices(const struct heads_model *m, const struct jnode *base)
 {
-    bool          texts  = m->trained->heads.net[HEADS_TEXT] != NULL;
     struct jnode *o      = jnode_object();
     int64_t       tokens = 0;
     int           bad    = !o;
     if (bad)
         return NULL;
-    bad |= jnode_set_str(o, "head", "trained");
-    bad |=
-        jnode_set(o, "image_inputs",
-                  names(m->inputs.root ? "pooled:root" : "pooled",
-                        m->inputs.stages ? "stages" : NULL, m->inputs.classes ? "classes" : NULL));
-    bad |=
-        jnode_set(o, "text_inputs", names("mean", texts && m->inputs.first ? "first" : NULL, NULL));
-    bad |= jnode_set_str(o, "mlp", "beside");
+    bad |= heads_file_choices(o, &m->trained->heads, &m->inputs, base);
     bad |= jnode_set_real(o, "trained_weight", m->trained_weight);
     bad |= jnode_set_real(o, "class_weight", m->class_weight);
     bad |= jnode_set_real(o, "visual_weight", m->visual_weight);
-    bad |= jnode_set_str(o, "distance", loss_distance_name(m->distance));
-    bad |= keep_key(o, base, "temperature");
-    bad |= keep_key(o, base, "top_classes");
-    bad |= keep_key(o, base, "center");
+    bad |= jnode_set_str(o, "distance", distance_name(m->distance));
     if (jnode_to_int(jnode_get(base, "max_tokens"), &tokens))
         bad |= jnode_set_int(o, "max_tokens", tokens);
     if (bad) {
@@ -232,7 +105,7 @@ static struct jnode *make_choices(const struct heads_model *m, const struct jnod
 /* Numbers of the whole space. heads: the file with what is kept of the base. */
 static int64_t space_dim(const struct heads_model *m, const struct safetensors *heads)
 {
-    const struct tensor *visual = safetensors_find(heads, KEPT[1]);
+    const struct tensor *visual = safetensors_find(heads, HEADS_FILE_VISUAL);
     int64_t              dim    = m->trained->heads.shape[HEADS_IMAGE].dim;
     if (m->class_weight > 0)
         dim += encoder_feature_sizes(m->base).named;

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "rerank/mmca_model.h"
 #include "rerank/mmca_net.h"
+#include "rerank/rows8.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -49,25 +50,6 @@ static int no_memory(struct err *err)
 
 /* ---- Pictures ---- */
 
-/* One region in 8 bits. False when it is not finite. */
-static bool quantise(const float *x, int n, uint16_t *scale, int8_t *q)
-{
-    float most = 0, step;
-    for (int i = 0; i < n; i++)
-        most = fabsf(x[i]) > most || isnan(x[i]) ? fabsf(x[i]) : most;
-    float wanted = most / 127;
-    half_from_float(scale, &wanted, 1);
-    half_to_float(&step, scale, 1);
-    if (!isfinite(most) || !isfinite(step))
-        return false;
-    float inverse = step > 0 ? 1 / step : 0;
-    for (int i = 0; i < n; i++) {
-        float v = roundf(x[i] * inverse);
-        q[i]    = (int8_t)(v > 127 ? 127 : v < -127 ? -127 : v);
-    }
-    return true;
-}
-
 /* regions: (cells, region) of one picture. False when something is not finite. */
 static bool keep_one(const struct mmca_net *net, const float *regions, const struct mmca_work *w,
                      uint8_t *kept)
@@ -82,7 +64,7 @@ static bool keep_one(const struct mmca_net *net, const float *regions, const str
         w->x[i] += net->position[i];
     for (size_t i = 0; i < cells && good; i++) {
         uint16_t scale;
-        good = quantise(w->x + i * width, c->width, &scale, q + i * width);
+        good = rows8_pack(w->x + i * width, c->width, &scale, q + i * width);
         memcpy(kept + i * sizeof scale, &scale, sizeof scale);
     }
     mmca_module_run(net, MMCA_IMAGE, w, starts, 1);

@@ -1,6 +1,8 @@
 /* Sizes and tensors of a re-ranker of the MMCA form: see mmca_config.h. */
 #include "rerank/mmca_config.h"
 
+#include "rerank/reranker_config.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -10,17 +12,6 @@ const char *const mmca_pooled_names[MMCA_POOLED]  = {"i0", "c0", "i1", "c1"};
 static const char *const NORMS[]              = {"post", "pre"};
 static const char *const POOLS[]              = {"mean", "max"};
 static const char *const LAYERS[MMCA_MODULES] = {"image_layers", "text_layers", "cross_layers"};
-
-static int read_size(const struct jnode *node, const char *key, int low, int high, int *out,
-                     struct err *err)
-{
-    int64_t value;
-    if (!jnode_to_int(jnode_get(node, key), &value) || value < low || value > high)
-        return err_set(err, ERR_FORMAT, "its \"%s\" is not a whole number from %d to %d", key, low,
-                       high);
-    *out = (int)value;
-    return 0;
-}
 
 static int read_word(const struct jnode *node, const char *key, const char *const *words, int n,
                      int *out, struct err *err)
@@ -41,9 +32,8 @@ static int read_word(const struct jnode *node, const char *key, const char *cons
 
 int mmca_config_parse(const struct jnode *node, struct mmca_config *out, struct err *err)
 {
-    int    norm = 0, image_pool = 0, text_pool = 0;
-    double weight = 0;
-    *out          = (struct mmca_config){0};
+    int norm = 0, image_pool = 0, text_pool = 0;
+    *out = (struct mmca_config){0};
     struct {
         const char *key;
         int        *to;
@@ -51,9 +41,9 @@ int mmca_config_parse(const struct jnode *node, struct mmca_config *out, struct 
                  {"width", &out->width}, {"heads", &out->heads},   {"mlp", &out->mlp}};
     int rc    = 0;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes && !rc; i++)
-        rc = read_size(node, sizes[i].key, 1, MMCA_MAX_SIZE, sizes[i].to, err);
+        rc = reranker_config_size(node, sizes[i].key, 1, MMCA_MAX_SIZE, sizes[i].to, err);
     for (int m = 0; m < MMCA_MODULES && !rc; m++)
-        rc = read_size(node, LAYERS[m], 0, MMCA_MAX_LAYERS, &out->layers[m], err);
+        rc = reranker_config_size(node, LAYERS[m], 0, MMCA_MAX_LAYERS, &out->layers[m], err);
     if (!rc && out->width % out->heads != 0)
         rc = err_set(err, ERR_FORMAT, "its width, %d, does not part into %d heads", out->width,
                      out->heads);
@@ -65,13 +55,11 @@ int mmca_config_parse(const struct jnode *node, struct mmca_config *out, struct 
         rc = read_word(node, "text_pool", POOLS, 2, &text_pool, err);
     if (!rc && !jnode_to_bool(jnode_get(node, "unit"), &out->unit))
         rc = err_set(err, ERR_FORMAT, "its \"unit\" is neither true nor false");
-    if (!rc &&
-        (!jnode_to_double(jnode_get(node, "weight"), &weight) || !(weight >= 0 && weight <= 1e6)))
-        rc = err_set(err, ERR_FORMAT, "its \"weight\" is not a number from 0 to 1e6");
+    if (!rc)
+        rc = reranker_config_weight(node, &out->weight, err);
     out->norm       = (enum mmca_norm)norm;
     out->image_pool = (enum mmca_pool)image_pool;
     out->text_pool  = (enum mmca_pool)text_pool;
-    out->weight     = (float)weight;
     return rc;
 }
 

@@ -25,7 +25,7 @@ struct reranker_query {
     void                         *query;
 };
 
-static const struct reranker_family *const FAMILIES[] = {&mmca_family};
+static const struct reranker_family *const FAMILIES[] = {&regions_family, &mmca_family};
 
 static int find_family(struct reranker *r, const struct jnode *config, struct err *err)
 {
@@ -36,8 +36,8 @@ static int find_family(struct reranker *r, const struct jnode *config, struct er
             r->family = FAMILIES[i];
     }
     if (!r->family)
-        return err_set(err, ERR_UNSUPPORTED, "its type \"%.80s\" is not known here (known: %s)",
-                       type, FAMILIES[0]->type);
+        return err_set(err, ERR_UNSUPPORTED, "its type \"%.80s\" is not known here (known: %s, %s)",
+                       type, FAMILIES[0]->type, FAMILIES[1]->type);
     r->info.type = r->family->type;
     return 0;
 }

@@ -29,5 +29,6 @@ struct reranker_family {
 };
 
 extern const struct reranker_family mmca_family;
+extern const struct reranker_family regions_family;
 
 #endif

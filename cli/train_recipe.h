@@ -1,0 +1,43 @@
+/* How heads are trained: the recipe of the heads that osprey-small comes with, as far
+ * as the command line does not say otherwise; for all that `osprey train` trains.
+ */
+#ifndef OSPREY_CLI_TRAIN_RECIPE_H
+#define OSPREY_CLI_TRAIN_RECIPE_H
+
+#include "base/err.h"
+#include "cli/train_data.h"
+#include "learn/trainer.h"
+#include "model/encoder.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct train_recipe {
+    const char            *what, *whose; /* for messages: "train heads", "new model's" */
+    const char            *output;
+    const char            *loss, *distance, *supervision;
+    bool                   linear, resume, hardest;
+    size_t                 views, dim, hidden, epochs, batch, patience, seed, threads, every;
+    double                 margin, temperature;
+    double                 class_weight, visual_weight, distil; /* distil below 0: as it suits */
+    char                  *class_names;                         /* owned, or NULL */
+    struct train_sources   sources;
+    struct trainer_options options;
+    char                  *checkpoint; /* owned */
+};
+
+/* It was sought on Flickr8k. */
+extern const struct train_recipe train_recipe_default;
+
+/* Checks what was given, and turns it into what the trainer takes. */
+int  train_recipe_settle(struct train_recipe *r, struct err *err);
+/* The names of the image tower's classes: those given, else the model's, or the
+ * default one's, where these lie beside it. */
+int  train_recipe_class_names(struct train_recipe *r, const struct encoder *enc, struct err *err);
+/* What depends on the data: batches of what is there, enough steps. */
+void train_recipe_fit(struct train_recipe *r, const struct train_data *data);
+/* A training that was stopped: says what goes on with it. ERR_CANCELLED. */
+int  train_recipe_stopped(const struct train_recipe *r, struct err *err);
+void train_recipe_release(struct train_recipe *r);
+
+#endif
