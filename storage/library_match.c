@@ -1,7 +1,7 @@
 /* From scores to matches: see library_match.h.
  *
  * The constants are logistic fits on Flickr8k's development split with osprey-small and
- * its zero-shot parent, over libraries of 20 to 7,000 pictures. Texts: first results
+ * its zero-shot parent, over libraries of 20 to 1,000 pictures. Texts: first results
  * that are right against the first results of the same captions once their picture is
  * gone, both weighing the same. Pictures: mirrored parts of pictures, likewise.
  */
