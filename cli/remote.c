@@ -66,6 +66,10 @@ static int question(const struct terms *terms, const struct results_request *req
         failed |= jnode_set_str(node, "folder", folder);
     if (request->has_min_score)
         failed |= jnode_set_real(node, "min_score", request->min_score);
+    if (request->has_min_match)
+        failed |= jnode_set_real(node, "min_match", request->min_match);
+    if (request->rerank)
+        failed |= jnode_set_int(node, "rerank", (int64_t)request->rerank);
     *out = rc || failed ? NULL : jnode_write(node);
     if (!rc && !*out)
         rc = err_set(err, ERR_NOMEM, "out of memory for the query");
@@ -176,11 +180,11 @@ static char *path_of(const struct jnode *result, const char *key)
 }
 
 static int print_result(const struct common *common, const struct jnode *result, int width,
-                        struct err *err)
+                        bool reranked, struct err *err)
 {
-    struct results_line line   = {.rank = 0};
-    int64_t             rank   = 0, number;
-    double              score  = 0;
+    struct results_line line  = {.rank = 0, .reranked = reranked};
+    int64_t             rank  = 0, number;
+    double              score = 0, again = 0;
     char               *folder = path_of(result, "folder"), *below = path_of(result, "path");
     char               *path  = folder && below ? path_join(folder, below) : NULL;
     int                 rc    = 0;
@@ -191,9 +195,14 @@ static int print_result(const struct common *common, const struct jnode *result,
         rc = err_set(err, ERR_FORMAT, "the daemon's answer is not understood");
     else if (!path)
         rc = err_set(err, ERR_NOMEM, "out of memory");
-    line.rank  = (size_t)rank;
-    line.score = (float)score;
-    line.path  = path;
+    line.rank    = (size_t)rank;
+    line.score   = (float)score;
+    line.path    = path;
+    line.matched = jnode_to_double(jnode_get(result, "match"), &line.match);
+    if (jnode_to_double(jnode_get(result, "rerank"), &again)) {
+        line.scored = true;
+        line.rerank = (float)again;
+    }
     if (jnode_to_int(jnode_get(result, "width"), &number))
         line.width = (int)number;
     if (jnode_to_int(jnode_get(result, "height"), &number))
@@ -239,7 +248,7 @@ int remote_search(const char *url, bool trusted, const struct common *common,
     size_t n     = jnode_len(results);
     int    width = results_width(n);
     for (*shown = 0; !rc && *shown < n && !output_broken(); ++*shown)
-        rc = print_result(common, jnode_at(results, *shown), width, err);
+        rc = print_result(common, jnode_at(results, *shown), width, request->rerank > 0, err);
     jnode_free(root);
     buf_release(&answer);
     free(body);

@@ -2,6 +2,7 @@
 #include "searchd/answers.h"
 
 #include "base/mem.h"
+#include "searchd/search.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -95,21 +96,26 @@ int answers_image(const struct call *call, const struct library_image *image, st
            set_link(call, node, "file", image->id, "file");
 }
 
-int answers_hits(struct call *call, struct library *lib, const struct library_hit *hits, size_t n,
-                 size_t offset, struct jnode *results, struct err *err)
+int answers_hits(struct call *call, const struct search *search, size_t offset,
+                 struct jnode *results, struct err *err)
 {
     double start = clock_ms();
-    for (size_t i = offset; i < n; i++) {
-        struct library_image image;
-        int                  rc = library_image_get(lib, hits[i].id, &image, err);
+    for (size_t i = offset; i < search->n; i++) {
+        const struct library_hit *hit = &search->hits[i];
+        struct library_image      image;
+        int                       rc = library_image_get(search->lib, hit->id, &image, err);
         if (rc == ERR_NOTFOUND)
             continue;
         if (rc)
             return rc;
         struct jnode *node   = jnode_object();
         int           failed = jnode_set_int(node, "rank", (int64_t)(i + 1)) |
-                     jnode_set_real(node, "score", (double)hits[i].score) |
+                     jnode_set_real(node, "score", (double)hit->score) |
                      answers_image(call, &image, node);
+        if (search->match.known)
+            failed |= jnode_set_real(node, "match", library_match_of(&search->match, hit->score));
+        if (search->reranked && search->reranked[i].scored)
+            failed |= jnode_set_real(node, "rerank", (double)search->reranked[i].rerank);
         library_image_release(&image);
         if (failed | jnode_push(results, node))
             return answers_no_memory(err);

@@ -40,10 +40,11 @@ int answers_filter(struct call *call, struct library *lib, const struct filter_i
 /* Sets a picture's fields; never an absolute path of one. 0, or -1 when out of
  * memory. */
 int answers_image(const struct call *call, const struct library_image *image, struct jnode *node);
-/* The hits from offset on, with rank and score; those whose image has just gone are
- * left out. Counts as the catalogue's stage. */
-int answers_hits(struct call *call, struct library *lib, const struct library_hit *hits, size_t n,
-                 size_t offset, struct jnode *results, struct err *err);
+struct search;
+/* What a search found from offset on, with rank, scores and match; those whose image has just
+ * gone are left out. Counts as the catalogue's stage. */
+int answers_hits(struct call *call, const struct search *search, size_t offset,
+                 struct jnode *results, struct err *err);
 
 /* Text that may hold any bytes but NUL, from a form's part. */
 int answers_part_text(struct call *call, const struct multipart_part *part, const char **out,

@@ -57,6 +57,8 @@ struct desk {
     struct lane         lanes[2]; /* texts, pictures */
     int                 n_lanes;
     atomic_int          shares;
+    pthread_mutex_t     reranker_lock; /* held while it is opened */
+    struct reranker    *reranker;      /* NULL: not asked for yet */
 };
 
 static size_t picture_bytes(const struct desk *desk)
@@ -293,6 +295,8 @@ static void desk_close(struct desk *desk)
     for (int i = 0; i < desk->n_lanes; i++)
         close_lane(&desk->lanes[i]);
     embed_cache_free(desk->cache);
+    reranker_close(desk->reranker);
+    pthread_mutex_destroy(&desk->reranker_lock);
     encoder_close(desk->enc);
     free(desk);
 }
@@ -308,6 +312,7 @@ int desk_open(struct encoder *enc, size_t cache, struct metrics *metrics, struct
     desk->enc     = enc;
     desk->metrics = metrics;
     atomic_init(&desk->shares, 1);
+    pthread_mutex_init(&desk->reranker_lock, NULL);
     int rc = embed_cache_new(cache, encoder_info(enc)->dim, &desk->cache, err);
     for (int i = 0; i < 2 && !rc; i++) {
         rc = open_lane(desk, &desk->lanes[i], i == 0, err);
@@ -339,4 +344,17 @@ const struct encoder *desk_encoder(const struct desk *desk)
 size_t desk_cached(const struct desk *desk)
 {
     return embed_cache_count(desk->cache);
+}
+
+int desk_reranker(struct desk *desk, const struct reranker **out, struct err *err)
+{
+    int rc = 0;
+    pthread_mutex_lock(&desk->reranker_lock);
+    if (!desk->reranker)
+        rc = reranker_open(NULL, desk->enc, &desk->reranker, err);
+    *out = desk->reranker;
+    pthread_mutex_unlock(&desk->reranker_lock);
+    return rc == ERR_NOTFOUND ? err_set(err, ERR_USAGE, "the model %s has no re-ranker",
+                                        encoder_info(desk->enc)->name)
+                              : rc;
 }

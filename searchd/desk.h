@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "model/encoder.h"
+#include "rerank/rerank.h"
 #include "searchd/embed_cache.h"
 #include "searchd/metrics.h"
 
@@ -26,6 +27,9 @@ void desk_release(struct desk *desk); /* NULL-safe */
 
 const struct encoder *desk_encoder(const struct desk *desk);
 size_t                desk_cached(const struct desk *desk);
+/* The model's own re-ranker, opened when first asked for; it stays the desk's. ERR_USAGE
+ * when the model has none. */
+int desk_reranker(struct desk *desk, const struct reranker **out, struct err *err);
 
 /* out: (n, dim). Waits at most until deadline_ms on the monotonic clock for its
  * turn: ERR_BUSY. */

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,17 +43,57 @@ static int encode(struct call *call, const struct search *s, struct desk *desk, 
     return rc;
 }
 
-static int find(struct call *call, struct search *s, const float *vector, struct err *err)
+/* Looks at the first hits again, and keeps the best k of all. */
+static int look_again(struct call *call, struct search *s, struct desk *desk, struct err *err)
+{
+    struct query_term       terms[QUERY_MAX_TERMS] = {{.weight = 0}};
+    struct encoder_scratch *scratch                = NULL;
+    struct rerank           r                      = {.lib = s->lib, .enc = desk_encoder(desk)};
+    double                  start                  = clock_ms();
+    int                     rc                     = call_check_time(call, err);
+    s->reranked                                    = mem_array(s->n + 1, sizeof *s->reranked);
+    if (!rc && !s->reranked)
+        rc = err_set(err, ERR_NOMEM, "out of memory for the query");
+    if (!rc)
+        rc = desk_reranker(desk, &r.reranker, err);
+    if (!rc)
+        rc = encoder_scratch_new(r.enc, 1, &scratch, err);
+    for (size_t i = 0; i < s->terms->n; i++) {
+        terms[i].text   = s->terms->items[i].text;
+        terms[i].weight = s->terms->items[i].weight;
+    }
+    r.scratch = scratch;
+    r.threads = parallel_cores();
+    if (!rc)
+        rc = library_rerank(&r, terms, s->terms->n, s->hits, s->n, s->rerank, s->reranked, err);
+    for (size_t i = 0; i < s->n && !rc; i++)
+        s->hits[i] = s->reranked[i].hit;
+    s->n = s->n < s->k ? s->n : s->k;
+    encoder_scratch_free(scratch);
+    call_stage(call, STAGE_RERANK, clock_ms() - start);
+    return rc;
+}
+
+static int find(struct call *call, struct search *s, struct desk *desk, const float *vector,
+                struct err *err)
 {
     struct library_filter filter = {.folder_id = 0};
     double                start  = clock_ms();
     int rc = s->filter ? answers_filter(call, s->lib, s->filter, s->fields, &filter, err) : 0;
     filter.has_min_score = s->has_min_score;
     filter.min_score     = s->min_score;
+    if (!rc && s->terms)
+        rc = library_match_begin(s->lib, vector, terms_kind(s->terms), &s->match, err);
+    if (!rc && s->has_min_match) {
+        float least          = library_match_score(&s->match, s->min_match);
+        filter.min_score     = s->has_min_score ? fmaxf(s->min_score, least) : least;
+        filter.has_min_score = true;
+    }
     if (!rc)
-        rc = library_search(s->lib, vector, s->k, &filter, &s->hits, &s->n, err);
+        rc = library_search(s->lib, vector, s->k > s->rerank ? s->k : s->rerank, &filter, &s->hits,
+                            &s->n, err);
     call_stage(call, STAGE_SEARCH, clock_ms() - start);
-    return rc;
+    return rc || !s->rerank ? rc : look_again(call, s, desk, err);
 }
 
 int search_run(struct call *call, struct search *s, struct err *err)
@@ -73,7 +114,7 @@ int search_run(struct call *call, struct search *s, struct err *err)
         desk = now;
         now  = NULL;
         if (!rc && same)
-            rc = find(call, s, vector, err);
+            rc = find(call, s, desk, vector, err);
         free(vector);
         if (rc || same)
             break;
@@ -90,6 +131,8 @@ void search_release(struct call *call, struct search *s)
 {
     call_done(call, s->lib);
     free(s->hits);
-    s->lib  = NULL;
-    s->hits = NULL;
+    free(s->reranked);
+    s->lib      = NULL;
+    s->hits     = NULL;
+    s->reranked = NULL;
 }

@@ -4,6 +4,8 @@
 
 #include "searchd/answers.h"
 #include "searchd/terms.h"
+#include "storage/library_match.h"
+#include "storage/library_rerank.h"
 
 struct search {
     const struct terms        *terms;
@@ -14,14 +16,19 @@ struct search {
     size_t                     k;
     bool                       has_min_score;
     float                      min_score;
+    bool                       has_min_match;
+    double                     min_match;
+    size_t                     rerank; /* hits that are looked at again; 0: none */
 
     /* What came of it. */
-    struct library     *lib; /* still taken, so that hits can be looked up */
-    struct library_hit *hits;
-    size_t              n;
+    struct library_match  match; /* what scores mean; not known for a vector */
+    struct library       *lib;   /* still taken, so that hits can be looked up */
+    struct library_hit   *hits;
+    struct rerank_result *reranked; /* (n) with the same hits; NULL without rerank */
+    size_t                n;
 };
 
-/* Counts as the encode, decode, search stages. */
+/* Counts as the encode, decode, search, rerank stages. */
 int  search_run(struct call *call, struct search *search, struct err *err);
 /* Gives the library back, frees the hits. */
 void search_release(struct call *call, struct search *search);

@@ -109,6 +109,66 @@ class Api(unittest.TestCase):
         good = self.daemon.get("/v1/search?q=blue&k=18&min_score=%.9f" % (least - 1e-6)).json
         self.assertEqual(good["results"], everything[:7])
 
+    def test_matches(self):
+        for path in ("/v1/search?q=blue&k=18", "/v1/search?id=1&k=18", "/v1/images/1/similar?k=18"):
+            answer = self.daemon.get(path).json
+            matches = [r["match"] for r in answer["results"]]
+            self.assertEqual(matches, sorted(matches, reverse=True))
+            self.assertTrue(0 < answer["good_match"] < 1)
+            limit = next((a + b) / 2 for a, b in zip(matches, matches[1:]) if a > b + 1e-4)
+            some = self.daemon.get(path + "&min_match=%r" % limit).json["results"]
+            self.assertEqual(some, [r for r in answer["results"] if r["match"] > limit])
+            self.assertEqual(self.daemon.get(path + "&min_match=1").json["results"], [])
+        self.assertGreater(matches[0], 0.95, "a picture is a match for itself")
+
+    def test_the_first_are_looked_at_again(self):
+        plain = self.daemon.get("/v1/search?q=a+red+square&k=18").json
+        self.assertNotIn("rerank", plain["took_ms"])
+        here = self.shop.search("--server", "none", "-k", "18", "--rerank=12", "a red square")
+        there = self.daemon.get("/v1/search?q=a+red+square&k=18&rerank=12").json
+        self.assertGreater(there["took_ms"]["rerank"], 0)
+        self.assertNotEqual([r["id"] for r in there["results"]],
+                            [r["id"] for r in plain["results"]])
+        self.assertEqual([("rerank" in r) for r in there["results"]], [i < 12 for i in range(18)])
+        remote = self.shop.search("--server", self.daemon.url, "-k", "18", "--rerank=12",
+                                  "a red square")
+        for found in (there["results"], remote):
+            self.assertEqual([r["id"] for r in found], [r["id"] for r in here])
+            for r, h in zip(found, here, strict=True):
+                self.assertAlmostEqual(r["score"], h["score"], places=5)
+                self.assertAlmostEqual(r.get("rerank", 0), h.get("rerank", 0), places=4)
+        # fewer results than are looked at, and pages: parts of the same list
+        part = self.daemon.get("/v1/search?q=a+red+square&k=3&offset=2&rerank=12").json["results"]
+        self.assertEqual(part, there["results"][2:5])
+        for request in ({"json_body": {"q": "a red square", "k": 18, "rerank": 12}},
+                        {"parts": [("q", "a red square"), ("k", "18"), ("rerank", "12")]}):
+            self.assertEqual(self.daemon.post("/v1/search", **request).json["results"],
+                             there["results"])
+        # kept regions say the same as the files
+        self.shop.index("--regions", self.shop.folder)
+        kept = self.daemon.get("/v1/search?q=a+red+square&k=18&rerank=12").json["results"]
+        self.assertEqual([r["id"] for r in kept], [r["id"] for r in here])
+        # terms without a text take their weight's share, as on the command line
+        picture = os.path.join(self.shop.folder, "real/exif.jpg")
+        here = self.shop.search("--server", "none", "-k", "5", "--rerank=18", "2:a", "red", "square",
+                                "+", picture)
+        terms = [{"text": "a red square", "weight": 2}, {"image": b64(read("exif.jpg"))}]
+        found = self.daemon.post("/v1/search", {"terms": terms, "k": 5, "rerank": 18}).json
+        self.assertEqual([r["id"] for r in found["results"]], [r["id"] for r in here])
+        for query in ("id=1&rerank=5", "q=a&rerank=0", "q=a&rerank=1001", "q=a&rerank=x"):
+            self.daemon.get("/v1/search?" + query, 400)
+        self.daemon.get("/v1/images/1/similar?rerank=5", 400)
+
+    def test_a_model_without_a_reranker_says_so(self):
+        shop = searchd.Shop(3)
+        self.addCleanup(shop.remove)
+        shop.index("--model", "osprey-small-zeroshot", shop.folder)
+        daemon = searchd.Daemon("--port", "0", "--library", shop.library)
+        self.addCleanup(daemon.stop)
+        reply = daemon.get("/v1/search?q=a&rerank=5", 400)
+        self.assertIn("has no re-ranker", reply.json["error"]["message"])
+        self.assertEqual(len(daemon.get("/v1/search?q=a").json["results"]), 3)
+
     def test_filters_are_exact(self):
         every = self.daemon.get("/v1/search?q=blue&k=1000").json["results"]
         camera = "osprey optics"
@@ -314,6 +374,13 @@ class Api(unittest.TestCase):
         self.daemon.post("/knn-service", dict(ask, embedding_input=[1, 2]), 400)
         self.daemon.post("/knn-service", dict(ask, embedding_input=[]), 400)
 
+    def test_folders(self):
+        total = self.daemon.get("/v1/images?limit=1").json["total"]
+        self.assertEqual(self.daemon.get("/v1/folders").json["folders"],
+                         [{"path": self.shop.folder, "online": True, "images": total, "errors": 0}])
+        other = self.daemon.get("/v1/folders?library=second").json["folders"]
+        self.assertEqual([f["path"] for f in other], [self.other.folder])
+
     def test_several_libraries(self):
         self.assertEqual(self.daemon.get("/v1/libraries").json["libraries"], ["first", "second"])
         second = self.daemon.get("/v1/search?q=a&k=100&library=second").json["results"]
@@ -367,7 +434,7 @@ class Api(unittest.TestCase):
                   "?q=a&taken_from=2024-02-30", "?q=a&taken_to=2024-02-01T25:00:00Z",
                   "?q=a&orientation=round", "?q=a&folder=%2Fetc", "?q=a&q=b", "?q=a&k=1&k=1",
                   "?q=a&min_size=-1", "?q=a&max_size=0", "?q=a&min_width=x", "?q=a&id=0", "?q=a&id=x",
-                  "?q=a&image=abcd", "?q=a&terms=x", "?q=a&rerank=1")
+                  "?q=a&image=abcd", "?q=a&terms=x", "?q=a&rank=1")
         for query in search:
             self.daemon.get("/v1/search" + query, 400)
         for query in ("?limit=0", "?limit=1001", "?after=x", "?after=1.0", "?after=1.2.3",
@@ -377,7 +444,7 @@ class Api(unittest.TestCase):
         for path in (one["file"] + "?x=1", one["thumbnail"] + "?size=0",
                      one["thumbnail"] + "?size=1281", "/v1/images/%d?x=1" % one["id"],
                      "/v1/images/%d/similar?q=a" % one["id"], "/v1/stats?x=1", "/healthz?x=1",
-                     "/readyz?x=1", "/metrics?x=1", "/v1/libraries?x=1"):
+                     "/readyz?x=1", "/metrics?x=1", "/v1/libraries?x=1", "/v1/folders?x=1"):
             self.daemon.get(path, 400)
 
     def test_bad_bodies(self):

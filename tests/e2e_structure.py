@@ -57,7 +57,7 @@ STANDARD = re.compile(
 # Lines; generated tables (*_tables.h) may be longer.
 LONGEST, LONGEST_TEST = 600, 800
 LARGEST = 1 << 20  # bytes
-MAY_BE_LARGE = re.compile(r"models/[^/]+/heads[^/]*\.safetensors$")
+MAY_BE_LARGE = re.compile(r"models/[^/]+/(heads|reranker)[^/]*\.safetensors$")
 PRODUCTS = re.compile(r"\.(o|a|so|obj|pyc|gch|d|whl|deb|db|faiss)$|(^|/)CMakeCache\.txt$")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)

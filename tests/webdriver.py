@@ -59,6 +59,8 @@ class Browser:
         try:
             self.wait_for_driver()
             self.session = self.ask("POST", "/session", wanted)["sessionId"]
+            # Generous: a machine may have other work as well.
+            self.call("POST", "/timeouts", {"script": 120_000, "pageLoad": 60_000})
         except BaseException:
             self.close()
             raise
@@ -80,7 +82,7 @@ class Browser:
                                          headers={"Content-Type": "application/json"})
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(request, timeout=60) as answer:
+            with opener.open(request, timeout=150) as answer:
                 return json.load(answer)["value"]
         except urllib.error.HTTPError as error:
             with error:
@@ -172,7 +174,7 @@ class Browser:
         """The script calls its last argument when it is done."""
         return self.call("POST", "/execute/async", {"script": script, "args": list(args)})
 
-    def wait(self, script, *args, seconds=15, what=None):
+    def wait(self, script, *args, seconds=40, what=None):
         """Until the expression is true; its value."""
         end = time.monotonic() + seconds
         while True:

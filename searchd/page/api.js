@@ -82,6 +82,9 @@ export function address(path, parameters = {}) {
 
 export const get = (path, parameters, signal) => ask(address(path, parameters), { signal });
 
+/* Of no library: which there are. */
+export const libraries = () => ask('/v1/libraries');
+
 export const post = (path, body, signal) => ask(address(path), {
   method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body), signal,
 });

@@ -1,11 +1,12 @@
 /* The page: holds the state, which is the address, and tells each part to show it. */
 import { $, h, icon, toast } from './dom.js';
 import { language, t } from './strings.js';
-import { get, onLogin, useLibrary } from './api.js';
+import { get, libraries, onLogin, useLibrary } from './api.js';
 import { format, isFiltered, isSearch, LESS, nothing, parse, sameness, withTerm } from './query.js';
 import { keep } from './uploads.js';
-import { forgetColours } from './colours.js';
+import { coloursOf } from './colours.js';
 import { Source } from './source.js';
+import { passing } from './datelabel.js';
 import { Grid } from './grid.js';
 import { Viewer } from './viewer.js';
 import { Chips } from './chips.js';
@@ -67,17 +68,23 @@ async function load() {
   scrollTo(0, 0);
   grid.show(mine.items);
   arrived();
-  if (mine.items.length) notices.noNotice();
-  else if (mine.searching) notices.nothingFound(isFiltered(state), steps);
-  else notices.noPictures(isFiltered(state), status.indexing, steps);
+  showNotice();
   showView();
+}
+
+function showNotice() {
+  const filtered = isFiltered(state);
+  if (source.items.length) notices.noNotice();
+  else if (status.stats?.images === 0) notices.noPictures(false, status.indexing, steps);
+  else if (source.searching) notices.nothingFound(filtered, steps);
+  else notices.noPictures(filtered, status.indexing, steps);
 }
 
 function arrived() {
   filters.learn(source.items.slice(-500));
   grid.grown(source.goodOnes(), source.done);
   $('more').hidden = !(source.done && source.items.length > 12);
-  $('more').replaceChildren(t('the_end'));
+  $('more').replaceChildren(source.cut ? t('the_most', { n: source.items.length }) : t('the_end'));
   count();
 }
 
@@ -104,7 +111,9 @@ function count() {
   if (!source.items.length) $('count').textContent = '';
   else if (!source.searching) $('count').textContent = n === null ? '' : t('count_all', { n });
   else {
-    const text = n === null ? t('count_many') : t('count_found', { n });
+    const good = source.goodOnes();
+    const text = good ? t('count_good', { n: good }) : good === 0 ? t('count_no_good')
+      : n === null ? t('count_many') : t('count_found', { n });
     $('count').textContent = t('count_took', { text, ms: Math.max(1, Math.round(source.took)) });
   }
 }
@@ -192,6 +201,7 @@ function like(item, sign) {
 
 const grid = new Grid({
   open, like, needMore,
+  passing: (item) => passing(source.searching || scrollY < 300 ? null : item),
   link: (item) => format({ ...state, view: item.id }),
 });
 
@@ -239,20 +249,24 @@ const box = new SearchBox({
 const status = new Status({
   changed: (stats, before) => {
     $('english').hidden = language === 'en' || !knowsOnlyEnglish(stats.model);
-    if (!before || !source) return;
+    if (source.done && !source.failed) showNotice();
+    if (!before) return;
     // The list grows under one's eyes only while one is at its beginning.
     if (!source.items.length) load();
-    else if (!source.searching && !viewer.open && scrollY < 50) freshen();
+    else if (!source.searching && atTop()) freshen();
     else if (!source.searching) offerNew();
   },
 });
+
+/* Nobody is in the middle of something. */
+const atTop = () => scrollY < 50 && !viewer.open && !$('tiles').contains(document.activeElement);
 
 /* The listing anew, without a blink. */
 async function freshen() {
   const old = source;
   const mine = new Source(state);
   await mine.more().catch(() => null);
-  if (old !== source || !mine.items.length || scrollY >= 50) return;
+  if (old !== source || !mine.items.length || !atTop()) return;
   old.stop();
   source = mine;
   grid.show(mine.items);
@@ -282,10 +296,16 @@ function dress() {
   $('english').textContent = t('english_only');
 }
 
-function chooseLibrary(name) {
-  forgetColours();
-  go(nothing(name));
+/* What was learnt of another library. */
+function forget() {
+  coloursOf(state.library);
+  filters.forget();
   status.forget();
+}
+
+function chooseLibrary(name) {
+  go(nothing(name));
+  forget();
 }
 
 addEventListener('popstate', () => {
@@ -293,7 +313,7 @@ addEventListener('popstate', () => {
   state = parse(location.search);
   typing = false;
   apply();
-  if (state.library !== before) status.forget();
+  if (state.library !== before) forget();
 });
 
 $('home').addEventListener('click', (event) => {
@@ -308,8 +328,9 @@ watchMenu();
 buildMenu([], state.library, chooseLibrary);
 onLogin(askLogin);
 history.scrollRestoration = 'manual';
+coloursOf(state.library);
 apply(true);
 status.look();
-get('/v1/libraries').then((answer) => {
+libraries().then((answer) => {
   buildMenu(answer.libraries, state.library, chooseLibrary);
 }, () => null);

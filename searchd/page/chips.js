@@ -12,13 +12,13 @@ function says(name, value) {
   switch (name) {
     case 'taken_from': return t('chip_from', { day: safeDay(value) });
     case 'taken_to': return t('chip_to', { day: safeDay(value) });
-    case 'orientation': return t(value);
+    case 'orientation': return t('chip_' + value);
     case 'min_width': return t('f_width') + ': ' + px(value);
     case 'min_height': return '↕ ' + px(value);
     case 'min_size': return t('size_over', { b: bytes(Number(value)) });
     case 'max_size': return t('size_under', { b: bytes(Number(value)) });
     case 'folder': return value.split('/').filter(Boolean).pop() ?? value;
-    case 'name': return '“' + value + '”';
+    case 'name': return t('chip_name', { name: value });
     default: return value;
   }
 }

@@ -1,12 +1,13 @@
-/* The panel of filters: a form whose fields are the daemon's filters. Folders, cameras
- * and file types that were seen are offered. */
+/* The panel of filters: a form whose fields are the daemon's filters. The library's
+ * folders are offered, and the folders and cameras of pictures that were seen. */
 import { $, debounce, h } from './dom.js';
 import { bytes, t } from './strings.js';
+import { get } from './api.js';
 
 const WIDTHS = [640, 1280, 1920, 3840];
 const SIZES = [[0, 1e5], [1e5, 1e6], [1e6, 5e6], [5e6, 0]]; // bytes: from, to
-const seen = { folder: new Set(), camera: new Set() };
 const MOST_SEEN = 200;
+let seen = { folder: new Set(), camera: new Set() };
 
 function sizeLabel([from, to]) {
   if (!from) return t('size_under', { b: bytes(to) });
@@ -63,14 +64,25 @@ export class Filters {
     this.form.hidden = !open;
     this.button.setAttribute('aria-expanded', String(open));
     if (open) {
-      for (const name of ['folder', 'camera']) {
-        $('seen-' + name).replaceChildren(...[...seen[name]].sort().map((value) => h('option', { value })));
-      }
+      this.offer();
+      get('/v1/folders').then(({ folders }) => {
+        for (const { path } of folders) seen.folder.add(path);
+        this.offer();
+      }, () => null);
       this.form.elements[0].focus();
     } else if (this.form.contains(document.activeElement)) {
       this.button.focus();
     }
   }
+
+  offer() {
+    for (const name of ['folder', 'camera']) {
+      $('seen-' + name).replaceChildren(...[...seen[name]].sort().map((value) => h('option', { value })));
+    }
+  }
+
+  /* Another library has others. */
+  forget() { seen = { folder: new Set(), camera: new Set() }; }
 
   /* Notes what pictures have, to offer it. */
   learn(items) {

@@ -15,7 +15,8 @@ const TRIES = 3; // of a thumbnail that does not come
 export const nameOf = (item) => item.path.split('/').pop();
 
 export class Grid {
-  /* calls: open(i), like(item, sign), link(item), needMore() */
+  /* calls: open(i), like(item, sign), link(item), needMore(), passing(item): the first in
+   * view, when the page was scrolled */
   constructor(calls) {
     this.calls = calls;
     this.root = $('grid');
@@ -35,6 +36,7 @@ export class Grid {
   show(items) {
     this.items = items;
     this.goodEnd = null;
+    this.done = false;
     this.current = 0;
     this.clear();
     this.layOut();
@@ -94,6 +96,8 @@ export class Grid {
     this.frame ??= requestAnimationFrame(() => {
       this.frame = null;
       this.render();
+      const row = this.layout.rows[this.layout.rowAt(scrollY + $('head').offsetHeight - this.top())];
+      if (row) this.calls.passing(this.items[row.from]);
     });
   }
 
@@ -114,6 +118,7 @@ export class Grid {
     let row = first;
     const wanted = new Set();
     let after = null; // the tile that the next one comes behind
+    const focused = document.activeElement;
     for (; row < rows.length && rows[row].top < y + (1 + AHEAD) * screen; row++) {
       const { top, height, from, boxes } = rows[row];
       for (let k = 0; k < boxes.length; k++) {
@@ -132,6 +137,8 @@ export class Grid {
     for (const [i, tile] of this.shown) {
       if (!wanted.has(i) && !tile.contains(document.activeElement)) this.drop(i, tile);
     }
+    // A tile that was moved in the document lost the focus by it.
+    if (this.tiles.contains(focused) && document.activeElement !== focused) focused.focus({ preventScroll: true });
     this.fillIn(fast);
     if (!this.done && this.layout.bottom < y + (2 + AHEAD) * screen) this.calls.needMore();
   }
@@ -147,7 +154,7 @@ export class Grid {
     for (const [i, tile] of this.shown) {
       const image = tile.querySelector('img');
       if (image.hasAttribute('src')) continue;
-      const side = Math.max(tile.offsetWidth, tile.offsetHeight);
+      const side = Math.max(parseFloat(tile.style.width), parseFloat(tile.style.height));
       image.src = thumbnail(this.items[i], side * ratio);
     }
   }
@@ -164,7 +171,10 @@ export class Grid {
     const tile = h('div', { class: 'tile', role: 'listitem', 'data-i': i, 'aria-posinset': i + 1, 'aria-setsize': '-1' },
       h('a', { href: this.calls.link(item), tabindex }, image), h('span', { class: 'likes' }, like(1), like(-1)));
     const colour = colourOf(item.id);
-    if (colour) tile.style.backgroundColor = colour;
+    if (colour) {
+      tile.style.backgroundColor = colour;
+      tile.classList.add('seen');
+    }
     let tries = 0;
     image.addEventListener('load', () => {
       tile.classList.add('loaded');

@@ -14,6 +14,8 @@ export default {
 
   count_all: '{n} Bild|{n} Bilder',
   count_found: '{n} gefunden, das beste zuerst|{n} gefunden, die besten zuerst',
+  count_good: '{n} guter Treffer, der beste zuerst|{n} gute Treffer, die besten zuerst',
+  count_no_good: 'Kein guter Treffer',
   count_many: 'Die besten zuerst',
   count_took: '{text}, {ms} ms',
   searching: 'Suche …',
@@ -53,6 +55,10 @@ export default {
   size_under: 'unter {b}',
   size_over: 'über {b}',
   size_between: '{a} bis {b}',
+  chip_landscape: 'Querformat',
+  chip_portrait: 'Hochformat',
+  chip_square: 'quadratisch',
+  chip_name: '„{name}“',
   chip_from: 'ab {day}',
   chip_to: 'bis {day}',
   filters_clear: 'Alle Filter entfernen',
@@ -79,7 +85,8 @@ export default {
   keys: 'Tasten: ← → andere Bilder, + mehr davon, − weniger, I Einzelheiten, Esc schließen',
 
   good_end: 'Hier enden die guten Treffer',
-  no_good: 'Kein guter Treffer. Am nächsten kommen diese',
+  no_good: 'Diese kommen am nächsten',
+  the_most: 'Das waren die besten {n}',
   the_end: 'Das waren alle',
   load_more: 'Weitere laden',
 

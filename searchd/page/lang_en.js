@@ -14,6 +14,8 @@ export default {
 
   count_all: '{n} picture|{n} pictures',
   count_found: '{n} found, best first|{n} found, best first',
+  count_good: '{n} good match, best first|{n} good matches, best first',
+  count_no_good: 'No good match',
   count_many: 'Best first',
   count_took: '{text}, {ms} ms',
   searching: 'Searching …',
@@ -53,6 +55,10 @@ export default {
   size_under: 'under {b}',
   size_over: 'over {b}',
   size_between: '{a} to {b}',
+  chip_landscape: 'landscape format',
+  chip_portrait: 'portrait format',
+  chip_square: 'square',
+  chip_name: '“{name}”',
   chip_from: 'from {day}',
   chip_to: 'until {day}',
   filters_clear: 'Remove all filters',
@@ -79,7 +85,8 @@ export default {
   keys: 'Keys: ← → other pictures, + more like this, − less, I details, Esc close',
 
   good_end: 'Good matches end here',
-  no_good: 'No good match. These come closest',
+  no_good: 'These come closest',
+  the_most: 'These were the best {n}',
   the_end: 'That was all',
   load_more: 'Load more',
 

@@ -32,6 +32,7 @@ export function askLogin() {
     });
     dialog.addEventListener('cancel', (event) => event.preventDefault());
     dialog.replaceChildren(form);
+    dialog.setAttribute('aria-labelledby', 'login-title');
     if (!dialog.open) dialog.showModal();
     token.focus();
   });

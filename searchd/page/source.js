@@ -14,6 +14,7 @@ export class Source {
     this.items = [];
     this.done = false;
     this.total = null; // known for listings, or at the end
+    this.most = Infinity; // results of one answer
     this.took = 0; // ms of the first answer
     this.threshold = null; // of `match`: good ones reach it
     this.searching = isSearch(state);
@@ -50,15 +51,25 @@ export class Source {
 
   async search() {
     const offset = this.items.length ? this.items.at(-1).rank : 0;
-    const k = this.items.length ? NEXT : FIRST;
+    const k = Math.min(this.items.length ? NEXT : FIRST, this.most);
     const terms = this.terms();
     const plain = terms.length === 1 && terms[0].text && terms[0].weight === 1;
-    const answer = plain
-      ? await get('/v1/search', { q: terms[0].text, k, offset, ...this.state.filters }, this.abort.signal)
-      : await post('/v1/search', { terms, k, offset, ...this.filters() }, this.abort.signal);
+    let answer;
+    try {
+      answer = plain
+        ? await get('/v1/search', { q: terms[0].text, k, offset, ...this.state.filters }, this.abort.signal)
+        : await post('/v1/search', { terms, k, offset, ...this.filters() }, this.abort.signal);
+    } catch (problem) {
+      // A daemon that gives fewer at a time (--max-k) says how many.
+      const most = /^k must be .* to (\d+)$/.exec(problem.message)?.[1];
+      if (!most || Number(most) >= k) throw problem;
+      this.most = Number(most);
+      return this.search();
+    }
     const last = answer.results.at(-1);
     // A picture that has just gone leaves a gap in the ranks.
-    this.done = !last || last.rank < offset + k || last.rank + 1 > MOST;
+    this.cut = last?.rank > MOST; // there may be more, but not for us
+    this.done = !last || last.rank < offset + k || this.cut;
     this.threshold ??= answer.good_match ?? null;
     return this.take(answer.results, answer);
   }

@@ -26,11 +26,12 @@ export const percent = (x) => new Intl.NumberFormat(language, { style: 'percent'
 /* EXIF has the camera's own clock without a zone: it is shown as it was set. */
 export const when = (seconds) => new Intl.DateTimeFormat(language, { dateStyle: 'long', timeStyle: 'short', timeZone: 'UTC' }).format(seconds * 1000);
 export const whenHere = (seconds) => new Intl.DateTimeFormat(language, { dateStyle: 'long', timeStyle: 'short' }).format(seconds * 1000);
+export const month = (seconds) => new Intl.DateTimeFormat(language, { month: 'long', year: 'numeric', timeZone: 'UTC' }).format(seconds * 1000);
 export const day = (text) => new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeZone: 'UTC' }).format(new Date(text + 'T00:00:00Z'));
 
 export function bytes(n) {
   const units = ['byte', 'kilobyte', 'megabyte', 'gigabyte'];
   let at = 0;
   for (; n >= 1000 && at < 3; at++) n /= 1000;
-  return new Intl.NumberFormat(language, { style: 'unit', unit: units[at], maximumFractionDigits: n < 10 && at ? 1 : 0 }).format(n);
+  return new Intl.NumberFormat(language, { style: 'unit', unit: units[at], unitDisplay: at ? 'short' : 'long', maximumFractionDigits: n < 10 && at ? 1 : 0 }).format(n);
 }

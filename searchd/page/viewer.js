@@ -8,6 +8,9 @@ import { nameOf } from './grid.js';
 const SWIPE = 48; // pixels
 const SHOWN = ['JPEG', 'PNG', 'GIF', 'WebP', 'AVIF', 'BMP']; // by every browser
 
+/* A path breaks at its slashes. */
+const breakable = (text) => text.split(/(?<=\/)/).flatMap((part) => [part, h('wbr')]);
+
 export class Viewer {
   /* calls: closed(i), moved(item), like(item, sign), filter(name, value), at(i): a
    * promise of item i or null, total(): number or null */
@@ -112,17 +115,17 @@ export class Viewer {
     // Small pictures grow a little, not to a blur.
     this.image.style.setProperty('--widest', Math.max(item.width * 2, 320) + 'px');
     this.image.src = steps[0];
+    this.sharp = 0;
     for (const step of steps.slice(1)) {
       const better = new Image();
       better.onload = () => {
-        if (this.item === item && steps.indexOf(step) > (this.sharp ?? 0)) {
+        if (this.item === item && steps.indexOf(step) > this.sharp) {
           this.sharp = steps.indexOf(step);
           this.image.src = step;
         }
       };
       better.src = step;
     }
-    this.sharp = 0;
   }
 
   failed() {
@@ -132,7 +135,7 @@ export class Viewer {
   }
 
   describe(item, name) {
-    const only = (filter, value, label) => h('button', { type: 'button', class: 'link', title: label, onclick: () => this.calls.filter(filter, value) }, value);
+    const only = (filter, value, label) => h('button', { type: 'button', class: 'link', title: label, onclick: () => this.calls.filter(filter, value) }, breakable(value));
     const below = item.path.split('/').slice(0, -1).join('/');
     const folder = item.folder.replace(/\/$/, '') + (below ? '/' + below : '');
     const rows = [
