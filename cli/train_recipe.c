@@ -43,7 +43,7 @@ const struct train_recipe train_recipe_default = {
 
 /* What was not given, as it suits the supervision. Both columns were sought on
  * Flickr8k. Without captions the space begins at what the tower sees, where views of a
- * picture are near to one another already: from a random start it ends behind that. */
+ * picture are near to one another already: a random start ends a point behind. */
 static void suit(struct train_recipe *r)
 {
     struct trainer_options *o    = &r->options;
