@@ -290,6 +290,35 @@ class Eval(unittest.TestCase):
         again = self.eval("--image-to-image", "--images", self.images, "--captions", self.tsv)
         self.assertEqual(some, again)
 
+    # ---- matches ----
+
+    def test_matches_are_those_of_a_library(self):
+        words = ["blue", "a red ball", "night", "stripes", "a green field", "grey", "noise",
+                 "a yellow flower", "a picture"] * 3
+        tsv = self.write("match.tsv", "".join("%s\t%s %d\n" % (self.names[i % 9], w, i)
+                                              for i, w in enumerate(words)))
+        library = os.path.join(self.tmp, "match-library")
+        self.osprey("index", "--quiet", "--library", library, self.images)
+        firsts = []
+        for i, w in enumerate(words):
+            out, _ = self.osprey("search", "--json", "-k1", "--library", library, "%s %d" % (w, i))
+            first = json.loads(out)
+            if os.path.basename(first["path"]) == self.names[i % 9]:
+                firsts.append(first["match"])
+        firsts.sort()
+        got = self.eval("--images", self.images, "--captions", tsv)
+        self.assertTrue(firsts, "no caption finds its picture: choose others")
+        figures_ = got["no_match"]
+        self.assertAlmostEqual(figures_["threshold"], firsts[int(len(firsts) / 10)], delta=0.01)
+        self.assertGreaterEqual(figures_["kept"], 90)
+        good = figures_["good"]
+        self.assertAlmostEqual(good["kept"], 100 * sum(m >= good["threshold"] for m in firsts) /
+                               len(firsts), delta=0.1)
+        lower, higher = sorted((figures_, good), key=lambda p: p["threshold"])
+        self.assertTrue(0 <= lower["told"] <= higher["told"] <= 100)
+        out, _ = self.osprey("eval", "--images", self.images, "--captions", tsv)
+        self.assertRegex(out, r"(?m)^good match 0\.35: reached by ")
+
     # ---- the index ----
 
     def test_an_exact_index_agrees(self):

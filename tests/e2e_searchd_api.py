@@ -109,6 +109,18 @@ class Api(unittest.TestCase):
         good = self.daemon.get("/v1/search?q=blue&k=18&min_score=%.9f" % (least - 1e-6)).json
         self.assertEqual(good["results"], everything[:7])
 
+    def test_matches(self):
+        for path in ("/v1/search?q=blue&k=18", "/v1/search?id=1&k=18", "/v1/images/1/similar?k=18"):
+            answer = self.daemon.get(path).json
+            matches = [r["match"] for r in answer["results"]]
+            self.assertEqual(matches, sorted(matches, reverse=True))
+            self.assertTrue(0 < answer["good_match"] < 1)
+            limit = next((a + b) / 2 for a, b in zip(matches, matches[1:]) if a > b + 1e-4)
+            some = self.daemon.get(path + "&min_match=%r" % limit).json["results"]
+            self.assertEqual(some, [r for r in answer["results"] if r["match"] > limit])
+            self.assertEqual(self.daemon.get(path + "&min_match=1").json["results"], [])
+        self.assertGreater(matches[0], 0.95, "a picture is a match for itself")
+
     def test_the_first_are_looked_at_again(self):
         plain = self.daemon.get("/v1/search?q=a+red+square&k=18").json
         self.assertNotIn("rerank", plain["took_ms"])

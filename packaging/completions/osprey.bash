@@ -61,7 +61,7 @@ _osprey() {
         --semi-weight | --views | --margin | --smoothing | --temperature | --dim | --hidden) return ;;
         --dropout | --text-dropout | --distil | --class-weight | --visual-weight | --epochs) return ;;
         --lr | --weight-decay | --patience | --checkpoint-every) return ;;
-        -k | --min-score | --batch | --threads | --tolerance | --seed | --sample | --port | --listen | --server | --trust | --host | --cors | \
+        -k | --min-score | --min-match | --batch | --threads | --tolerance | --seed | --sample | --port | --listen | --server | --trust | --host | --cors | \
             --max-k | --workers | --queue | --cache | --max-body | --max-pixels | --timeout) return ;;
         --log)
             COMPREPLY=($(compgen -W 'off text json' -- "$cur"))
@@ -74,8 +74,8 @@ _osprey() {
         return
     fi
     case $command in
-        search) own='--image --min-score --in --rerank --reranker --server --preview' ;;
-        similar) own='--others --min-score --in --preview' ;;
+        search) own='--image --min-score --min-match --in --rerank --reranker --server --preview' ;;
+        similar) own='--others --min-score --min-match --in --preview' ;;
         embed) own='--image --npy' ;;
         index) own='--threads --hidden --regions --reranker' ;;
         status) own='--errors' ;;
