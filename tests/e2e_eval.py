@@ -277,7 +277,7 @@ class Eval(unittest.TestCase):
             if right:  # one is alone
                 all_ranks.append(ranks_of(vector, [m[1] for m in others], right))
         got = self.eval("--image-to-image", "--labels", self.labels)
-        self.assertEqual(set(got), {"i2i", "errors"})
+        self.assertEqual(set(got), {"i2i", "raw", "errors"})
         self.assertEqual((got["i2i"]["n"], got["errors"]), (8, 1))
         self.assert_figures(got["i2i"], all_ranks)
 
@@ -289,6 +289,23 @@ class Eval(unittest.TestCase):
         self.assertEqual(some["i2i"]["n"], 5)
         again = self.eval("--image-to-image", "--images", self.images, "--captions", self.tsv)
         self.assertEqual(some, again)
+
+    def test_the_model_stands_beside_what_its_tower_sees(self):
+        chart = os.path.join(self.tmp, "i2i.svg")
+        got = self.eval("--image-to-image", "--images", self.images, "--svg", chart)
+        self.assertEqual(got["raw"]["n"], 9)
+        self.assertGreater(got["raw"]["r5"], 5 / 9 * 100)
+        self.assertNotEqual(got["raw"]["map"], got["i2i"]["map"])
+        change = got["i2i"]["change"]
+        for k in ("r1", "r5", "r10", "map"):
+            self.assertAlmostEqual(change[k], got["i2i"][k] - got["raw"][k], places=9)
+            low, high = change[k + "_interval"]
+            self.assertTrue(low <= change[k] <= high, (k, change))
+        self.assertNotIn("change", got["raw"])
+        self.assert_chart(chart, "polyline")
+        out, _ = self.osprey("eval", "--image-to-image", "--images", self.images)
+        self.assertEqual([line[:14].strip() for line in out.splitlines()],
+                         ["", "image to image", "raw features", "the difference"])
 
     # ---- matches ----
 
