@@ -16,7 +16,8 @@
  *
  * 0.5 says: as likely the picture that was meant as the best of a library that lacks
  * it. From LIBRARY_GOOD_MATCH on results are called good: nine of ten first results
- * that are right reach it with osprey-small, fewer with other models. docs/design.md says where the constants come from.
+ * that are right reach it with osprey-small, fewer with other models. docs/design.md says where the
+ * constants come from.
  */
 #ifndef OSPREY_STORAGE_LIBRARY_MATCH_H
 #define OSPREY_STORAGE_LIBRARY_MATCH_H

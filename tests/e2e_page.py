@@ -149,6 +149,18 @@ class Page(unittest.TestCase):
         self.assertIn("a dog on a beach", self.browser.run("return document.title"))
         self.assertEqual(self.complains(), [])
 
+    def test_good_matches_are_counted_as_the_daemon_judges(self):
+        for query in ("red", "a photo", "a bird"):
+            answer = self.daemon.get("/v1/search?" + urllib.parse.urlencode({"q": query, "k": 60})).json
+            good = sum(r["match"] >= answer["good_match"] for r in answer["results"])
+            self.open("/?" + urllib.parse.urlencode({"q": query}))
+            text = self.browser.run("return document.querySelector('#count').innerText")
+            if 0 < good < 60:
+                self.assertRegex(text, r"^%d good match(es)?," % good)
+                self.assertEqual(self.browser.run("return document.querySelector('#good-end').innerText"), "Good matches end here")
+            elif good == 0:
+                self.assertRegex(text, "^No good match,")
+
     def test_a_word_not_wanted(self):
         self.open("/?q=" + urllib.parse.quote_plus("blue stripes - water"))
         self.shows(self.terms({"text": "blue stripes"}, {"text": "water", "weight": -1}), "a sum of texts")
@@ -397,8 +409,9 @@ class Page(unittest.TestCase):
         self.browser.click("#filter-button")
         self.shot("german")
         body = self.browser.run("return document.body.innerText")
-        for word in ("Hochformat", "Aufgenommen ab", "Dateigröße", "die besten zuerst"):
+        for word in ("Hochformat", "Aufgenommen ab", "Dateigröße"):
             self.assertIn(word, body)
+        self.assertRegex(body, "zuerst|[Kk]ein guter Treffer")
 
     def test_both_languages_say_everything(self):
         self.open()

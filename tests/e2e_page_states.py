@@ -154,7 +154,9 @@ class States(unittest.TestCase):
         daemon = self.serve("--max-k", "9", "--k", "5")
         self.browser.open(daemon.url + "/?q=red")
         self.loaded()
-        self.browser.wait("document.querySelector('#count').innerText.startsWith('30 found')", what="all, page by page")
+        self.browser.run("scrollTo(0, document.documentElement.scrollHeight)")
+        self.browser.wait("document.querySelector('.tile[data-i=\"29\"]') && document.querySelector('#more').checkVisibility()",
+                          what="all, page by page")
         self.browser.complaints()
 
     def test_a_picture_that_was_forgotten(self):

@@ -5,7 +5,6 @@ import base64
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -39,10 +38,12 @@ class Browser:
         self.profile = tempfile.mkdtemp(prefix="osprey-chromium-")
         self.port = free_port()
         self.log = open(os.path.join(self.profile, "driver.log"), "wb")
-        # A group of its own, so that every process of the browser can be ended.
-        self.driver = subprocess.Popen([DRIVER, "--port=%d" % self.port], stdout=self.log,
-                                       stderr=self.log, start_new_session=True,
-                                       env=dict(os.environ, HOME=self.profile))
+        # A group of its own under a shell that ends all of it when this process closes
+        # the pipe, or was killed: a browser outlives its driver.
+        self.driver = subprocess.Popen(["/bin/sh", "-c", '"$@" & read end; kill -KILL 0', "sh", DRIVER,
+                                        "--port=%d" % self.port], stdin=subprocess.PIPE,
+                                       stdout=self.log, stderr=self.log, start_new_session=True,
+                                       env=dict(os.environ, HOME=self.profile, TMPDIR=self.profile))
         self.session = None
         arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
                      "--no-first-run", "--no-proxy-server", "--disable-extensions",
@@ -97,15 +98,7 @@ class Browser:
                 self.call("DELETE", "")
         except (Failure, OSError):
             pass
-        self.driver.terminate()
-        try:
-            self.driver.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            pass
-        try:
-            os.killpg(self.driver.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        self.driver.stdin.close()
         self.driver.wait()
         self.log.close()
         shutil.rmtree(self.profile, ignore_errors=True)
