@@ -30,9 +30,11 @@ demo: build ## index some real pictures and search them
 	@$(S)/demo.sh
 
 test: build ## every quick test; the last line counts them
+	@$(S)/packages.sh test
 	@$(S)/test.sh
 
 test-all: build ## the quick tests, again under sanitizers and for aarch64; fuzzing
+	@$(S)/packages.sh test
 	@$(S)/test_all.sh
 
 fuzz: ## look for inputs that break something, TIME seconds (60) for each kind

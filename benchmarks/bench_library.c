@@ -8,6 +8,7 @@
  * 0.7 to their centre, queries drawn like the points. Commits into the smallest
  * and the largest library are interleaved and compared as medians.
  */
+#include "base/splitmix.h"
 #include "storage/library_impl.h"
 
 #include <math.h>
@@ -42,19 +43,12 @@ static double now_ms(void)
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
 }
 
-static uint64_t rng_next(uint64_t *s)
-{
-    uint64_t z = (*s += 0x9e3779b97f4a7c15u);
-    z          = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    return z ^ (z >> 31);
-}
-
 static void unit_noise(float *out, uint64_t seed)
 {
     double   sum = 0;
     uint64_t s   = seed;
     for (int i = 0; i < DIM; i += 2) {
-        uint64_t r = rng_next(&s);
+        uint64_t r = splitmix_next(&s);
         out[i]     = (float)(int32_t)r * 0x1p-31f;
         out[i + 1] = (float)(int32_t)(r >> 32) * 0x1p-31f;
         sum += (double)(out[i] * out[i] + out[i + 1] * out[i + 1]);
@@ -67,7 +61,7 @@ static void unit_noise(float *out, uint64_t seed)
 static void point(float *out, uint64_t seed)
 {
     uint64_t     s      = seed ^ 0xabcdef;
-    const float *centre = centres[rng_next(&s) % CENTRES];
+    const float *centre = centres[splitmix_next(&s) % CENTRES];
     double       sum    = 0;
     unit_noise(out, seed);
     for (int i = 0; i < DIM; i++) {
@@ -122,7 +116,7 @@ static double commit(struct bench *b, size_t n)
                                                  .orientation = 1,
                                                  .camera      = "",
                                                  .embedding   = embeddings[i]};
-        uint64_t hash[2] = {rng_next(&s), rng_next(&s)};
+        uint64_t hash[2] = {splitmix_next(&s), splitmix_next(&s)};
         memcpy(items[i].hash, hash, sizeof(hash));
     }
     double t = now_ms();

@@ -47,10 +47,10 @@ static void die(const struct err *err)
 
 int main(int argc, char **argv)
 {
-    int        threads = argc > 1 ? atoi(argv[1]) : 1, steps = argc > 2 ? atoi(argv[2]) : 10;
-    int        kind     = loss_by_name(argc > 3 ? argv[3] : "infonce");
-    int        distance = loss_distance_by_name(argc > 4 ? argv[4] : "cosine");
-    struct err err      = ERR_INIT;
+    int           threads = argc > 1 ? atoi(argv[1]) : 1, steps = argc > 2 ? atoi(argv[2]) : 10;
+    int           kind     = loss_by_name(argc > 3 ? argv[3] : "infonce");
+    enum distance distance = DISTANCE_COSINE;
+    struct err    err      = ERR_INIT;
     double     log_scale, bias, wall[PARTS], cpu[PARTS], step_wall = INFINITY, step_cpu = INFINITY;
     static int groups[BATCH];
     static float         da[BATCH * DIM], db[BATCH * DIM], a[BATCH * DIM], b[BATCH * DIM];
@@ -62,14 +62,13 @@ int main(int argc, char **argv)
     struct adamw         adamw;
     struct adamw_options o = ADAMW_DEFAULT;
     struct random        r;
-    if (kind < 0 || distance < 0) {
+    if (kind < 0 || (argc > 4 && !distance_of(argv[4], &distance))) {
         fprintf(stderr, "usage: bench_train [THREADS [STEPS [LOSS [DISTANCE]]]]\n");
         return 2;
     }
     random_seed(&r, 1);
-    o.ema = 0.99;
-    struct loss loss =
-        loss_default((enum loss_kind)kind, (enum loss_distance)distance, DIM, &log_scale, &bias);
+    o.ema            = 0.99;
+    struct loss loss = loss_default((enum loss_kind)kind, distance, DIM, &log_scale, &bias);
     struct loss_scalars_f32 s = {(float)log_scale, (float)bias}, ds = {0};
     if (compute_new(cpu_detect(), threads, &c, &err) ||
         head_net_new_f32(&image, BATCH, &images, &err) ||
@@ -117,7 +116,7 @@ int main(int argc, char **argv)
     if (compute_check(c, &err))
         die(&err);
     printf("{\"threads\": %d, \"loss\": \"%s\", \"distance\": \"%s\", \"value\": %.5f", threads,
-           loss_name(loss.kind), loss_distance_name(loss.distance), value);
+           loss_name(loss.kind), distance_name(loss.distance), value);
     for (int k = 0; k < PARTS; k++)
         printf(", \"%s_ms\": %.2f, \"%s_cpu_ms\": %.2f", parts[k], 1e3 * wall[k], parts[k],
                1e3 * cpu[k]);

@@ -72,7 +72,7 @@ int eval_both_set(struct jnode *o, const struct eval_both *both)
            jnode_set_real(again, "weight", (double)both->weight);
     for (int d = 0; d < RERANK_DIRECTIONS; d++)
         bad |=
-            report_set_reranked(again, KEYS[d], &both->way[d].metrics_again, &both->way[d].change);
+            report_set_changed(again, KEYS[d], &both->way[d].metrics_again, &both->way[d].change);
     return bad | jnode_set(o, "reranked", again);
 }
 

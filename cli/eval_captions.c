@@ -3,6 +3,7 @@
 #include "cli/eval.h"
 #include "cli/eval_both.h"
 #include "cli/eval_encode.h"
+#include "cli/eval_match.h"
 #include "cli/eval_report.h"
 #include "cli/eval_sets.h"
 #include "cli/output.h"
@@ -11,6 +12,7 @@
 #include "base/parallel.h"
 #include "learn/captions.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* kept: (n_images, kept_bytes). */
@@ -32,6 +34,30 @@ static int rerank(struct session *s, const struct eval_request *request, const s
     return rc;
 }
 
+static int set_point(struct jnode *node, const struct match_point *p)
+{
+    return jnode_set_real(node, "threshold", p->threshold) | jnode_set_real(node, "kept", p->kept) |
+           jnode_set_real(node, "told", p->told);
+}
+
+static int set_matches(struct jnode *o, const struct match_figures *m)
+{
+    if (!m->known)
+        return 0;
+    struct jnode *node = jnode_object(), *good = jnode_object();
+    return set_point(node, &m->at_kept) | set_point(good, &m->good) |
+           jnode_set(node, "good", good) | jnode_set(o, "no_match", node);
+}
+
+static void print_matches(const struct match_figures *m)
+{
+    const struct match_point *points[] = {&m->at_kept, &m->good};
+    for (size_t i = 0; m->known && i < 2; i++)
+        printf("%smatch %.2f: reached by %.1f%% of the right first pictures, missed by %.1f%% of "
+               "captions without their picture\n",
+               i ? "good " : "", points[i]->threshold, points[i]->kept, points[i]->told);
+}
+
 static int draw(const struct eval_request *request, const struct eval_both *both,
                 const struct captions *set, struct err *err)
 {
@@ -45,13 +71,15 @@ static int draw(const struct eval_request *request, const struct eval_both *both
                          "recall@k in percent", curves, both->top ? 4 : 2, err);
 }
 
-static int print(const struct session *s, const struct eval_both *both, struct err *err)
+static int print(const struct session *s, const struct eval_both *both,
+                 const struct match_figures *matches, struct err *err)
 {
     if (s->common->json) {
         struct jnode *o = jnode_object();
-        return out_json(o, eval_both_set(o, both), err);
+        return out_json(o, eval_both_set(o, both) | set_matches(o, matches), err);
     }
     eval_both_print(both);
+    print_matches(matches);
     return 0;
 }
 
@@ -61,15 +89,18 @@ static int compare(struct session *s, const struct eval_request *request,
                    const uint8_t *kept, struct err *err)
 {
     struct retrieval_task tasks[RERANK_DIRECTIONS];
-    struct eval_both      both = {.seed = request->seed};
+    struct eval_both      both    = {.seed = request->seed};
+    struct match_figures  matches = {.known = false};
     eval_both_tasks(s->enc, set, images, texts, tasks);
     int rc = eval_both_measure(&both, tasks, err);
+    if (!rc)
+        rc = match_measure(s, &tasks[RERANK_T2I], &matches, err);
     if (!rc && request->rerank)
         rc = rerank(s, request, set, kept, tasks, &both, err);
     if (!rc)
         rc = draw(request, &both, set, err);
     if (!rc)
-        rc = print(s, &both, err);
+        rc = print(s, &both, &matches, err);
     eval_both_release(&both);
     return rc;
 }

@@ -5,8 +5,8 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/parallel.h"
-#include "base/splitmix.h"
 #include "image/decoder.h"
+#include "model/encoder_features.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -46,60 +46,74 @@ static int load_picture(const struct crew *crew, struct encoder_scratch *scratch
     const struct encode_pictures *job     = crew->pictures;
     const struct preprocess      *p       = &encoder_info(crew->s->enc)->preprocess;
     struct decoder               *decoder = NULL;
-    struct image                  image = {0}, view = {0}; /* image is the decoder's */
-    uint8_t                      *bytes = NULL;
-    size_t                        len   = 0;
-    uint64_t                      state = job->seed ^ (i * 0xD1342543DE82EF95u);
-    /* A view is a part: all of the picture's pixels may be needed for it. */
-    int                           side  = job->view ? 0 : preprocess_min_side(p);
-    int                           rc    = encoder_scratch_decoder(scratch, &decoder, err);
+    struct image                  image   = {0}; /* the decoder's */
+    uint8_t                      *bytes   = NULL;
+    size_t                        len     = 0;
+    int side = job->part ? augment_min_side(job->part, p) : preprocess_min_side(p);
+    int rc   = encoder_scratch_decoder(scratch, &decoder, err);
     if (!rc)
         rc = file_read(job->paths[i], MAX_PICTURE_BYTES, &bytes, &len, err);
     if (rc)
         return rc;
     rc = decoder_decode(decoder, bytes, len, side, &image, NULL, err);
-    if (!rc && job->view)
-        rc = view_make(&image, job->view, &state, &view, err);
     if (!rc)
-        rc = preprocess_image(p, job->view ? &view : &image, pixels, err);
+        rc = augment_image(job->part ? AUGMENT_CROP : AUGMENT_NONE, job->part, p, &image,
+                           augment_seed(path_base(job->paths[i]), &image, job->seed, 0), pixels,
+                           err);
     if (rc)
         err_prefix(err, "cannot read %s", job->paths[i]);
-    image_free(&view);
     free(bytes);
     return rc;
+}
+
+/* What is wanted of n pictures: their embeddings, made, and what else the job asks for.
+ * pooled: (n, features) or NULL. */
+static int encode_pixels(struct crew *crew, struct encoder_scratch *scratch, const uint8_t *pixels,
+                         size_t from, size_t n, float *made, float *pooled, struct err *err)
+{
+    const struct encode_pictures *job = crew->pictures;
+    const struct image_features   out = {.pooled = pooled, .embedding = made};
+    if (job->kept)
+        return reranker_pictures(crew->s->reranker, scratch, pixels, (int)n, made,
+                                 job->kept + from * reranker_info(crew->s->reranker)->kept_bytes,
+                                 err);
+    return pooled ? encoder_image_features(crew->s->enc, scratch, pixels, (int)n, &out, err)
+                  : encoder_images(crew->s->enc, scratch, pixels, (int)n, made, err);
 }
 
 static int encode_some(struct crew *crew, struct encoder_scratch *scratch, uint8_t *pixels,
                        size_t from, size_t n, struct err *err)
 {
+    const struct encode_pictures *job = crew->pictures;
     size_t dim = (size_t)encoder_info(crew->s->enc)->dim, good[PICTURES_AT_ONCE], n_good = 0;
-    char **why  = crew->pictures->broken;
-    float *made = NULL;
-    int    rc   = 0;
+    size_t features = job->pooled ? (size_t)encoder_feature_sizes(crew->s->enc).image : 0;
+    int    rc       = 0;
     for (size_t i = from; !rc && i < from + n; i++) {
         struct err one = ERR_INIT;
         int        got = load_picture(crew, scratch, i, pixels + n_good * crew->pixel_bytes, &one);
         if (!got)
             good[n_good++] = i;
-        else if (!why || got == ERR_NOMEM)
+        else if (!job->broken || got == ERR_NOMEM)
             rc = err_set(err, one.code, "%s", one.msg);
-        else if (!(why[i] = mem_strdup(one.msg)))
+        else if (!(job->broken[i] = mem_strdup(one.msg)))
             rc = err_set(err, ERR_NOMEM, "out of memory");
     }
     if (rc || n_good == 0)
         return rc;
-    made = mem_array(n_good * dim, sizeof *made);
-    if (!made)
+    float *made   = mem_array(n_good * dim, sizeof *made);
+    float *pooled = features ? mem_array(n_good * features, sizeof *pooled) : NULL;
+    if (!made || (features && !pooled))
         rc = err_set(err, ERR_NOMEM, "out of memory for embeddings");
-    else if (crew->pictures->kept)
-        rc = reranker_pictures(
-            crew->s->reranker, scratch, pixels, (int)n_good, made,
-            crew->pictures->kept + from * reranker_info(crew->s->reranker)->kept_bytes, err);
     else
-        rc = encoder_images(crew->s->enc, scratch, pixels, (int)n_good, made, err);
-    for (size_t j = 0; !rc && j < n_good; j++)
+        rc = encode_pixels(crew, scratch, pixels, from, n_good, made, pooled, err);
+    for (size_t j = 0; !rc && j < n_good; j++) {
         memcpy(crew->out + good[j] * dim, made + j * dim, dim * sizeof *made);
+        if (pooled)
+            memcpy(job->pooled + good[j] * features, pooled + j * features,
+                   features * sizeof *pooled);
+    }
     free(made);
+    free(pooled);
     return rc;
 }
 

@@ -3,20 +3,21 @@
 #define OSPREY_CLI_EVAL_ENCODE_H
 
 #include "cli/session.h"
-#include "learn/views.h"
+#include "learn/augment.h"
 
 struct encode_pictures {
-    const char *const *paths; /* (n) */
-    size_t             n;
-    const struct view *view; /* encode a random view of each, or NULL: the picture itself */
-    uint64_t           seed; /* of the views */
+    const char *const    *paths; /* (n) */
+    size_t                n;
+    const struct augment *part; /* encode a random part of each, or NULL: the picture itself */
+    uint64_t              seed; /* of the parts */
     /* (n) NULLs, each replaced by why a picture cannot be read (freed by the
      * caller), its embedding left as it is; or NULL: the first of those is an
      * error that names it. */
-    char             **broken;
+    char                **broken;
+    float                *pooled; /* (n, the image tower's features) from the same pass, or NULL */
     /* (n, kept_bytes) what the session's re-ranker needs of each, from the same pass; or
-     * NULL. Goes without broken. */
-    uint8_t           *kept;
+     * NULL. Goes without broken and pooled. */
+    uint8_t              *kept;
 };
 
 /* out: (n, dim). The session's encoder is open. */

@@ -312,7 +312,7 @@ int eval_labels(struct session *s, const struct eval_request *request, struct er
         goto out;
     o->set     = &set;
     o->prompts = &prompts;
-    rc         = pictures_encode(s, &set, &pictures, &o->broken, err);
+    rc         = pictures_encode(s, &set, &pictures, NULL, &o->broken, err);
     if (!rc)
         rc = measure_all(s, pictures, request->seed, o, err);
     if (!rc) {

@@ -57,8 +57,8 @@ int report_set_metrics(struct jnode *node, const char *key, const struct retriev
     return set_figures(o, m) | jnode_set(node, key, o);
 }
 
-int report_set_reranked(struct jnode *node, const char *key, const struct retrieval_metrics *m,
-                        const struct retrieval_change *change)
+int report_set_changed(struct jnode *node, const char *key, const struct retrieval_metrics *m,
+                       const struct retrieval_change *change)
 {
     struct jnode *o = jnode_object(), *c = jnode_object();
     return set_figures(o, m) | jnode_set_real(c, "r1", change->r1) |

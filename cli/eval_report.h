@@ -14,8 +14,8 @@ void report_change(const char *label, const struct retrieval_change *c);
 /* Setters as those of json.h: 0, or -1 when out of memory. */
 int report_set_metrics(struct jnode *node, const char *key, const struct retrieval_metrics *m);
 /* The same with the object "change": r1, r5, r10, map and their intervals. */
-int report_set_reranked(struct jnode *node, const char *key, const struct retrieval_metrics *m,
-                        const struct retrieval_change *change);
+int report_set_changed(struct jnode *node, const char *key, const struct retrieval_metrics *m,
+                       const struct retrieval_change *change);
 int report_set_interval(struct jnode *node, const char *key, const struct interval *ci);
 
 /* A line of a chart: recall over k. */

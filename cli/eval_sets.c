@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "learn/picture_files.h"
+#include "model/encoder_features.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -127,10 +128,13 @@ void pictures_release(struct pictures *set)
 
 /* ---- Their embeddings ---- */
 
-/* Takes the broken ones out of the set; returns how many there were. */
-static size_t drop_broken(struct session *s, struct pictures *set, char *const *why, float *out)
+/* Takes the broken ones out of the set; returns how many there were. out: (n, dim),
+ * pooled: (n, features) or NULL. */
+static size_t drop_broken(struct session *s, struct pictures *set, char *const *why, float *out,
+                          float *pooled)
 {
     size_t dim = (size_t)encoder_info(s->enc)->dim, kept = 0;
+    size_t features = pooled ? (size_t)encoder_feature_sizes(s->enc).image : 0;
     for (size_t i = 0; i < set->n; i++) {
         if (why[i]) {
             note(s->common, "%s", why[i]);
@@ -142,6 +146,8 @@ static size_t drop_broken(struct session *s, struct pictures *set, char *const *
             set->label[kept] = set->label[i];
         if (kept != i)
             memcpy(out + kept * dim, out + i * dim, dim * sizeof *out);
+        if (kept != i && pooled)
+            memcpy(pooled + kept * features, pooled + i * features, features * sizeof *pooled);
         kept++;
     }
     size_t broken = set->n - kept;
@@ -149,21 +155,24 @@ static size_t drop_broken(struct session *s, struct pictures *set, char *const *
     return broken;
 }
 
-int pictures_encode(struct session *s, struct pictures *set, float **out, size_t *broken,
-                    struct err *err)
+int pictures_encode(struct session *s, struct pictures *set, float **out, float **pooled,
+                    size_t *broken, struct err *err)
 {
     size_t n   = set->n;
     char **why = mem_zeroed(n, sizeof *why);
     float *e   = mem_array(n * (size_t)encoder_info(s->enc)->dim, sizeof *e);
-    int    rc  = why && e ? 0 : err_set(err, ERR_NOMEM, "out of memory for %zu embeddings", n);
+    float *f   = pooled ? mem_array(n * (size_t)encoder_feature_sizes(s->enc).image, sizeof *f) : e;
+    int    rc  = why && e && f ? 0 : err_set(err, ERR_NOMEM, "out of memory for %zu embeddings", n);
     if (!rc) {
-        const struct encode_pictures job = {
-            .paths = (const char *const *)set->paths, .n = n, .broken = why};
+        const struct encode_pictures job = {.paths  = (const char *const *)set->paths,
+                                            .n      = n,
+                                            .broken = why,
+                                            .pooled = pooled ? f : NULL};
         note(s->common, "encoding %zu pictures", n);
         rc = encode_pictures(s, &job, e, err);
     }
     if (!rc) {
-        size_t gone = drop_broken(s, set, why, e);
+        size_t gone = drop_broken(s, set, why, e, pooled ? f : NULL);
         if (gone)
             note(s->common, "left out %zu of %zu pictures: they cannot be read", gone, n);
         if (set->n == 0)
@@ -173,9 +182,14 @@ int pictures_encode(struct session *s, struct pictures *set, float **out, size_t
     for (size_t i = 0; why && i < n; i++)
         free(why[i]);
     free(why);
-    if (rc)
+    if (rc) {
         free(e);
-    else
-        *out = e;
-    return rc;
+        if (pooled)
+            free(f);
+        return rc;
+    }
+    *out = e;
+    if (pooled)
+        *pooled = f;
+    return 0;
 }

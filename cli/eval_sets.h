@@ -23,9 +23,9 @@ int  pictures_labelled(const char *dir, struct pictures *out, struct err *err);
 void pictures_release(struct pictures *set); /* NULL-safe */
 
 /* Encodes the set. What cannot be read is listed as a note, left out of the set
- * and counted. *out: (n, dim), freed by the caller.
- * ERR_FORMAT when nothing is left. */
-int pictures_encode(struct session *s, struct pictures *set, float **out, size_t *broken,
-                    struct err *err);
+ * and counted. *out: (n, dim), freed by the caller; *pooled: (n, features of the image
+ * tower) likewise, unless pooled is NULL. ERR_FORMAT when nothing is left. */
+int pictures_encode(struct session *s, struct pictures *set, float **out, float **pooled,
+                    size_t *broken, struct err *err);
 
 #endif

@@ -66,6 +66,8 @@ static int question(const struct terms *terms, const struct results_request *req
         failed |= jnode_set_str(node, "folder", folder);
     if (request->has_min_score)
         failed |= jnode_set_real(node, "min_score", request->min_score);
+    if (request->has_min_match)
+        failed |= jnode_set_real(node, "min_match", request->min_match);
     if (request->rerank)
         failed |= jnode_set_int(node, "rerank", (int64_t)request->rerank);
     *out = rc || failed ? NULL : jnode_write(node);
@@ -193,9 +195,10 @@ static int print_result(const struct common *common, const struct jnode *result,
         rc = err_set(err, ERR_FORMAT, "the daemon's answer is not understood");
     else if (!path)
         rc = err_set(err, ERR_NOMEM, "out of memory");
-    line.rank  = (size_t)rank;
-    line.score = (float)score;
-    line.path  = path;
+    line.rank    = (size_t)rank;
+    line.score   = (float)score;
+    line.path    = path;
+    line.matched = jnode_to_double(jnode_get(result, "match"), &line.match);
     if (jnode_to_double(jnode_get(result, "rerank"), &again)) {
         line.scored = true;
         line.rerank = (float)again;

@@ -8,6 +8,7 @@
 #include "cli/preview.h"
 #include "storage/library_rerank.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,8 +83,8 @@ static int better_first(const void *a, const void *b)
 
 /* The k best of all places. */
 static int search_places(struct library *lib, const struct results_request *r,
-                         const struct places *places, size_t k, struct library_hit **hits,
-                         size_t *n, struct err *err)
+                         const struct library_match *match, const struct places *places, size_t k,
+                         struct library_hit **hits, size_t *n, struct err *err)
 {
     struct library_hit *all   = NULL;
     size_t              total = 0;
@@ -94,6 +95,11 @@ static int search_places(struct library *lib, const struct results_request *r,
         size_t                n_some = 0;
         filter.has_min_score         = r->has_min_score;
         filter.min_score             = (float)r->min_score;
+        if (r->has_min_match) {
+            float least          = library_match_score(match, r->min_match);
+            filter.min_score     = r->has_min_score ? fmaxf(filter.min_score, least) : least;
+            filter.has_min_score = true;
+        }
         rc = library_search(lib, r->vector, k, &filter, &some, &n_some, err);
         if (rc)
             break;
@@ -128,7 +134,8 @@ static int search_places(struct library *lib, const struct results_request *r,
 struct printer {
     const struct common *common;
     struct preview      *preview; /* or NULL */
-    int                  width;   /* of the rank */
+    struct library_match match;
+    int                  width; /* of the rank */
     bool                 reranked;
 };
 
@@ -139,6 +146,8 @@ static int print_json(const struct results_line *line, struct err *err)
     if (o) {
         failed |= jnode_set_int(o, "rank", (int64_t)line->rank);
         failed |= jnode_set_real(o, "score", (double)line->score);
+        if (line->matched)
+            failed |= jnode_set_real(o, "match", line->match);
         if (line->scored)
             failed |= jnode_set_real(o, "rerank", (double)line->rerank);
         failed |= jnode_set_int(o, "id", line->id);
@@ -159,6 +168,8 @@ int results_print(const struct common *common, const struct results_line *line, 
     if (common->json)
         return print_json(line, err);
     printf("%*zu  %6.3f  ", width, line->rank, (double)line->score);
+    if (line->matched)
+        printf("%3.0f%%  ", 100 * line->match);
     if (line->scored)
         printf("%6.3f  ", (double)line->rerank);
     else if (line->reranked)
@@ -188,6 +199,8 @@ static int print_hit(const struct printer *p, size_t rank, const struct rerank_r
         return err_set(err, ERR_NOMEM, "out of memory");
     struct results_line line = {.rank     = rank,
                                 .score    = found->hit.score,
+                                .matched  = p->match.known,
+                                .match    = library_match_of(&p->match, found->hit.score),
                                 .reranked = p->reranked,
                                 .scored   = found->scored,
                                 .rerank   = found->rerank,
@@ -237,13 +250,13 @@ static int print_hits(struct library *lib, const struct results_request *r, stru
 /* How many hits to ask for so that k are left without the pictures of a
  * content: copies have the same embedding, but so may others, so it is counted. */
 static int count_needed(struct library *lib, const struct results_request *r,
-                        const struct places *places, size_t k, struct library_hit **hits, size_t *n,
-                        struct err *err)
+                        const struct library_match *match, const struct places *places, size_t k,
+                        struct library_hit **hits, size_t *n, struct err *err)
 {
     for (size_t extra = 8;; extra *= 4) {
         size_t want = k < SIZE_MAX - extra ? k + extra : SIZE_MAX;
         size_t left = 0;
-        int    rc   = search_places(lib, r, places, want, hits, n, err);
+        int    rc   = search_places(lib, r, match, places, want, hits, n, err);
         for (size_t i = 0; !rc && i < *n && left < k; i++) {
             struct library_image image;
             rc = library_image_get(lib, (*hits)[i].id, &image, err);
@@ -301,8 +314,12 @@ int results_show(struct session *s, const struct results_request *r, size_t *sho
     if (r->preview)
         rc = preview_open(r->preview, &printer.preview, err);
     if (!rc)
-        rc = r->not_hash ? count_needed(s->lib, r, &places, k, &hits, &n, err)
-                         : search_places(s->lib, r, &places, fetch, &hits, &n, err);
+        rc = library_match_begin(s->lib, r->vector, r->kind, &printer.match, err);
+    if (!rc && r->has_min_match && !printer.match.known)
+        note(s->common, "too few pictures to tell good matches from bad: --min-match does nothing");
+    if (!rc)
+        rc = r->not_hash ? count_needed(s->lib, r, &printer.match, &places, k, &hits, &n, err)
+                         : search_places(s->lib, r, &printer.match, &places, fetch, &hits, &n, err);
     if (!rc)
         rc = arrange(s, r, hits, n, &found, err);
     if (!rc)

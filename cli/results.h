@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "cli/session.h"
+#include "storage/library_match.h"
 #include "storage/query.h"
 
 #include <stdbool.h>
@@ -13,14 +14,17 @@
 #define RESULTS_DEFAULT_K 20
 
 struct results_request {
-    const float   *vector; /* (dim), L2-normalised */
-    size_t         k;      /* 0: RESULTS_DEFAULT_K */
-    const char    *in;     /* only below this folder, or NULL */
-    bool           has_min_score;
-    double         min_score;
-    const char    *preview;         /* --preview's value, or NULL */
-    const uint8_t *not_hash;        /* leaves out pictures with this content, or NULL */
-    size_t         rerank;          /* how many to re-rank, with the session's re-ranker; 0: none */
+    const float       *vector; /* (dim), L2-normalised */
+    size_t             k;      /* 0: RESULTS_DEFAULT_K */
+    const char        *in;     /* only below this folder, or NULL */
+    bool               has_min_score;
+    double             min_score;
+    bool               has_min_match;
+    double             min_match;
+    enum library_query kind;
+    const char        *preview;     /* --preview's value, or NULL */
+    const uint8_t     *not_hash;    /* leaves out pictures with this content, or NULL */
+    size_t             rerank;      /* how many to re-rank, with the session's re-ranker; 0: none */
     const struct query_term *terms; /* (n_terms) with rerank: what vector was made of */
     size_t                   n_terms;
 };
@@ -33,6 +37,8 @@ int results_show(struct session *s, const struct results_request *request, size_
 struct results_line {
     size_t      rank;
     float       score;
+    bool        matched;  /* match is known */
+    double      match;    /* 0 to 1: storage/library_match.h */
     bool        reranked; /* the results were re-ranked, and this one if scored */
     bool        scored;
     float       rerank; /* where scored */

@@ -29,6 +29,7 @@ static const char help[] =
     "  --image FILE        a picture as a term\n"
     "  -k N                how many results (default 20)\n"
     "  --min-score X       only results with at least this score\n"
+    "  --min-match X       only results at least so good a match, 0 to 1 (0.35: good)\n"
     "  --in DIR            only pictures below this folder\n"
     "  --rerank[=N]        look at the first N (50) again, picture and text together\n"
     "  --reranker DIR      with the re-ranker in this folder instead of the model's own\n"
@@ -109,6 +110,14 @@ static int check_rerank(const struct terms *terms, struct err *err)
                    "--rerank looks at pictures together with a text, and there is no text here");
 }
 
+static enum library_query query_kind(const struct terms *terms)
+{
+    size_t n_images = 0;
+    for (size_t i = 0; i < terms->n; i++)
+        n_images += terms->items[i].is_image;
+    return library_query_kind(terms->n - n_images, n_images);
+}
+
 static int search(struct session *s, const struct terms *terms, const char *reranker,
                   struct results_request *request, size_t *shown, struct err *err)
 {
@@ -136,6 +145,7 @@ static int search(struct session *s, const struct terms *terms, const char *rera
     request->vector  = vector;
     request->terms   = query;
     request->n_terms = terms->n;
+    request->kind    = query_kind(terms);
     rc               = results_show(s, request, shown, err);
 out:
     for (size_t i = 0; query && i < terms->n; i++)
@@ -190,6 +200,10 @@ int cmd_search(int argc, char **argv)
          .kind   = OPTION_REAL,
          .target = &request.min_score,
          .given  = &request.has_min_score},
+        {.name   = "--min-match",
+         .kind   = OPTION_REAL,
+         .target = &request.min_match,
+         .given  = &request.has_min_match},
         {.name = "--in", .kind = OPTION_TEXT, .target = &request.in},
         {.name = "--rerank", .kind = OPTION_MAYBE, .target = &rerank},
         {.name = "--reranker", .kind = OPTION_TEXT, .target = &reranker},

@@ -21,6 +21,7 @@ static const char help[] =
     "  --others            leave out the picture itself and its exact copies\n"
     "  -k N                how many results (default 20)\n"
     "  --min-score X       only results with at least this score\n"
+    "  --min-match X       only results at least so good a match, 0 to 1 (0.35: good)\n"
     "  --in DIR            only pictures below this folder\n"
     "  --preview[=WxH]     show the pictures in the terminal, at most WxH characters\n" HELP_LIBRARY
         HELP_MODEL HELP_PRECISION HELP_OUTPUT "\n"
@@ -111,6 +112,7 @@ static int similar(struct session *s, const char *file, bool others,
         rc = from_file(s, file, &subject, err);
     if (!rc) {
         request->vector   = subject.vector;
+        request->kind     = LIBRARY_QUERY_IMAGE;
         request->not_hash = others ? subject.hash : NULL;
         rc                = results_show(s, request, shown, err);
     }
@@ -133,6 +135,10 @@ int cmd_similar(int argc, char **argv)
            .kind   = OPTION_REAL,
            .target = &request.min_score,
            .given  = &request.has_min_score},
+          {.name   = "--min-match",
+           .kind   = OPTION_REAL,
+           .target = &request.min_match,
+           .given  = &request.has_min_match},
           {.name = "--in", .kind = OPTION_TEXT, .target = &request.in},
           {.name = "--preview", .kind = OPTION_MAYBE, .target = &request.preview},
     };

@@ -4,6 +4,7 @@
 #include "cli/session.h"
 
 #include "image/decoder.h"
+#include "storage/library_match.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -22,12 +23,13 @@ static const char help[] =
 
 /* All that is shown; models without an id are absent. */
 struct state {
-    struct library_stats   stats;
-    struct library_model   active, filling;
-    struct library_regions regions; /* of the active model; id 0: none */
-    struct library_folder *folders;
-    size_t                 n_folders;
-    char                   decoder[256]; /* how pictures are decoded, or why they cannot be */
+    struct library_stats      stats;
+    struct library_model      active, filling;
+    struct library_regions    regions;    /* of the active model; id 0: none */
+    struct library_background background; /* n 0: none is kept */
+    struct library_folder    *folders;
+    size_t                    n_folders;
+    char                      decoder[256]; /* how pictures are decoded, or why they cannot be */
 };
 
 static void decoder_state(char *text, size_t size)
@@ -64,6 +66,11 @@ static int state_read(struct library *lib, struct state *st, struct err *err)
             st->regions.id = 0;
             rc             = 0;
         }
+    }
+    if (!rc && st->active.id) {
+        rc = library_background_get(lib, &st->background, err);
+        if (rc == ERR_NOTFOUND)
+            rc = 0;
     }
     if (!rc)
         rc = library_folders(lib, &st->folders, &st->n_folders, err);
@@ -120,6 +127,12 @@ static int print_json(const struct state *st, const char *dir, struct err *err)
         failed |= jnode_set_str(regions, "reranker", st->regions.hash);
         failed |= jnode_set(o, "regions", regions);
     }
+    if (st->background.n) {
+        struct jnode *background = jnode_object();
+        failed |= jnode_set_int(background, "images", st->background.images);
+        failed |= jnode_set_int(background, "sample", (int64_t)st->background.n);
+        failed |= jnode_set(o, "background", background);
+    }
     failed |= jnode_set_int(o, "generation", st->stats.generation);
     failed |= jnode_set_str(o, "decoder", st->decoder);
     failed |= jnode_set(o, "index", index);
@@ -147,6 +160,9 @@ static void print_text(const struct state *st, const char *dir)
     if (st->regions.id)
         printf("regions     of %" PRId64 " images, %zu bytes each (re-ranker %.12s)\n",
                st->regions.images, st->regions.bytes, st->regions.hash);
+    if (st->background.n)
+        printf("background  %zu of %" PRId64 " images, by which matches are told\n",
+               st->background.n, st->background.images);
     printf("generation  %" PRId64 "\ndecoder     %s\n", s->generation, st->decoder);
     for (size_t i = 0; i < st->n_folders; i++) {
         const struct library_folder *f = &st->folders[i];

@@ -23,12 +23,15 @@ static int add_source(struct buf *b, const char *what, const char *path, struct 
 
 static int add_data(struct buf *b, const struct train_card *c, struct err *err)
 {
-    const struct train_sources *s  = c->sources;
-    const struct train_data    *d  = c->data;
-    int                         rc = buf_appendf(b, err,
-                                                 "\n## Data\n\nLearned from %zu pictures (%d views of each) and %zu texts; "
-                                                                         "judged by %zu pictures%s.\n",
-                                                 d->pictures, s->views, d->texts, d->dev.n,
+    const struct train_sources *s = c->sources;
+    const struct train_data    *d = c->data;
+    int rc = buf_appendf(b, err, "\n## Data\n\nLearned from %zu pictures (%d views", d->pictures,
+                         s->views);
+    if (!rc && s->parts)
+        rc = buf_appendf(b, err, " and %d small parts", s->parts);
+    if (!rc)
+        rc = buf_appendf(b, err, " of each) and %zu texts; judged by %zu pictures%s.\n", d->texts,
+                         d->dev.n,
                          d->held_out ? " that were held out" : " that were not learned from");
     if (!rc && d->broken)
         rc = buf_appendf(b, err, "%zu pictures could not be read.\n", d->broken);

@@ -14,15 +14,6 @@
 #define MAX_NAMES   ((size_t)1 << 20) /* bytes of a file of names */
 #define MOST_JUDGED 2000 /* pictures: more make an epoch long and the choice no better */
 
-/* What views are judged by: parts so small that the picture is not found by its
- * colours alone. */
-static const struct augment hard = {.min_area = 0.1, .max_area = 0.3, .jitter = 0.2};
-
-static bool needs_views(const struct train_sources *s)
-{
-    return s->supervision != SUPERVISED;
-}
-
 /* Captions of a file, pictures below dir. */
 static int add_captions(struct examples *e, const char *dir, const char *file, struct err *err)
 {
@@ -87,19 +78,45 @@ static int read_classes(const struct encoder *enc, const struct features_plan *p
     return rc;
 }
 
+/* Without captions, what the earlier stages and the classifier say tells less than it
+ * misleads: a part of a picture has textures and classes of its own. */
+static struct head_inputs inputs_for(const struct train_sources *s, struct head_inputs known)
+{
+    if (s->supervision == SELF_SUPERVISED)
+        known.stages = known.classes = false;
+    return known;
+}
+
+/* Features of small parts of pictures: kept apart, so that with and without them a
+ * training shares the rest. What is broken was told already. */
+static int compute_parts(const struct encoder *enc, const struct features_plan *whole,
+                         const struct examples *e, int parts, struct train_progress *p,
+                         struct features **out, struct err *err)
+{
+    struct features_listener listener = {.ctx      = whole->listener->ctx,
+                                         .progress = whole->listener->progress};
+    struct features_plan     plan     = *whole;
+    plan.views                        = parts;
+    plan.parts                        = true;
+    plan.augment                      = augment_part;
+    plan.listener                     = &listener;
+    train_progress_start(p, "features of their parts");
+    return features_of_images(enc, &plan, e->paths, e->n_images, out, err);
+}
+
 /* Towers' features of pictures and texts, and from them the rows. */
 static int compute(const struct encoder *enc, const struct train_sources *s,
-                   const struct examples *e, int views, const struct augment *augment, bool names,
+                   const struct examples *e, int views, int parts, bool names,
                    struct train_progress *p, const volatile sig_atomic_t *stop,
                    struct head_data *out, struct err *err)
 {
     struct features_plan plan   = {.threads  = s->threads,
                                    .views    = views,
-                                   .augment  = *augment,
+                                   .augment  = s->augment,
                                    .seed     = s->seed,
                                    .listener = &p->features,
                                    .stop     = stop};
-    struct features     *images = NULL, *texts = NULL, *classes = NULL;
+    struct features     *images = NULL, *cuts = NULL, *texts = NULL, *classes = NULL;
     train_progress_start(p, "features of pictures");
     int rc = features_of_images(enc, &plan, e->paths, e->n_images, &images, err);
     if (!rc && 2 * features_broken(images) > e->n_images)
@@ -108,6 +125,8 @@ static int compute(const struct encoder *enc, const struct train_sources *s,
     if (!rc && features_broken(images))
         note(p->common, "%zu of %zu pictures cannot be read and are left out",
              features_broken(images), e->n_images);
+    if (!rc && parts > 0)
+        rc = compute_parts(enc, &plan, e, parts, p, &cuts, err);
     if (!rc && e->n_texts && s->supervision != SELF_SUPERVISED) {
         train_progress_start(p, "features of texts");
         rc = features_of_texts(enc, &plan, e->texts, e->n_texts, &texts, err);
@@ -116,14 +135,16 @@ static int compute(const struct encoder *enc, const struct train_sources *s,
         rc = read_classes(enc, &plan, s->class_names, &classes, err);
     struct head_sources from = {.examples  = e,
                                 .images    = images,
+                                .parts     = cuts,
                                 .texts     = texts,
                                 .classes   = classes,
                                 .phrasings = EXAMPLES_PHRASINGS,
-                                .inputs    = head_inputs_of(enc)};
+                                .inputs    = inputs_for(s, head_inputs_of(enc))};
     if (!rc)
         rc = head_data_make(enc, &from, s->threads, out, err);
     train_progress_finish(p);
     features_free(images);
+    features_free(cuts);
     features_free(texts);
     features_free(classes);
     return rc;
@@ -205,17 +226,19 @@ int train_data_load(const struct encoder *enc, const struct train_sources *s,
                     struct train_data *out, struct err *err)
 {
     struct examples   train = EXAMPLES_INIT, dev = EXAMPLES_INIT;
-    struct train_data t      = {.inputs = head_inputs_of(enc), .held_out = !s->dev_captions};
+    struct train_data t      = {.known = head_inputs_of(enc), .held_out = !s->dev_captions};
     size_t            judged = 0;
-    int               rc     = gather(s, &train, &judged, err);
+    t.inputs                 = inputs_for(s, t.known);
+    int rc                   = gather(s, &train, &judged, err);
     if (!rc && s->dev_captions)
         rc = add_captions(&dev, s->dev_images ? s->dev_images : s->images, s->dev_captions, err);
     if (!rc)
-        rc = compute(enc, s, &train, s->views, &s->augment, true, p, stop, &t.train_rows, err);
+        rc = compute(enc, s, &train, s->views, s->parts, true, p, stop, &t.train_rows, err);
     if (!rc)
         t.broken = train.n_images - t.train_rows.n_images;
     if (!rc && s->dev_captions)
-        rc = compute(enc, s, &dev, needs_views(s) ? 3 : 1, &hard, false, p, stop, &t.dev_rows, err);
+        rc = compute(enc, s, &dev, 1, s->supervision == SELF_SUPERVISED, false, p, stop,
+                     &t.dev_rows, err);
     if (!rc)
         rc = take_train(s, judged, &t, err);
     if (!rc && s->dev_captions)

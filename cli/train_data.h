@@ -18,8 +18,8 @@ struct train_sources {
     const char      *dev_images, *dev_captions;
     const char      *class_names; /* a file, a line for each class of the image tower; or NULL */
     enum supervision supervision;
-    int              views; /* of each picture */
-    struct augment   augment;
+    int              views, parts; /* of each picture; parts: 0 where supervised */
+    struct augment   augment;      /* of the views */
     uint64_t         seed;
     int              threads;
 };
@@ -30,7 +30,7 @@ struct train_data {
     struct trainer_part train, dev;
     struct examples     learned, judged; /* what rows are made from (head_data.example); judged is
                                             empty where dev is held out */
-    struct head_inputs  inputs;
+    struct head_inputs  known, inputs;   /* what the model has to give; what of it is used */
     bool                held_out;        /* the dev set is a part of the pictures given */
     size_t              broken;          /* pictures left out */
     size_t              pictures, texts; /* to learn from */

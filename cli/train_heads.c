@@ -44,6 +44,8 @@ static const char help[] =
     "  --semi-weight X     what views of pictures weigh beside captions (default 0.3)\n"
     "  --views N           views of each picture: as it is, mirrored, then random crops\n"
     "                      (default 5)\n"
+    "  --parts N           with self and semi: small parts of each, beside these views\n"
+    "                      (default 2 with self, none with semi)\n"
     "  --loss L            infonce, triplet, siglip or contrastive\n"
     "  --distance D        cosine, euclidean or manhattan\n"
     "  --margin X          of triplet and contrastive\n"
@@ -69,8 +71,10 @@ static const char help[] =
     "  --seed N            of all that is random (default 1)\n"
     "  --threads N         default: all cores; changes no result\n"
     "  --checkpoint-every N  epochs (default 10)\n"
-    "  --resume            go on from the checkpoint of a run that was stopped\n" HELP_PRECISION
-        HELP_OUTPUT "\n"
+    "  --resume            go on from the checkpoint of a run that was stopped\n"
+    "With --supervision self the defaults are --dim 512, --dropout 0.2, --class-weight 0.02,\n"
+    "--visual-weight 0, --lr 0.0003, --weight-decay 0.05, and epochs that make 150 steps.\n" HELP_PRECISION HELP_OUTPUT
+    "\n"
     "Example:\n"
     "  osprey train heads --images pictures --captions captions.tsv --output models/mine\n";
 
@@ -203,6 +207,7 @@ int cmd_train_heads(int argc, char **argv)
         {.name = "--supervision", .kind = OPTION_TEXT, .target = &r.recipe.supervision},
         {.name = "--semi-weight", .kind = OPTION_REAL, .target = &r.recipe.options.semi_weight},
         {.name = "--views", .kind = OPTION_COUNT, .target = &r.recipe.views},
+        {.name = "--parts", .kind = OPTION_COUNT, .target = &r.recipe.parts},
         {.name = "--loss", .kind = OPTION_TEXT, .target = &r.recipe.loss},
         {.name = "--distance", .kind = OPTION_TEXT, .target = &r.recipe.distance},
         {.name = "--margin", .kind = OPTION_REAL, .target = &r.recipe.margin},

@@ -1,5 +1,6 @@
-/* How heads are trained: the recipe of the heads that osprey-small comes with, as far
- * as the command line does not say otherwise; for all that `osprey train` trains.
+/* How heads are trained: the recipe of the heads that osprey-small comes with, or where
+ * there are no captions one of its own, as far as the command line does not say
+ * otherwise; for all that `osprey train` trains.
  */
 #ifndef OSPREY_CLI_TRAIN_RECIPE_H
 #define OSPREY_CLI_TRAIN_RECIPE_H
@@ -17,7 +18,8 @@ struct train_recipe {
     const char            *output;
     const char            *loss, *distance, *supervision;
     bool                   linear, resume, hardest;
-    size_t                 views, dim, hidden, epochs, batch, patience, seed, threads, every;
+    size_t                 views, parts; /* of each picture; 0: as it suits */
+    size_t                 dim, hidden, epochs, batch, patience, seed, threads, every;
     double                 margin, temperature;
     double                 class_weight, visual_weight, distil; /* distil below 0: as it suits */
     char                  *class_names;                         /* owned, or NULL */
@@ -26,7 +28,7 @@ struct train_recipe {
     char                  *checkpoint; /* owned */
 };
 
-/* It was sought on Flickr8k. */
+/* What depends on the supervision is not set yet: NAN, or 0. */
 extern const struct train_recipe train_recipe_default;
 
 /* Checks what was given, and turns it into what the trainer takes. */

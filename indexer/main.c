@@ -7,6 +7,7 @@
 #include "indexer/ingest.h"
 #include "indexer/plan.h"
 #include "indexer/progress.h"
+#include "storage/library_match.h"
 
 #include <getopt.h>
 #include <malloc.h>
@@ -261,6 +262,8 @@ static int run_model(const struct options *o, struct library *lib, struct choice
                        (long long)run.unembedded, choice->model.name);
         progress_note(progress, text);
     }
+    if (!rc)
+        rc = library_background_maintain(lib, choice->encoder, err);
     plan_release(&plan);
     return rc;
 }

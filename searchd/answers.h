@@ -41,7 +41,7 @@ int answers_filter(struct call *call, struct library *lib, const struct filter_i
  * memory. */
 int answers_image(const struct call *call, const struct library_image *image, struct jnode *node);
 struct search;
-/* What a search found from offset on, with rank and scores; those whose image has just
+/* What a search found from offset on, with rank, scores and match; those whose image has just
  * gone are left out. Counts as the catalogue's stage. */
 int answers_hits(struct call *call, const struct search *search, size_t offset,
                  struct jnode *results, struct err *err);

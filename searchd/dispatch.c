@@ -170,7 +170,7 @@ static int choose_shelf(struct call *call, struct err *err)
 static void run_handler(struct call *call)
 {
     struct err err = ERR_INIT;
-    int        rc  = choose_shelf(call, &err);
+    int        rc  = call->route->flags & ROUTE_PAGE ? 0 : choose_shelf(call, &err);
     if (!rc)
         rc = call_check_time(call, &err);
     if (!rc)

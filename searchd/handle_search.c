@@ -15,7 +15,7 @@ struct search_input {
     int64_t             id;
     const struct jnode *terms;
     int64_t             k, offset, rerank;
-    double              min_score;
+    double              min_score, min_match;
     struct filter_input filter;
 };
 
@@ -23,6 +23,7 @@ struct search_input {
     {"k", FIELD_INT, 0, 0, offsetof(struct search_input, k)},                                      \
         {"offset", FIELD_INT, 0, ANSWERS_MAX_OFFSET, offsetof(struct search_input, offset)},       \
         {"min_score", FIELD_REAL, -1, 1, offsetof(struct search_input, min_score)},                \
+        {"min_match", FIELD_REAL, 0, 1, offsetof(struct search_input, min_match)},                 \
         FILTER_FIELDS(struct search_input, filter)
 
 static const struct field similar_fields[] = {PAGE_FIELDS};
@@ -58,12 +59,18 @@ static int answer(struct call *call, const struct terms *terms, const struct sea
         search.has_min_score = true;
         search.min_score     = (float)input->min_score;
     }
+    if (fields_has(fields, "min_match")) {
+        search.has_min_match = true;
+        search.min_match     = input->min_match;
+    }
     int rc = search_run(call, &search, err);
     if (!rc)
         rc = answers_hits(call, &search, (size_t)input->offset, results, err);
     search_release(call, &search);
     int failed = jnode_set_int(node, "total", (int64_t)jnode_len(results)) |
                  jnode_set(node, "results", results) | jnode_set(node, "took_ms", call_took(call));
+    if (search.match.known)
+        failed |= jnode_set_real(node, "good_match", LIBRARY_GOOD_MATCH);
     if (!rc && failed)
         rc = answers_no_memory(err);
     if (rc)

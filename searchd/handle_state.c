@@ -1,5 +1,5 @@
-/* How the daemon and its libraries stand: /v1/stats, /v1/libraries, /metrics,
- * /healthz, /readyz. */
+/* How the daemon and its libraries stand: /v1/stats, /v1/libraries, /v1/folders,
+ * /metrics, /healthz, /readyz. */
 #include "searchd/handlers.h"
 
 #include "base/buf.h"
@@ -69,6 +69,39 @@ int handle_libraries(struct call *call, struct err *err)
     for (size_t i = 0; i < call->app->n_shelves; i++)
         failed |= jnode_push_str(list, shelf_name(call->app->shelves[i]));
     failed |= jnode_set(node, "libraries", list);
+    if (failed) {
+        jnode_free(node);
+        return answers_no_memory(err);
+    }
+    reply_json(&call->x->reply, 200, node);
+    return 0;
+}
+
+int handle_folders(struct call *call, struct err *err)
+{
+    struct library        *lib     = NULL;
+    struct library_folder *folders = NULL;
+    size_t                 n       = 0;
+    int                    rc      = no_fields(call, err);
+    if (!rc)
+        rc = call_library(call, &lib, err);
+    if (!rc)
+        rc = library_folders(lib, &folders, &n, err);
+    call_done(call, lib);
+    if (rc)
+        return rc;
+    struct jnode *node   = jnode_object();
+    struct jnode *list   = jnode_array();
+    int           failed = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct jnode *folder = jnode_object();
+        failed |= jnode_set_path(folder, "path", folders[i].path) |
+                  jnode_set_bool(folder, "online", folders[i].online) |
+                  jnode_set_int(folder, "images", folders[i].images) |
+                  jnode_set_int(folder, "errors", folders[i].errors) | jnode_push(list, folder);
+    }
+    library_folders_free(folders, n);
+    failed |= jnode_set(node, "folders", list);
     if (failed) {
         jnode_free(node);
         return answers_no_memory(err);

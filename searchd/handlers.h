@@ -17,6 +17,7 @@ int handle_file(struct call *call, struct err *err);
 /* handle_state.c */
 int handle_stats(struct call *call, struct err *err);
 int handle_libraries(struct call *call, struct err *err);
+int handle_folders(struct call *call, struct err *err);
 int handle_metrics(struct call *call, struct err *err);
 int handle_healthz(struct call *call, struct err *err);
 int handle_readyz(struct call *call, struct err *err);

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,6 +82,13 @@ static int find(struct call *call, struct search *s, struct desk *desk, const fl
     int rc = s->filter ? answers_filter(call, s->lib, s->filter, s->fields, &filter, err) : 0;
     filter.has_min_score = s->has_min_score;
     filter.min_score     = s->min_score;
+    if (!rc && s->terms)
+        rc = library_match_begin(s->lib, vector, terms_kind(s->terms), &s->match, err);
+    if (!rc && s->has_min_match) {
+        float least          = library_match_score(&s->match, s->min_match);
+        filter.min_score     = s->has_min_score ? fmaxf(s->min_score, least) : least;
+        filter.has_min_score = true;
+    }
     if (!rc)
         rc = library_search(s->lib, vector, s->k > s->rerank ? s->k : s->rerank, &filter, &s->hits,
                             &s->n, err);

@@ -4,6 +4,7 @@
 
 #include "searchd/answers.h"
 #include "searchd/terms.h"
+#include "storage/library_match.h"
 #include "storage/library_rerank.h"
 
 struct search {
@@ -15,10 +16,13 @@ struct search {
     size_t                     k;
     bool                       has_min_score;
     float                      min_score;
+    bool                       has_min_match;
+    double                     min_match;
     size_t                     rerank; /* hits that are looked at again; 0: none */
 
     /* What came of it. */
-    struct library       *lib; /* still taken, so that hits can be looked up */
+    struct library_match  match; /* what scores mean; not known for a vector */
+    struct library       *lib;   /* still taken, so that hits can be looked up */
     struct library_hit   *hits;
     struct rerank_result *reranked; /* (n) with the same hits; NULL without rerank */
     size_t                n;

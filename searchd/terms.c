@@ -204,6 +204,14 @@ static int fetch_stored(struct call *call, struct desk *desk, const struct terms
     return rc;
 }
 
+enum library_query terms_kind(const struct terms *terms)
+{
+    size_t n_texts = 0;
+    for (size_t i = 0; i < terms->n; i++)
+        n_texts += terms->items[i].text != NULL;
+    return library_query_kind(n_texts, terms->n - n_texts);
+}
+
 int terms_encode(struct call *call, struct desk *desk, const struct terms *terms, float *out,
                  struct err *err)
 {

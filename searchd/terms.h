@@ -4,6 +4,7 @@
 #define OSPREY_SEARCHD_TERMS_H
 
 #include "searchd/app.h"
+#include "storage/library_match.h"
 #include "storage/query.h"
 
 #define TERMS_MAX_IMAGES 8     /* uploaded in one request */
@@ -36,6 +37,9 @@ int terms_add_nodes(struct call *call, struct terms *terms, const struct jnode *
 /* Bytes of base64 or of a data URL ("data:image/png;base64,..."), kept with the
  * call. */
 int terms_decode(struct call *call, const char *text, uint8_t **bytes, size_t *n, struct err *err);
+
+/* What the terms are: texts, a picture, or both. */
+enum library_query terms_kind(const struct terms *terms);
 
 /* The embeddings of all terms, each normalised: out (n, dim). Counts as the encode
  * and decode stages. */

@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "storage/library.h"
+#include "storage/library_match.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -93,6 +94,30 @@ int catalog_regions_drop(struct catalog *cat, int64_t image_id, struct err *err)
  * re-rankers of the model that keep_id (0: none) works for; *n is how many went. */
 int catalog_regions_trim(struct catalog *cat, int64_t keep_id, int limit, int64_t *n,
                          struct err *err);
+
+/* ---- The background (library_match.h, catalog_background.c) ---- */
+
+struct background {
+    int64_t   model_id; /* 0: none */
+    int64_t   seq;      /* of the last change when it was taken */
+    int64_t   images;   /* in the library then */
+    double    spread;   /* library_match.h; 0: unknown */
+    size_t    n;
+    uint16_t *vectors; /* (n, dim), room for LIBRARY_BACKGROUND */
+};
+
+/* Fills all but model_id. ERR_NOTFOUND, or ERR_DAMAGED when its length is not one of
+ * whole embeddings. */
+int catalog_background_get(struct catalog *cat, int64_t model_id, int dim, struct background *out,
+                           struct err *err);
+int catalog_background_size(struct catalog *cat, int64_t model_id, int dim,
+                            struct library_background *out, struct err *err);
+int catalog_background_put(struct catalog *cat, int dim, const struct background *b,
+                           struct err *err);
+/* Embeddings spread evenly over a library of so many images; all of a small one.
+ * vectors: room for LIBRARY_BACKGROUND; *n begins at 0. */
+int catalog_background_sample(struct catalog *cat, int64_t model_id, int dim, int64_t images,
+                              uint16_t *vectors, size_t *n, struct err *err);
 
 /* ---- Changes: what the vector index catches up from ---- */
 

@@ -135,6 +135,12 @@ static int check_relations(struct check *c, struct err *err)
          "DELETE FROM regions WHERE length(kept) <> (SELECT bytes FROM rerankers"
          " WHERE id = key >> 40)",
          "pictures' regions are not as long as their re-ranker's"},
+        {"SELECT count(*) FROM backgrounds WHERE model_id NOT IN"
+         " (SELECT id FROM models WHERE length(vectors) % (2 * dim) = 0)",
+         "DELETE FROM backgrounds WHERE model_id NOT IN"
+         " (SELECT id FROM models WHERE length(vectors) % (2 * dim) = 0)",
+         "backgrounds that scores are measured by belong to no model, or are not as long as its "
+         "embeddings"},
         {"SELECT count(*) FROM rerankers r WHERE images <>"
          " (SELECT count(*) FROM regions WHERE key >> 40 = r.id)",
          "UPDATE rerankers SET images = (SELECT count(*) FROM regions WHERE key >> 40 = "

@@ -36,10 +36,24 @@ static const char schema_heads[] =
     " data     BLOB NOT NULL,"
     " PRIMARY KEY (model_id, name));";
 
+/* What a model's scores are measured by (library_match.h): embeddings spread over the
+ * library, as it was at a change. It goes when the model is retired. */
+static const char backgrounds_sql[] =
+    "CREATE TABLE backgrounds ("
+    " model_id INTEGER PRIMARY KEY REFERENCES models (id),"
+    " seq     INTEGER NOT NULL," /* of the last change then */
+    " images  INTEGER NOT NULL," /* in the library then */
+    " spread  REAL NOT NULL,"    /* of reference sentences' closeness, 0: unknown */
+    " vectors BLOB NOT NULL);"   /* (n, dim) IEEE half precision, little-endian */
+    "CREATE TRIGGER models_went_backgrounds AFTER UPDATE OF state ON models"
+    " WHEN NEW.state = 'retired' BEGIN"
+    " DELETE FROM backgrounds WHERE model_id = NEW.id; END;";
+
 static const struct catalog_step steps_known[] = {
     {1, schema_sql},
     {2, schema_heads},
     {3, regions_sql},
+    {4, backgrounds_sql},
 };
 
 static int read_version(struct catalog *cat, int64_t *version, int64_t *application,

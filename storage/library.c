@@ -74,6 +74,7 @@ void library_close(struct library *lib)
         return;
     library_unlock(lib);
     library_unload(lib);
+    library_background_release(&lib->background);
     catalog_close(lib->cat);
     free(lib->dir);
     free(lib->catalog_path);

@@ -32,6 +32,8 @@ struct library {
 
     struct library_regions regions; /* wanted of pictures; id 0: none */
 
+    struct background background; /* what scores are measured by, as far as it was read */
+
     /* The vector index as far as it was read. */
     bool                 loaded;
     bool                 keeps; /* no newer base is taken while this one serves */
@@ -45,18 +47,26 @@ struct library {
 /* Catches the index up with the catalogue, inside a read transaction. ERR_NOTFOUND
  * when no model is active. *again: the base file is newer than this transaction
  * sees; begin another one (never with last_try). */
-int  library_refresh(struct library *lib, bool last_try, bool *again, struct err *err);
+int   library_refresh(struct library *lib, bool last_try, bool *again, struct err *err);
 /* Begins a read transaction with the index caught up. *model is false, and the
  * transaction open nevertheless, when no model is active. */
-int  library_begin_search(struct library *lib, bool *model, struct err *err);
-void library_unload(struct library *lib);
+int   library_begin_search(struct library *lib, bool *model, struct err *err);
+void  library_unload(struct library *lib);
+/* How near a query (dim) is to a stored embedding: model/distance.h. */
+float library_closeness(const struct library *lib, const struct library_model *model,
+                        const float *query, const uint16_t *vector);
+/* Fills b from the catalogue, or, where that has none that stands, from the embeddings
+ * (*fresh); nothing to do where it stands itself. Inside a transaction. */
+int   library_background_take(struct library *lib, const struct library_model *model,
+                              struct background *b, bool *fresh, struct err *err);
+void  library_background_release(struct background *b);
 /* Removes the folders of models that are no longer in use (library_kept.c). */
-void library_kept_clear(struct library *lib);
+void  library_kept_clear(struct library *lib);
 /* The kept files on the disk against the catalogue's; *damage grows by what stays
  * wrong. */
-int  library_kept_check(struct library *lib, bool                             repair,
-                        void (*report)(void *ctx, const char *finding), void *ctx, int64_t *damage,
-                        struct err *err);
+int   library_kept_check(struct library *lib, bool                             repair,
+                         void (*report)(void *ctx, const char *finding), void *ctx, int64_t *damage,
+                         struct err *err);
 /* How the vector index measures for a model. */
 enum vindex_metric library_metric(const struct library_model *model);
 /* So many changes since a base of so many entries that it should be rewritten. */

@@ -235,13 +235,18 @@ struct search {
     struct top                   top;
 };
 
+float library_closeness(const struct library *lib, const struct library_model *model,
+                        const float *query, const uint16_t *vector)
+{
+    size_t dim = (size_t)model->dim;
+    return model->distance == DISTANCE_MANHATTAN ? -lib->half.manhattan(query, vector, dim)
+                                                 : lib->half.dot(query, vector, dim);
+}
+
 /* Higher is nearer: see distance.h. */
 static float closeness(const struct search *s, const uint16_t *vector)
 {
-    const struct library *lib = s->lib;
-    size_t                dim = (size_t)lib->model.dim;
-    return lib->model.distance == DISTANCE_MANHATTAN ? -lib->half.manhattan(s->query, vector, dim)
-                                                     : lib->half.dot(s->query, vector, dim);
+    return library_closeness(s->lib, &s->lib->model, s->query, vector);
 }
 
 static int score_one(struct search *s, int64_t id, struct err *err)

@@ -22,7 +22,7 @@ static void crash(void)
 
 static void hang(void)
 {
-    for (volatile int i = 0;; i++) {
+    for (volatile unsigned i = 0;; i++) {
     }
 }
 

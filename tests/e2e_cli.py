@@ -205,7 +205,7 @@ class Cli(unittest.TestCase):
         rows = out.split(b"\n")[:-1]
         self.assertEqual(len(rows), self.images)
         for n, row in enumerate(rows, 1):
-            self.assertRegex(row, rb"^ *%d +-?[01]\.\d{3}  /" % n)
+            self.assertRegex(row, rb"^ *%d +-?[01]\.\d{3} +\d{1,3}%%  /" % n)
         self.assertEqual(len([r for r in rows if r.endswith(b"/caf\xe9 \\n.png")]), 1)
         self.assertEqual(len({r.index(b"/") for r in rows}), 1, "paths are aligned")
 
@@ -219,6 +219,23 @@ class Cli(unittest.TestCase):
         self.assertEqual([f["score"] for f in found], scores[:5])
         self.run_osprey("search", "--min-score", "2", "a", status=1)
         self.assertEqual(self.lines("search", "--min-score=2", "a", status=1), [])
+
+    def test_min_match(self):
+        picture = self.lines("search", "a")[0]["path"]
+        for question in (["search", "-k", "1000", "a"], ["similar", "-k", "1000", picture]):
+            found = self.lines(*question)
+            matches = [f["match"] for f in found]
+            self.assertEqual(matches, sorted(matches, reverse=True))
+            self.assertTrue(0 <= matches[-1] < matches[0] <= 1)
+            limit = next((a + b) / 2 for a, b in zip(matches[2:], matches[3:]) if a > b + 1e-4)
+            some = self.lines(*question, "--min-match", repr(limit))
+            self.assertEqual(some, [f for f in found if f["match"] > limit])
+            both = self.lines(*question, "--min-match", repr(limit), "--min-score",
+                              repr(found[1]["score"] - 1e-6))
+            self.assertEqual(both, found[:2])
+            self.run_osprey(*question, "--min-match", "1", status=1)
+            self.assertEqual(self.lines(*question, "--min-match", "0"), found)
+        self.assertGreater(matches[0], 0.95, "a picture is a match for itself")
 
     def test_in_a_folder(self):
         everything = {f["path"]: f["score"] for f in self.lines("search", "-k", "1000", "a cat")}

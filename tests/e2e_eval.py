@@ -277,7 +277,7 @@ class Eval(unittest.TestCase):
             if right:  # one is alone
                 all_ranks.append(ranks_of(vector, [m[1] for m in others], right))
         got = self.eval("--image-to-image", "--labels", self.labels)
-        self.assertEqual(set(got), {"i2i", "errors"})
+        self.assertEqual(set(got), {"i2i", "raw", "errors"})
         self.assertEqual((got["i2i"]["n"], got["errors"]), (8, 1))
         self.assert_figures(got["i2i"], all_ranks)
 
@@ -289,6 +289,52 @@ class Eval(unittest.TestCase):
         self.assertEqual(some["i2i"]["n"], 5)
         again = self.eval("--image-to-image", "--images", self.images, "--captions", self.tsv)
         self.assertEqual(some, again)
+
+    def test_the_model_stands_beside_what_its_tower_sees(self):
+        chart = os.path.join(self.tmp, "i2i.svg")
+        got = self.eval("--image-to-image", "--images", self.images, "--svg", chart)
+        self.assertEqual(got["raw"]["n"], 9)
+        self.assertGreater(got["raw"]["r5"], 5 / 9 * 100)
+        self.assertNotEqual(got["raw"]["map"], got["i2i"]["map"])
+        change = got["i2i"]["change"]
+        for k in ("r1", "r5", "r10", "map"):
+            self.assertAlmostEqual(change[k], got["i2i"][k] - got["raw"][k], places=9)
+            low, high = change[k + "_interval"]
+            self.assertTrue(low <= change[k] <= high, (k, change))
+        self.assertNotIn("change", got["raw"])
+        self.assert_chart(chart, "polyline")
+        out, _ = self.osprey("eval", "--image-to-image", "--images", self.images)
+        self.assertEqual([line[:14].strip() for line in out.splitlines()],
+                         ["", "image to image", "raw features", "the difference"])
+
+    # ---- matches ----
+
+    def test_matches_are_those_of_a_library(self):
+        words = ["blue", "a red ball", "night", "stripes", "a green field", "grey", "noise",
+                 "a yellow flower", "a picture"] * 3
+        tsv = self.write("match.tsv", "".join("%s\t%s %d\n" % (self.names[i % 9], w, i)
+                                              for i, w in enumerate(words)))
+        library = os.path.join(self.tmp, "match-library")
+        self.osprey("index", "--quiet", "--library", library, self.images)
+        firsts = []
+        for i, w in enumerate(words):
+            out, _ = self.osprey("search", "--json", "-k1", "--library", library, "%s %d" % (w, i))
+            first = json.loads(out)
+            if os.path.basename(first["path"]) == self.names[i % 9]:
+                firsts.append(first["match"])
+        firsts.sort()
+        got = self.eval("--images", self.images, "--captions", tsv)
+        self.assertTrue(firsts, "no caption finds its picture: choose others")
+        figures_ = got["no_match"]
+        self.assertAlmostEqual(figures_["threshold"], firsts[int(len(firsts) / 10)], delta=0.01)
+        self.assertGreaterEqual(figures_["kept"], 90)
+        good = figures_["good"]
+        self.assertAlmostEqual(good["kept"], 100 * sum(m >= good["threshold"] for m in firsts) /
+                               len(firsts), delta=0.1)
+        lower, higher = sorted((figures_, good), key=lambda p: p["threshold"])
+        self.assertTrue(0 <= lower["told"] <= higher["told"] <= 100)
+        out, _ = self.osprey("eval", "--images", self.images, "--captions", tsv)
+        self.assertRegex(out, r"(?m)^good match 0\.35: reached by ")
 
     # ---- the index ----
 

@@ -147,6 +147,7 @@ class Heads(unittest.TestCase):
         with sqlite3.connect(os.path.join(self.library, "catalog.db")) as db:
             db.executescript("UPDATE models SET name = 'osprey-small', dir = '/nowhere/osprey-small';"
                              "DROP TRIGGER images_went_regions; DROP TABLE regions; DROP TABLE rerankers;"
+                             "DROP TRIGGER models_went_backgrounds; DROP TABLE backgrounds;"
                              "DROP TABLE model_files; ALTER TABLE models DROP COLUMN distance;"
                              "PRAGMA user_version = 1;")
         shutil.rmtree(os.path.join(self.library, "models"))

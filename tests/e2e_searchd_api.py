@@ -109,6 +109,18 @@ class Api(unittest.TestCase):
         good = self.daemon.get("/v1/search?q=blue&k=18&min_score=%.9f" % (least - 1e-6)).json
         self.assertEqual(good["results"], everything[:7])
 
+    def test_matches(self):
+        for path in ("/v1/search?q=blue&k=18", "/v1/search?id=1&k=18", "/v1/images/1/similar?k=18"):
+            answer = self.daemon.get(path).json
+            matches = [r["match"] for r in answer["results"]]
+            self.assertEqual(matches, sorted(matches, reverse=True))
+            self.assertTrue(0 < answer["good_match"] < 1)
+            limit = next((a + b) / 2 for a, b in zip(matches, matches[1:]) if a > b + 1e-4)
+            some = self.daemon.get(path + "&min_match=%r" % limit).json["results"]
+            self.assertEqual(some, [r for r in answer["results"] if r["match"] > limit])
+            self.assertEqual(self.daemon.get(path + "&min_match=1").json["results"], [])
+        self.assertGreater(matches[0], 0.95, "a picture is a match for itself")
+
     def test_the_first_are_looked_at_again(self):
         plain = self.daemon.get("/v1/search?q=a+red+square&k=18").json
         self.assertNotIn("rerank", plain["took_ms"])
@@ -362,6 +374,13 @@ class Api(unittest.TestCase):
         self.daemon.post("/knn-service", dict(ask, embedding_input=[1, 2]), 400)
         self.daemon.post("/knn-service", dict(ask, embedding_input=[]), 400)
 
+    def test_folders(self):
+        total = self.daemon.get("/v1/images?limit=1").json["total"]
+        self.assertEqual(self.daemon.get("/v1/folders").json["folders"],
+                         [{"path": self.shop.folder, "online": True, "images": total, "errors": 0}])
+        other = self.daemon.get("/v1/folders?library=second").json["folders"]
+        self.assertEqual([f["path"] for f in other], [self.other.folder])
+
     def test_several_libraries(self):
         self.assertEqual(self.daemon.get("/v1/libraries").json["libraries"], ["first", "second"])
         second = self.daemon.get("/v1/search?q=a&k=100&library=second").json["results"]
@@ -425,7 +444,7 @@ class Api(unittest.TestCase):
         for path in (one["file"] + "?x=1", one["thumbnail"] + "?size=0",
                      one["thumbnail"] + "?size=1281", "/v1/images/%d?x=1" % one["id"],
                      "/v1/images/%d/similar?q=a" % one["id"], "/v1/stats?x=1", "/healthz?x=1",
-                     "/readyz?x=1", "/metrics?x=1", "/v1/libraries?x=1"):
+                     "/readyz?x=1", "/metrics?x=1", "/v1/libraries?x=1", "/v1/folders?x=1"):
             self.daemon.get(path, 400)
 
     def test_bad_bodies(self):

@@ -161,6 +161,16 @@ class Train(unittest.TestCase):
                            data=data, least=60)
         self.assertEqual(last["texts"], 0)
         self.assertEqual(last["pictures"], 108)  # a tenth of 120 is held out
+        self.assertIn("(4 views and 2 small parts of each)", self.text("learns-self/README.md"))
+        # Judged in training as `osprey eval` does: by the same parts of the same pictures.
+        last = self.learns("self-dev", "--supervision", "self", "--class-weight", "0",
+                           data=PAIRS, least=60)
+        out, _ = self.osprey("eval", "--json", "--quiet", "--model", "./learns-self-dev",
+                             "--image-to-image", "--images", "pictures", "--captions", "dev.tsv")
+        measured = json.loads(out)
+        self.assertEqual(measured["i2i"]["n"], self.dev_pictures)
+        for k in ("r1", "r5", "r10"):  # equal but for a pair of scores that rounding swaps
+            self.assertAlmostEqual(measured["i2i"][k], last["dev"]["i2i"][k], delta=3.4)
         # Without captions texts say what they said in the zero-shot space.
         self.osprey("index", "--library", "self-library", "--model", "./learns-self", "pictures")
         out, _ = self.osprey("search", "--library", "self-library", "--json", "-k", "3", "a ball")

@@ -4,6 +4,7 @@
 #ifndef OSPREY_TESTS_LIBRARY_FIXTURE_H
 #define OSPREY_TESTS_LIBRARY_FIXTURE_H
 
+#include "base/splitmix.h"
 #include "storage/library.h"
 
 #include <setjmp.h>
@@ -19,17 +20,9 @@
 
 #define DIM 32
 
-static inline uint64_t rng_next(uint64_t *s) /* splitmix64 */
-{
-    uint64_t z = (*s += 0x9e3779b97f4a7c15u);
-    z          = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z          = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
 static inline float rng_float(uint64_t *s) /* -1 to 1 */
 {
-    return (float)((double)(rng_next(s) >> 11) * 0x1p-52 - 1.0);
+    return (float)((double)(splitmix_next(s) >> 11) * 0x1p-52 - 1.0);
 }
 
 static inline void unit_vector(float *out, int dim, uint64_t seed)

@@ -1,5 +1,6 @@
 /* Unit tests of core/learn/augment: views of pictures, drawn from seeds. */
 #include "learn/augment.h"
+#include "learn/views.h"
 
 #include "tests/picture.h"
 
@@ -109,6 +110,43 @@ static void test_mirrors_about_half(void **state)
     image_free(&picture);
 }
 
+static void test_seeds_go_by_name_and_number(void **state)
+{
+    (void)state;
+    const struct image small = {.width = 40, .height = 30}, large = {.width = 80, .height = 60};
+    uint64_t           one = augment_seed("a.jpg", &small, 1, 0);
+    assert_true(one == augment_seed("a.jpg", &small, 1, 0));
+    assert_true(one != augment_seed("b.jpg", &small, 1, 0));
+    assert_true(one != augment_seed("a.jpg", &large, 1, 0));
+    assert_true(one != augment_seed("a.jpg", &small, 2, 0));
+    assert_true(one != augment_seed("a.jpg", &small, 1, 1));
+}
+
+/* A picture decoded to the side that is asked for has parts that fill the square; one
+ * much smaller has not. */
+static void test_small_parts_fill_the_square(void **state)
+{
+    (void)state;
+    const struct augment *a    = &augment_part;
+    const struct view     view = {.area_low = a->min_area, .area_high = a->min_area};
+    int                   side = augment_min_side(a, &square), least[2] = {1000, 1000};
+    struct image          picture[2] = {picture_new(side, side, 2), picture_new(side / 2, side, 2)};
+    for (int i = 0; i < 2; i++) {
+        uint64_t random = 3;
+        for (int n = 0; n < 200; n++) {
+            struct image cut;
+            assert_int_equal(view_make(&picture[i], &view, &random, &cut, NULL), 0);
+            least[i] = cut.width < least[i] ? cut.width : least[i];
+            least[i] = cut.height < least[i] ? cut.height : least[i];
+            image_free(&cut);
+        }
+        image_free(&picture[i]);
+    }
+    assert_in_range(least[0], SIDE, SIDE + 2);
+    assert_true(least[1] < SIDE - 4);
+    assert_int_equal(augment_min_side(&(struct augment){0}, &square), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -116,6 +154,8 @@ int main(void)
         cmocka_unit_test(test_seeds_decide),
         cmocka_unit_test(test_jitter_moves_colours_a_little),
         cmocka_unit_test(test_mirrors_about_half),
+        cmocka_unit_test(test_seeds_go_by_name_and_number),
+        cmocka_unit_test(test_small_parts_fill_the_square),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "nn/attention.h"
+#include "scratch_folder.h"
 
 #include <dirent.h>
 #include <math.h>
@@ -342,40 +343,9 @@ static void a_causal_mask_hides_what_follows(void **state)
     assert_true(out[0] == 10.0f && out[1] == 20.0f);
 }
 
-static char folder[64];
-
-static int make_folder(void **state)
-{
-    (void)state;
-    (void)snprintf(folder, sizeof folder, "/tmp/osprey-clip-XXXXXX");
-    return mkdtemp(folder) && !setenv("XDG_CACHE_HOME", folder, 1) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[128];
-    (void)snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
-}
-
 static char *in_folder(const char *name)
 {
     return path_join(folder, name);
-}
-
-static void put(const char *name, const void *data, size_t len)
-{
-    struct err err  = ERR_INIT;
-    char      *path = in_folder(name);
-    if (file_replace(path, data, len, &err))
-        fail_msg("%s", err.msg);
-    free(path);
-}
-
-static void put_text(const char *name, const char *text)
-{
-    put(name, text, strlen(text));
 }
 
 static void take_away(const char *name)

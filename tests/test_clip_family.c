@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "model/safetensors.h"
+#include "scratch_folder.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -29,37 +30,6 @@
     "{\"crop_size\":" size ",\"do_center_crop\":true,\"do_normalize\":true,\"do_resize\":true,"    \
     "\"image_mean\":[0.48145466,0.4578275,0.40821073],"                                            \
     "\"image_std\":[0.26862954,0.26130258,0.27577711],\"resample\":3,\"size\":" size "}"
-
-static char folder[64];
-
-static int make_folder(void **state)
-{
-    (void)state;
-    (void)snprintf(folder, sizeof folder, "/tmp/osprey-family-XXXXXX");
-    return mkdtemp(folder) && !setenv("XDG_CACHE_HOME", folder, 1) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[128];
-    (void)snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
-}
-
-static void put(const char *name, const void *data, size_t len)
-{
-    struct err err  = ERR_INIT;
-    char      *path = path_join(folder, name);
-    if (file_replace(path, data, len, &err))
-        fail_msg("%s", err.msg);
-    free(path);
-}
-
-static void put_text(const char *name, const char *text)
-{
-    put(name, text, strlen(text));
-}
 
 static void put_copy(const char *model, const char *name)
 {

@@ -204,6 +204,7 @@ static void an_old_catalogue_learns_distances(void **state)
     assert_ok(
         catalog_exec(cat,
                      "DROP TRIGGER images_went_regions; DROP TABLE regions; DROP TABLE rerankers;"
+                     "DROP TRIGGER models_went_backgrounds; DROP TABLE backgrounds;"
                      "DROP TABLE model_files; ALTER TABLE models DROP COLUMN distance;"
                      "PRAGMA user_version = 1",
                      &err),

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "model/safetensors.h"
+#include "scratch_folder.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -24,37 +25,6 @@
 #define STATES TEST_DATA "/clip_states.safetensors"
 
 static const char *const texts[] = {"a dog on a beach", "stairs", "two men in front of a red bus"};
-
-static char folder[64];
-
-static int make_folder(void **state)
-{
-    (void)state;
-    (void)snprintf(folder, sizeof folder, "/tmp/osprey-features-XXXXXX");
-    return mkdtemp(folder) && !setenv("XDG_CACHE_HOME", folder, 1) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[128];
-    (void)snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
-}
-
-static void put(const char *name, const void *data, size_t len)
-{
-    struct err err  = ERR_INIT;
-    char      *path = path_join(folder, name);
-    if (file_replace(path, data, len, &err))
-        fail_msg("%s", err.msg);
-    free(path);
-}
-
-static void put_text(const char *name, const char *text)
-{
-    put(name, text, strlen(text));
-}
 
 static void put_copy(const char *name)
 {

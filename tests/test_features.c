@@ -189,6 +189,59 @@ static void test_rows_are_the_towers(void **state)
     features_free(f);
 }
 
+/* Parts are all crops, of seeds by which others find the same ones, and never taken for
+ * the views of a plan that is otherwise the same. */
+static void test_parts_are_crops_from_the_first_on(void **state)
+{
+    (void)state;
+    struct heard             h;
+    struct features_plan     plan  = {.threads = 1,
+                                      .views   = 2,
+                                      .parts   = true,
+                                      .augment = augment_part,
+                                      .seed    = 9,
+                                      .cache   = cache};
+    struct features         *whole = images(&h, 2, 9, 1), *parts, *again;
+    struct err               err   = ERR_INIT;
+    struct image_features    out;
+    struct encoder_scratch  *scratch;
+    struct image             picture;
+    const struct preprocess *pre = &encoder_info(enc)->preprocess;
+    uint8_t                  pixels[64 * 64 * 3], *bytes;
+    size_t                   len;
+    float                    want[512], got[512];
+    if (features_of_images(enc, &plan, paths, N, &parts, &err) ||
+        features_of_images(enc, &plan, paths, N, &again, &err))
+        fail_msg("%s", err.msg);
+    assert_int_equal(file_read(paths[1], 1 << 24, &bytes, &len, NULL), 0);
+    struct image_limits limits = image_limits_default();
+    assert_int_equal(image_decode(bytes, len, augment_min_side(&augment_part, pre), &limits,
+                                  &picture, NULL, NULL),
+                     0);
+    assert_int_equal(encoder_scratch_new(enc, 1, &scratch, NULL), 0);
+    out = (struct image_features){.pooled = want};
+    for (int v = 0; v < 2; v++) {
+        assert_int_equal(augment_image(AUGMENT_CROP, &augment_part, pre, &picture,
+                                       augment_seed("1.jpg", &picture, 9, v), pixels, NULL),
+                         0);
+        assert_int_equal(encoder_image_features(enc, scratch, pixels, 1, &out, NULL), 0);
+        half_to_float(got, features_row(parts, 1, v), (size_t)features_width(parts));
+        for (int i = 0; i < features_width(parts); i++)
+            assert_true(fabsf(got[i] - want[i]) <= 2e-3f * (1 + fabsf(want[i])));
+        for (size_t i = 0; i < N; i++) {
+            assert_false(same_row(parts, i, v, whole, i, v));
+            assert_true(same_row(parts, i, v, again, i, v));
+        }
+    }
+    assert_false(same_row(parts, 0, 0, parts, 0, 1));
+    encoder_scratch_free(scratch);
+    image_free(&picture);
+    free(bytes);
+    features_free(whole);
+    features_free(parts);
+    features_free(again);
+}
+
 static void test_what_was_computed_is_kept(void **state)
 {
     (void)state;
@@ -380,6 +433,7 @@ int main(void)
         cmocka_unit_test(test_broken_pictures_are_told_each_time),
         cmocka_unit_test(test_texts),
         cmocka_unit_test(test_stopping_and_wrong_plans),
+        cmocka_unit_test(test_parts_are_crops_from_the_first_on),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

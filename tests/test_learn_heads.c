@@ -180,7 +180,7 @@ static void check_learns(struct compute *c, const struct loss *loss, double log_
     double after = recall(&t, c, &data);
     if (before > 35 || after < 85)
         fail_msg("%s, %s%s, %s: %g%% found before training, %g%% after", loss_name(loss->kind),
-                 loss_distance_name(loss->distance), loss->hardest ? ", hardest" : "",
+                 distance_name(loss->distance), loss->hardest ? ", hardest" : "",
                  classes ? "classes" : "pairs", before, after);
     close_training(&t);
 }
@@ -192,11 +192,11 @@ static void test_each_learns(void **state)
     assert_int_equal(compute_new(cpu_detect(), 2, &c, NULL), 0);
     for (int classes = 0; classes < 2; classes++) {
         make_data(&data, classes);
-        for (int k = 0; k < LOSS_KINDS * LOSS_DISTANCES; k++) {
-            enum loss_kind     kind     = (enum loss_kind)(k / LOSS_DISTANCES);
-            enum loss_distance distance = (enum loss_distance)(k % LOSS_DISTANCES);
-            double             log_scale, bias;
-            struct loss        loss = loss_default(kind, distance, DIM, &log_scale, &bias);
+        for (int k = 0; k < LOSS_KINDS * DISTANCES; k++) {
+            enum loss_kind kind     = (enum loss_kind)(k / DISTANCES);
+            enum distance  distance = (enum distance)(k % DISTANCES);
+            double         log_scale, bias;
+            struct loss    loss = loss_default(kind, distance, DIM, &log_scale, &bias);
             check_learns(c, &loss, log_scale, bias, classes);
             loss.hardest = kind == LOSS_TRIPLET;
             if (loss.hardest)
@@ -216,11 +216,11 @@ static void test_scalars_learn(void **state)
     double          log_scale, bias;
     assert_int_equal(compute_new(cpu_detect(), 1, &c, NULL), 0);
     make_data(&data, false);
-    open_training(&t, loss_default(LOSS_INFONCE, LOSS_COSINE, DIM, &log_scale, &bias), 0, 0);
+    open_training(&t, loss_default(LOSS_INFONCE, DISTANCE_COSINE, DIM, &log_scale, &bias), 0, 0);
     train(&t, c, &data, STEPS);
     assert_true(t.scalars.log_scale > 0.5f && t.scalars.bias == 0);
     close_training(&t);
-    open_training(&t, loss_default(LOSS_SIGLIP, LOSS_COSINE, DIM, &log_scale, &bias), 1.5, 0);
+    open_training(&t, loss_default(LOSS_SIGLIP, DISTANCE_COSINE, DIM, &log_scale, &bias), 1.5, 0);
     train(&t, c, &data, STEPS);
     assert_true(t.scalars.log_scale > 1.6f && t.scalars.bias < -0.1f);
     close_training(&t);
@@ -234,7 +234,7 @@ static float *trained(int threads, size_t *n)
     struct training t;
     double          log_scale, bias;
     assert_int_equal(compute_new(cpu_detect(), threads, &c, NULL), 0);
-    struct loss loss = loss_default(LOSS_INFONCE, LOSS_COSINE, DIM, &log_scale, &bias);
+    struct loss loss = loss_default(LOSS_INFONCE, DISTANCE_COSINE, DIM, &log_scale, &bias);
     open_training(&t, loss, log_scale, bias);
     train(&t, c, &data, 20);
     *n = 0;

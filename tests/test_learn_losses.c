@@ -39,8 +39,7 @@ static void check(struct compute *c, const char *what)
 {
     char name[128];
     snprintf(name, sizeof name, "%s, %s%s%s", loss_name(tested.loss.kind),
-             loss_distance_name(tested.loss.distance), tested.loss.hardest ? ", hardest" : "",
-             what);
+             distance_name(tested.loss.distance), tested.loss.hardest ? ", hardest" : "", what);
     struct gradcheck g = {name, any_loss_f64, any_loss_f32, {30, tested.loss.same ? 30 : 35, 2}, 0};
     gradcheck_run(&g, c, 3 + (uint64_t)tested.loss.distance);
 }
@@ -50,10 +49,10 @@ static void test_gradients(void **state)
     (void)state;
     struct compute *c = compute_for_tests(2);
     for (int kind = 0; kind < LOSS_KINDS; kind++) {
-        for (int distance = 0; distance < LOSS_DISTANCES; distance++) {
+        for (int distance = 0; distance < DISTANCES; distance++) {
             for (int hardest = 0; hardest <= (kind == LOSS_TRIPLET); hardest++) {
                 tested.loss     = (struct loss){.kind     = (enum loss_kind)kind,
-                                                .distance = (enum loss_distance)distance,
+                                                .distance = (enum distance)distance,
                                                 .margin   = 2.5,
                                                 .hardest  = hardest};
                 tested.groups_a = own;
@@ -89,8 +88,8 @@ static void test_distillation(void **state)
 {
     (void)state;
     struct compute *c = compute_for_tests(2);
-    for (int distance = 0; distance < LOSS_DISTANCES; distance++) {
-        tested.loss.distance = (enum loss_distance)distance;
+    for (int distance = 0; distance < DISTANCES; distance++) {
+        tested.loss.distance = (enum distance)distance;
         struct gradcheck g   = {"distil", distil_f64, distil_f32, {30, 35}, 0};
         gradcheck_run(&g, c, 30 + (uint64_t)distance);
     }
@@ -98,7 +97,7 @@ static void test_distillation(void **state)
     const double         a[] = {0.6, 0.8}, b[] = {1, 0, 0, 0}, targets[] = {0.25, 0.75};
     struct loss_sets_f64 sets = {.a = a, .b = b, .na = 1, .nb = 2, .dim = 2};
     double               scores[2];
-    assert_near(loss_distil_f64(c, LOSS_COSINE, &sets, 2, 3, targets, scores, NULL, NULL),
+    assert_near(loss_distil_f64(c, DISTANCE_COSINE, &sets, 2, 3, targets, scores, NULL, NULL),
                 3 * (0.25 * log(1 + exp(-1.2)) + 0.75 * log(1 + exp(1.2))), 1e-12);
     compute_free(c);
 }
@@ -146,9 +145,9 @@ static void test_distances(void **state)
     const double         a[] = {3, -4, 0, 2}, b[] = {0, 0, 3, -3};
     struct loss_sets_f64 sets     = {.a = a, .b = b, .na = 2, .nb = 2, .dim = 2};
     const double         of[3][4] = {{0, 21, 0, -6}, {-5, -1, -2, -sqrt(34)}, {-7, -1, -2, -8}};
-    for (int d = 0; d < LOSS_DISTANCES; d++) {
+    for (int d = 0; d < DISTANCES; d++) {
         double s[4];
-        similarity_forward_f64(c, (enum loss_distance)d, &sets, s);
+        similarity_forward_f64(c, (enum distance)d, &sets, s);
         for (int i = 0; i < 4; i++)
             assert_near(s[i], of[d][i], 1e-6);
     }
@@ -217,10 +216,7 @@ static void test_names(void **state)
     (void)state;
     for (int i = 0; i < LOSS_KINDS; i++)
         assert_int_equal(loss_by_name(loss_name((enum loss_kind)i)), i);
-    for (int i = 0; i < LOSS_DISTANCES; i++)
-        assert_int_equal(loss_distance_by_name(loss_distance_name((enum loss_distance)i)), i);
     assert_int_equal(loss_by_name("hinge"), -1);
-    assert_int_equal(loss_distance_by_name(""), -1);
 }
 
 int main(void)

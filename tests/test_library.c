@@ -129,7 +129,7 @@ static void add_batch(struct library *lib, int64_t model, int64_t folder, struct
     struct library_item items[64];
     struct err          err = ERR_INIT;
     for (size_t i = 0; i < n; i++) {
-        uint64_t r = rng_next(s);
+        uint64_t r = splitmix_next(s);
         snprintf(paths[i], sizeof(paths[i]), "%c/%06u.jpg", r & 1 ? 'x' : 'y',
                  (unsigned)(r >> 8) % 100000);
         items[i] = picture(folder, paths[i], r >> 40, embeddings[i]);
@@ -143,16 +143,16 @@ static void random_step(struct library *lib, int64_t model, int64_t folder, stru
                         uint64_t *s)
 {
     struct err  err  = ERR_INIT;
-    size_t      at   = truth->n ? rng_next(s) % truth->n : 0;
+    size_t      at   = truth->n ? splitmix_next(s) % truth->n : 0;
     const char *path = truth->path[at];
     float       embedding[DIM];
-    switch (truth->n ? rng_next(s) % 7 : 0) {
+    switch (truth->n ? splitmix_next(s) % 7 : 0) {
     case 0:
     case 1:
-        add_batch(lib, model, folder, truth, 1 + rng_next(s) % 60, s);
+        add_batch(lib, model, folder, truth, 1 + splitmix_next(s) % 60, s);
         break;
     case 2: { /* replaced at its path */
-        struct library_item item = picture(folder, path, rng_next(s) >> 40, embedding);
+        struct library_item item = picture(folder, path, splitmix_next(s) >> 40, embedding);
         assert_ok(library_add(lib, model, &item, 1, &err), &err);
         assert_int_equal(item.id, truth->id[at]);
         truth->seed[at] = (uint64_t)item.size - 1000;
@@ -164,7 +164,7 @@ static void random_step(struct library *lib, int64_t model, int64_t folder, stru
         break;
     case 4: { /* copied, then moved onto the copy */
         char to[32];
-        snprintf(to, sizeof(to), "x/moved%06u.jpg", (unsigned)rng_next(s) % 1000000);
+        snprintf(to, sizeof(to), "x/moved%06u.jpg", (unsigned)splitmix_next(s) % 1000000);
         struct library_item item = picture(folder, to, truth->seed[at], embedding);
         item.embedding           = NULL;
         item.copy_of             = truth->id[at];
@@ -180,7 +180,7 @@ static void random_step(struct library *lib, int64_t model, int64_t folder, stru
         break;
     }
     case 6:
-        assert_ok(library_index_maintain(lib, rng_next(s) % 3 == 0, &err), &err);
+        assert_ok(library_index_maintain(lib, splitmix_next(s) % 3 == 0, &err), &err);
         break;
     }
 }
@@ -212,10 +212,10 @@ static void search_equals_brute_force(void **state)
         struct library_filter none = {0}, half = {.folder_id = folder, .below = "x"},
                               high       = {.has_min_score = true, .min_score = 0.3f};
         struct library_filter *filters[] = {NULL, &none, &half, &high};
-        struct library_filter *filter    = filters[rng_next(&s) % 4];
+        struct library_filter *filter    = filters[splitmix_next(&s) % 4];
         size_t                 ks[]      = {1, 10, 10, 50, truth.n / 3, truth.n, SIZE_MAX};
-        size_t                 k         = ks[rng_next(&s) % 7];
-        uint64_t               query     = rng_next(&s);
+        size_t                 k         = ks[splitmix_next(&s) % 7];
+        uint64_t               query     = splitmix_next(&s);
         recall += compare_search(lib, &truth, k, filter, query, plan->recall >= 1);
         recall += compare_search(other, &truth, k, filter, query, plan->recall >= 1);
         struct library_filter exact = filter ? *filter : (struct library_filter){0};
@@ -565,7 +565,7 @@ static void writer(const char *dir, int64_t model, int64_t folder, uint64_t s, i
         _exit(1);
     lib->tuning = (struct library_tuning){400, 800, 40}; /* through all three kinds */
     for (int b = 0; b != batches; b++) {
-        uint64_t group = rng_next(&s) >> 32;
+        uint64_t group = splitmix_next(&s) >> 32;
         for (int i = 0; i < BATCH; i++) { /* a batch is the same picture in one folder */
             snprintf(paths[i], sizeof(paths[i]), "%08x/%d.jpg", (unsigned)group, i);
             items[i] = picture(folder, paths[i], group, embeddings[i]);
@@ -648,7 +648,7 @@ static void killed_at_any_moment_nothing_is_damaged(void **state)
     for (int round = 0; round < 20; round++) {
         pid_t           child = process_start("--writer", &r, 1000 + (uint64_t)round, -1);
         int             status;
-        struct timespec wait = {0, (long)(rng_next(&s) % 300000000) + 1000000};
+        struct timespec wait = {0, (long)(splitmix_next(&s) % 300000000) + 1000000};
         nanosleep(&wait, NULL);
         assert_int_equal(kill(child, SIGKILL), 0);
         assert_int_equal(waitpid(child, &status, 0), child);

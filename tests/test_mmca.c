@@ -5,6 +5,7 @@
 #include "base/half.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "scratch_folder.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -21,23 +22,6 @@
 #define PICTURES 6
 #define TEXTS    3
 #define LONGEST  5
-
-static char folder[64];
-
-static int make_folder(void **state)
-{
-    (void)state;
-    (void)snprintf(folder, sizeof folder, "/tmp/osprey-mmca-XXXXXX");
-    return mkdtemp(folder) && !setenv("XDG_CACHE_HOME", folder, 1) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[128];
-    (void)snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
-}
 
 /* An open golden file, and the network in it. */
 struct golden {

@@ -163,7 +163,7 @@ static void work_goes_on(void **state)
     uint32_t holds;
     assert_int_equal(run(try_nothing, &holds), DONE);
     assert_int_equal(run(try_memory, &holds), DONE);
-    if (holds & WIRE_HOLDS_MEMORY)
+    if ((holds & WIRE_HOLDS_MEMORY) && !TEST_EMULATED) /* qemu takes the limit and forgets it */
         assert_int_equal(run(try_too_much, &holds), REFUSED);
 }
 

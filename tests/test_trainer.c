@@ -5,6 +5,7 @@
 #include "learn/trainer_state.h"
 
 #include "base/file.h"
+#include "base/half.h"
 #include "base/mem.h"
 
 #include <math.h>
@@ -60,6 +61,7 @@ static int make_data(void **state)
                                           .n_texts    = N * TEXTS,
                                           .n_groups   = N,
                                           .views      = VIEWS,
+                                          .whole      = VIEWS,
                                           .image_dim  = IMAGE,
                                           .text_dim   = TEXT,
                                           .classes_at = -1,
@@ -177,6 +179,83 @@ static void each_supervision_learns(void **state)
             assert_true(t.history[i].dev.score <= best->score);
         trained_release(&t);
     }
+}
+
+/* Which share of what pictures vary by the rows of a matrix take in: rows of length 1
+ * at right angles. */
+static double share_of_variance(const struct trained *t, const struct param_f32 *w)
+{
+    float *mean, *scale;
+    double all_of_it = 0, inside = 0;
+    head_net_standard_f32(t->heads.net[HEADS_IMAGE], &mean, &scale);
+    for (size_t i = 0; i < train.n; i++) {
+        float x[IMAGE];
+        half_to_float(x, head_data_image(&data, all[i], 0), IMAGE);
+        for (int d = 0; d < IMAGE; d++) {
+            x[d] = (x[d] - mean[d]) * scale[d];
+            all_of_it += (double)x[d] * (double)x[d];
+        }
+        for (int row = 0; row < w->rows; row++) {
+            double sum = 0;
+            for (int d = 0; d < IMAGE; d++)
+                sum += (double)x[d] * (double)w->value[row * IMAGE + d];
+            inside += sum * sum;
+        }
+    }
+    return inside / all_of_it;
+}
+
+static void heads_begin_at_principal_directions(void **state)
+{
+    (void)state;
+    struct trainer_options o  = options(SELF_SUPERVISED);
+    o.principal               = true;
+    o.dim                     = LATENT;
+    o.epochs                  = 1;
+    o.rate                    = 1e-12; /* changes nothing */
+    struct trained          t = run(&o);
+    const struct param_f32 *w = &t.heads.params[0], *b = &t.heads.params[1];
+    assert_string_equal(w->name, "image.linear.weight");
+    assert_string_equal(b->name, "image.linear.bias");
+    for (int i = 0; i < w->rows; i++) {
+        for (int k = 0; k <= i; k++) {
+            double sum = 0;
+            for (int d = 0; d < w->cols; d++)
+                sum += (double)w->value[i * w->cols + d] * (double)w->value[k * w->cols + d];
+            assert_float_equal(sum, i == k, 1e-4);
+        }
+        assert_float_equal(b->value[i], 0, 1e-9);
+    }
+    /* As many as what pictures were made from: all but the noise. LATENT random
+     * directions of IMAGE would take in 28%. */
+    assert_true(share_of_variance(&t, w) > 0.98);
+    trained_release(&t);
+}
+
+/* Views that show little of a picture stand beside no caption. */
+static void captions_stand_beside_whole_views(void **state)
+{
+    (void)state;
+    struct trainer_options o     = options(SUPERVISED);
+    struct head_data       other = data;
+    struct trained         heads[2];
+    o.epochs     = 2;
+    other.whole  = 1;
+    other.images = mem_array(N * VIEWS * IMAGE, sizeof *other.images);
+    for (int k = 0; k < 2; k++) {
+        struct err                err     = ERR_INIT;
+        const struct trainer_part learned = {.data = &other, .images = all, .n = N - DEV};
+        const struct trainer_part judged  = {.data = &other, .images = all + N - DEV, .n = DEV};
+        memcpy(other.images, data.images, N * VIEWS * IMAGE * sizeof *other.images);
+        for (int i = 0; i < N * IMAGE && k; i++)
+            other.images[i / IMAGE * VIEWS * IMAGE + IMAGE + i % IMAGE] = 0x7000; /* 8192 */
+        if (trainer_run(&o, &learned, &judged, NULL, NULL, &heads[k], &err))
+            fail_msg("%s", err.msg);
+    }
+    assert_same_heads(&heads[0].heads, &heads[1].heads);
+    trained_release(&heads[0]);
+    trained_release(&heads[1]);
+    free(other.images);
 }
 
 static void threads_change_nothing_seeds_do(void **state)
@@ -357,12 +436,12 @@ static void distillation_has_its_gradient(void **state)
 {
     (void)state;
     enum { ROWS = 6, CAPTIONS = 4, DIM = 5 };
-    for (int distance = 0; distance < LOSS_DISTANCES; distance++) {
+    for (int distance = 0; distance < DISTANCES; distance++) {
         struct trainer_options o = options(SUPERVISED);
         o.dim                    = DIM;
         o.distil                 = 0.7;
         o.distil_scale           = 4;
-        o.loss.distance          = (enum loss_distance)distance;
+        o.loss.distance          = (enum distance)distance;
         float          y0[ROWS * DIM], y1[(CAPTIONS + CLASSES) * DIM], d[4][(ROWS + CLASSES) * DIM];
         float          p[ROWS * CLASSES], s[2 * ROWS * CLASSES], logits[ROWS * CLASSES];
         struct random  r;
@@ -426,7 +505,7 @@ static void recall_counts_ranks(void **state)
         groups[i] = i;
     }
     assert_int_equal(compute_new(cpu_detect(), 2, &c, NULL), 0);
-    assert_int_equal(recall_both(c, LOSS_MANHATTAN, &sets, scores, &forth, &back, NULL), 0);
+    assert_int_equal(recall_both(c, DISTANCE_MANHATTAN, &sets, scores, &forth, &back, NULL), 0);
     /* ranks 1; 5, 6, 4, 7, 3, 8: the sixth; the fifteenth; nothing to be found */
     assert_int_equal(forth.n, 3);
     assert_true(fabs(forth.r1 - 100 / 3.0) < 1e-9);
@@ -444,6 +523,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_supervision_learns),
+        cmocka_unit_test(heads_begin_at_principal_directions),
+        cmocka_unit_test(captions_stand_beside_whole_views),
         cmocka_unit_test(threads_change_nothing_seeds_do),
         cmocka_unit_test(stopping_changes_nothing),
         cmocka_unit_test(stopping_before_the_first_step_changes_nothing),

@@ -210,8 +210,8 @@ static void delta_keeps_the_last_word(void **state)
     uint64_t     s          = 3;
     delta_init(&delta, 4);
     for (int step = 1; step < 20000; step++) {
-        int id = (int)(rng_next(&s) % 499) + 1;
-        if (rng_next(&s) % 3 == 0) {
+        int id = (int)(splitmix_next(&s) % 499) + 1;
+        if (splitmix_next(&s) % 3 == 0) {
             assert_ok(delta_put(&delta, id, NULL, &err), &err);
             known[id] = -1;
         } else {

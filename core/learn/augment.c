@@ -1,10 +1,33 @@
 /* Views of a picture for training: see augment.h. */
 #include "learn/augment.h"
 
+#include "base/hash.h"
 #include "base/splitmix.h"
 #include "learn/views.h"
 
+#include <limits.h>
+#include <math.h>
 #include <string.h>
+
+const struct augment augment_part = {.min_area = 0.1, .max_area = 0.3, .jitter = 0.4};
+
+uint64_t augment_seed(const char *name, const struct image *in, uint64_t seed, int view)
+{
+    uint8_t  hash[HASH_BYTES];
+    uint64_t state;
+    hash_bytes(name, strlen(name), hash);
+    memcpy(&state, hash, sizeof state);
+    state ^= seed * 0x9E3779B97F4A7C15u;
+    state += (uint64_t)view << 32 ^ (uint64_t)in->width << 16 ^ (uint64_t)in->height;
+    return splitmix_next(&state);
+}
+
+int augment_min_side(const struct augment *augment, const struct preprocess *p)
+{
+    double share = augment->min_area / VIEWS_WIDEST_RATIO; /* of the shorter side, squared */
+    double side  = share > 0 ? ceil(preprocess_min_side(p) / sqrt(share)) : 0;
+    return side < INT_MAX ? (int)side : 0;
+}
 
 static void flip(uint8_t *pixels, int width, int height)
 {

@@ -9,7 +9,6 @@
 #include "base/half.h"
 #include "base/hash.h"
 #include "base/mem.h"
-#include "base/splitmix.h"
 #include "image/decoder.h"
 #include "learn/features_cache.h"
 
@@ -74,30 +73,17 @@ static bool stopped(const struct making *m)
 /* ---- One chunk ---- */
 
 /* view stays the decoder's. */
-static int load_picture(struct decoder *decoder, const char *path, const struct preprocess *pre,
-                        struct image *view, struct err *err)
+static int load_picture(const struct features_plan *plan, struct decoder *decoder, const char *path,
+                        const struct preprocess *pre, struct image *view, struct err *err)
 {
     uint8_t *bytes = NULL;
     size_t   len   = 0;
+    int      side  = plan->parts ? augment_min_side(&plan->augment, pre) : preprocess_min_side(pre);
     int      rc    = file_read(path, MAX_PICTURE_BYTES, &bytes, &len, err);
     if (!rc)
-        rc = decoder_decode(decoder, bytes, len, preprocess_min_side(pre), view, NULL, err);
+        rc = decoder_decode(decoder, bytes, len, side, view, NULL, err);
     free(bytes);
     return rc;
-}
-
-/* By the picture's name and size: the same wherever its folder lies. */
-static uint64_t view_seed(const struct making *m, const char *path, const struct image *image,
-                          int view)
-{
-    const char *name = path_base(path);
-    uint8_t     hash[HASH_BYTES];
-    uint64_t    state;
-    hash_bytes(name, strlen(name), hash);
-    memcpy(&state, hash, sizeof state);
-    state ^= m->plan->seed * 0x9E3779B97F4A7C15u;
-    state += (uint64_t)view << 32 ^ (uint64_t)image->width << 16 ^ (uint64_t)image->height;
-    return splitmix_next(&state);
 }
 
 /* All views of one picture. pixels: (views, image_size, image_size, 3). */
@@ -107,11 +93,14 @@ static int view_picture(const struct making *m, struct decoder *decoder, const c
     const struct encoder_info *info  = encoder_info(m->enc);
     size_t                     bytes = (size_t)info->image_size * (size_t)info->image_size * 3;
     struct image               image = {0};
-    int                        rc    = load_picture(decoder, path, &info->preprocess, &image, err);
+    int rc = load_picture(m->plan, decoder, path, &info->preprocess, &image, err);
     for (int v = 0; !rc && v < m->f->views; v++) {
-        enum augment_kind kind = v == 0 ? AUGMENT_NONE : v == 1 ? AUGMENT_FLIP : AUGMENT_CROP;
-        rc                     = augment_image(kind, &m->plan->augment, &info->preprocess, &image,
-                                               view_seed(m, path, &image, v), pixels + (size_t)v * bytes, err);
+        enum augment_kind kind = v > 1 || m->plan->parts ? AUGMENT_CROP
+                                 : v == 1                ? AUGMENT_FLIP
+                                                         : AUGMENT_NONE;
+        uint64_t          seed = augment_seed(path_base(path), &image, m->plan->seed, v);
+        rc = augment_image(kind, &m->plan->augment, &info->preprocess, &image, seed,
+                           pixels + (size_t)v * bytes, err);
     }
     return rc;
 }
@@ -365,7 +354,9 @@ static int shard_key(const struct making *m, size_t first, size_t n, char key[FE
                          m->texts ? "texts" : "images", m->f->views, m->f->width);
     if (!rc && !m->texts)
         rc = buf_append(&b, &info->preprocess, sizeof info->preprocess, err);
-    if (!rc && m->f->views > 2)
+    if (!rc && !m->texts && m->plan->parts)
+        rc = buf_append_str(&b, "parts\n", err);
+    if (!rc && !m->texts && (m->f->views > 2 || m->plan->parts))
         rc = buf_appendf(&b, err, "%.17g %.17g %.17g %" PRIu64 "\n", m->plan->augment.min_area,
                          m->plan->augment.max_area, m->plan->augment.jitter, m->plan->seed);
     for (size_t i = first; !rc && i < first + n; i++)
@@ -398,7 +389,7 @@ static bool explain_broken(const struct making *m, const struct shard *s, size_t
             struct err   why = ERR_INIT;
             if (s->usable[i])
                 continue;
-            if (!load_picture(decoder, m->items[first + i], pre, &view, &why))
+            if (!load_picture(m->plan, decoder, m->items[first + i], pre, &view, &why))
                 same = pass == 1;
             if (pass == 1)
                 tell_broken(m, first + i, why.msg);

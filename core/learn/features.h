@@ -42,6 +42,7 @@ struct features_plan {
     int                             threads;
     int                             views;    /* of each picture, the first as it is, the second
                                                  mirrored, the others random crops; at least 1 */
+    bool                            parts;    /* views are random crops, all of them */
     struct augment                  augment;  /* of the crops */
     uint64_t                        seed;     /* of the crops */
     const char                     *cache;    /* a folder; NULL: the default one; "": none */

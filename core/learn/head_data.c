@@ -75,20 +75,30 @@ static int fill_row(struct filling *f, const uint16_t *row, uint16_t *out, struc
     return f->n == CHUNK ? flush(f, err) : 0;
 }
 
-static int fill_images(struct head_data *d, const struct encoder *enc, const struct features *from,
-                       struct head_inputs inputs, int threads, struct err *err)
+static const uint16_t *row_of(const struct head_data *d, const struct head_sources *from, size_t i,
+                              int view)
 {
-    struct filling f = {
-        .enc = enc, .sizes = encoder_feature_sizes(enc), .inputs = inputs, .threads = threads};
-    int rc   = 0;
-    f.logits = mem_array((size_t)f.sizes.classes * CHUNK, sizeof *f.logits);
-    f.named  = mem_array((size_t)f.sizes.named * CHUNK, sizeof *f.named);
-    f.roots  = mem_array((size_t)f.sizes.image, sizeof *f.roots);
+    size_t example = (size_t)d->example[i];
+    return view < d->whole ? features_row(from->images, example, view)
+                           : features_row(from->parts, example, view - d->whole);
+}
+
+static int fill_images(struct head_data *d, const struct encoder *enc,
+                       const struct head_sources *from, int threads, struct err *err)
+{
+    struct filling f  = {.enc     = enc,
+                         .sizes   = encoder_feature_sizes(enc),
+                         .inputs  = from->inputs,
+                         .threads = threads};
+    int            rc = 0;
+    f.logits          = mem_array((size_t)f.sizes.classes * CHUNK, sizeof *f.logits);
+    f.named           = mem_array((size_t)f.sizes.named * CHUNK, sizeof *f.named);
+    f.roots           = mem_array((size_t)f.sizes.image, sizeof *f.roots);
     if (!f.logits || !f.named || !f.roots)
         rc = out_of_memory(CHUNK, err);
     for (size_t i = 0; !rc && i < d->n_images; i++) {
         for (int v = 0; !rc && v < d->views; v++)
-            rc = fill_row(&f, features_row(from, (size_t)d->example[i], v),
+            rc = fill_row(&f, row_of(d, from, i, v),
                           d->images + (i * (size_t)d->views + (size_t)v) * (size_t)d->image_dim,
                           err);
     }
@@ -101,11 +111,12 @@ static int fill_images(struct head_data *d, const struct encoder *enc, const str
 }
 
 /* The pictures that are usable, in order; their groups and texts. */
-static int keep_usable(const struct examples *e, const struct features *images, struct head_data *d)
+static int keep_usable(const struct head_sources *from, struct head_data *d)
 {
-    int links = 0;
+    const struct examples *e     = from->examples;
+    int                    links = 0;
     for (size_t i = 0; i < e->n_images; i++) {
-        if (!features_usable(images, i))
+        if (!features_usable(from->images, i) || (from->parts && !features_usable(from->parts, i)))
             continue;
         d->example[d->n_images]    = (int)i;
         d->group[d->n_images]      = e->group[i];
@@ -155,7 +166,8 @@ static int make(struct head_data *d, const struct encoder *enc, const struct hea
     const struct examples       *e     = from->examples;
     size_t                       links = e->n_images ? (size_t)e->first_text[e->n_images] : 0;
     size_t                       numbers;
-    d->views     = features_views(from->images);
+    d->whole     = features_views(from->images);
+    d->views     = d->whole + (from->parts ? features_views(from->parts) : 0);
     d->image_dim = sizes.image + (from->inputs.stages ? sizes.stages : 0) +
                    (from->inputs.classes ? sizes.named : 0);
     if (from->inputs.classes)
@@ -169,13 +181,13 @@ static int make(struct head_data *d, const struct encoder *enc, const struct hea
     d->texts      = mem_array(d->n_texts * (size_t)d->text_dim + 1, sizeof *d->texts);
     if (!d->example || !d->group || !d->first_text || !d->text_of || !d->texts)
         return out_of_memory(e->n_images, err);
-    keep_usable(e, from->images, d);
+    keep_usable(from, d);
     if (!size_mul(d->n_images * (size_t)d->views, (size_t)d->image_dim, &numbers) ||
         !(d->images = mem_array(numbers + 1, sizeof *d->images)))
         return out_of_memory(d->n_images, err);
     if (from->texts) /* the pooled state comes first in a row */
         copy_rows(d->texts, from->texts, d->n_texts, d->text_dim);
-    int rc = fill_images(d, enc, from->images, from->inputs, threads, err);
+    int rc = fill_images(d, enc, from, threads, err);
     return rc || !from->classes ? rc : fill_classes(d, from, &sizes, err);
 }
 
@@ -255,8 +267,8 @@ int head_data_standardise_texts(const struct head_data *d, const int *images, si
 void head_data_hash(const struct head_data *d, uint8_t out[HASH_BYTES])
 {
     uint8_t parts[8][HASH_BYTES];
-    size_t  sizes[] = {d->n_images,      d->n_texts,           d->n_groups,
-                       (size_t)d->views, (size_t)d->image_dim, (size_t)d->text_dim};
+    size_t  sizes[] = {d->n_images,          d->n_texts,          d->n_groups,     (size_t)d->views,
+                       (size_t)d->image_dim, (size_t)d->text_dim, (size_t)d->whole};
     hash_bytes(sizes, sizeof sizes, parts[0]);
     hash_bytes(d->images, d->n_images * (size_t)d->views * (size_t)d->image_dim * sizeof *d->images,
                parts[1]);

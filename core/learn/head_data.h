@@ -29,9 +29,10 @@ struct head_inputs head_inputs_of(const struct encoder *enc);
 struct head_data {
     size_t    n_images, n_texts, n_groups;
     int       views, image_dim, text_dim;
-    int       classes_at;           /* where the class part begins in an image's row, or -1 */
-    uint16_t *images;               /* (n_images, views, image_dim) half precision */
-    uint16_t *texts;                /* (n_texts, text_dim) half precision */
+    int       whole;      /* of the views, the first ones: those that a caption still fits */
+    int       classes_at; /* where the class part begins in an image's row, or -1 */
+    uint16_t *images;     /* (n_images, views, image_dim) half precision */
+    uint16_t *texts;      /* (n_texts, text_dim) half precision */
     int       n_classes, phrasings; /* of the image tower's classifier; 0: not named */
     uint16_t *logits;      /* (n_images, n_classes) of the first view, half precision, or NULL */
     uint16_t *class_texts; /* (n_classes, phrasings, text_dim) half precision, or NULL */
@@ -41,10 +42,11 @@ struct head_data {
     int      *text_of;     /* (first_text[n_images]) */
 };
 
-/* What rows are made of; texts and classes may be NULL where there are none. */
+/* What rows are made of; texts, parts and classes may be NULL where there are none. */
 struct head_sources {
     const struct examples *examples;
     const struct features *images, *texts;
+    const struct features *parts;   /* more views of the pictures, which show little of them */
     const struct features *classes; /* (classes * phrasings) names of the classifier's classes */
     int                    phrasings;
     struct head_inputs     inputs;

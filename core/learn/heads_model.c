@@ -92,7 +92,7 @@ static struct jnode *make_choices(const struct heads_model *m, const struct jnod
     bad |= jnode_set_real(o, "trained_weight", m->trained_weight);
     bad |= jnode_set_real(o, "class_weight", m->class_weight);
     bad |= jnode_set_real(o, "visual_weight", m->visual_weight);
-    bad |= jnode_set_str(o, "distance", loss_distance_name(m->distance));
+    bad |= jnode_set_str(o, "distance", distance_name(m->distance));
     if (jnode_to_int(jnode_get(base, "max_tokens"), &tokens))
         bad |= jnode_set_int(o, "max_tokens", tokens);
     if (bad) {

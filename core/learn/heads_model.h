@@ -21,7 +21,7 @@ struct heads_model {
     const struct encoder *base;
     const struct trained *trained;
     struct head_inputs    inputs;
-    enum loss_distance    distance;
+    enum distance         distance;
     double                trained_weight, class_weight, visual_weight; /* of the space's parts */
     const char           *card;                                        /* README.md */
 };

@@ -30,33 +30,31 @@
 #define OSPREY_LEARN_LOSSES_H
 
 #include "learn/compute.h"
+#include "model/distance.h"
 
 #include <stdbool.h>
 
 enum loss_kind { LOSS_INFONCE, LOSS_TRIPLET, LOSS_SIGLIP, LOSS_CONTRASTIVE, LOSS_KINDS };
-enum loss_distance { LOSS_COSINE, LOSS_EUCLIDEAN, LOSS_MANHATTAN, LOSS_DISTANCES };
 
 const char *loss_name(enum loss_kind kind);
-const char *loss_distance_name(enum loss_distance distance);
 /* -1 when there is none of that name. */
 int         loss_by_name(const char *name);
-int         loss_distance_by_name(const char *name);
 
 struct loss {
-    enum loss_kind     kind;
-    enum loss_distance distance;
-    double             margin;    /* triplet, contrastive */
-    bool               hardest;   /* triplet: the hardest negative instead of the sum */
-    double             smoothing; /* infonce, in [0, 1) */
-    bool               same;      /* a and b are one set: a row is no candidate of its own */
+    enum loss_kind kind;
+    enum distance  distance;
+    double         margin;    /* triplet, contrastive */
+    bool           hardest;   /* triplet: the hardest negative instead of the sum */
+    double         smoothing; /* infonce, in [0, 1) */
+    bool           same;      /* a and b are one set: a row is no candidate of its own */
 };
 
 #define LOSS_LOG_SCALE_MOST 4.6052 /* ln 100: CLIP's ceiling, which the caller keeps */
 
 /* What has served well for rows of length 1 and that many dimensions: margin, and
  * where log_scale and bias start. */
-struct loss loss_default(enum loss_kind kind, enum loss_distance distance, int dim,
-                         double *log_scale, double *bias);
+struct loss loss_default(enum loss_kind kind, enum distance distance, int dim, double *log_scale,
+                         double *bias);
 
 #include "learn/real_begin.h"
 

@@ -22,12 +22,11 @@ double FN(loss_run)(struct compute *c, const struct loss *l, const struct FN(los
                     struct FN(loss_scalars) *ds);
 
 /* S (na, nb). */
-void FN(similarity_forward)(struct compute *c, enum loss_distance d,
-                            const struct FN(loss_sets) *sets, real *scores);
+void FN(similarity_forward)(struct compute *c, enum distance d, const struct FN(loss_sets) *sets,
+                            real *scores);
 /* scores: S as the forward pass left it; dscores is used up. Sets da, db. */
-void FN(similarity_backward)(struct compute *c, enum loss_distance d,
-                             const struct FN(loss_sets) *sets, const real *scores, real *dscores,
-                             real *da, real *db);
+void FN(similarity_backward)(struct compute *c, enum distance d, const struct FN(loss_sets) *sets,
+                             const real *scores, real *dscores, real *da, real *db);
 /* A loss of any scores (na, nb); of sets only the groups and their numbers are used.
  * Sets dscores, another matrix or NULL. Adds to ds. l->distance says what D is for
  * contrastive. */
@@ -39,7 +38,7 @@ double FN(loss_of_scores)(struct compute *c, const struct loss *l, const struct 
  * q_i the softmax of scale * S_i, t (na, nb) the targets, of which each row's sum is 1.
  * The scale is a constant here. Sets da, db; da NULL: the loss alone. scores: (na, nb)
  * scratch. Groups are not looked at. */
-double FN(loss_distil)(struct compute *c, enum loss_distance d, const struct FN(loss_sets) *sets,
+double FN(loss_distil)(struct compute *c, enum distance d, const struct FN(loss_sets) *sets,
                        real scale, real weight, const real *targets, real *scores, real *da,
                        real *db);
 

@@ -343,8 +343,8 @@ static double siglip(struct compute *c, struct scores *m, struct FN(loss_scalars
 
 static void contrastive_rows(void *arg, size_t from, size_t to)
 {
-    const struct scores *m      = arg;
-    real                 zero   = m->l->distance == LOSS_COSINE ? 1 : 0; /* the score of D = 0 */
+    const struct scores *m    = arg;
+    real                 zero = m->l->distance == DISTANCE_COSINE ? 1 : 0; /* the score of D = 0 */
     real                 margin = (real)m->l->margin;
     for (size_t i = from; i < to; i++) {
         const real *s     = m->s + i * (size_t)m->nb;
@@ -459,7 +459,7 @@ static void distil_rows(void *arg, size_t from, size_t to)
     }
 }
 
-double FN(loss_distil)(struct compute *c, enum loss_distance d, const struct FN(loss_sets) *sets,
+double FN(loss_distil)(struct compute *c, enum distance d, const struct FN(loss_sets) *sets,
                        real scale, real weight, const real *targets, real *scores, real *da,
                        real *db)
 {

@@ -9,6 +9,8 @@
 #ifndef OSPREY_LEARN_RANDOM_H
 #define OSPREY_LEARN_RANDOM_H
 
+#include "base/splitmix.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,10 +27,8 @@ void     random_shuffle(struct random *r, int *x, int n); /* Fisher and Yates */
 
 static inline uint64_t random_hash(uint64_t key, uint64_t counter)
 {
-    uint64_t z = key + counter * 0x9e3779b97f4a7c15u;
-    z          = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z          = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
+    uint64_t state = key + (counter - 1) * 0x9e3779b97f4a7c15u;
+    return splitmix_next(&state);
 }
 
 #endif

@@ -65,7 +65,7 @@ static void count(struct compute *c, struct ranking *r, struct recall *out)
     out->r10 *= percent;
 }
 
-int recall_both(struct compute *c, enum loss_distance distance, const struct loss_sets_f32 *sets,
+int recall_both(struct compute *c, enum distance distance, const struct loss_sets_f32 *sets,
                 float *scores, struct recall *a_among_b, struct recall *b_among_a, struct err *err)
 {
     int  most  = sets->na > sets->nb ? sets->na : sets->nb;

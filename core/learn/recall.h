@@ -17,7 +17,7 @@ struct recall {
 
 /* a as queries among b, and b among a, both from the same scores. scores: (na, nb)
  * scratch. Queries of which no item shares the group are left out. */
-int recall_both(struct compute *c, enum loss_distance distance, const struct loss_sets_f32 *sets,
+int recall_both(struct compute *c, enum distance distance, const struct loss_sets_f32 *sets,
                 float *scores, struct recall *a_among_b, struct recall *b_among_a, struct err *err);
 
 /* The mean of the three. */

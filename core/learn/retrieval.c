@@ -105,7 +105,7 @@ static size_t scorer_run(const struct scorer *s, size_t q0)
     const struct loss_sets_f32   sets = {
           .a = g.a, .b = t->items, .na = g.m, .nb = g.n, .dim = t->dim};
     if (s->compute)
-        similarity_forward_f32(s->compute, LOSS_MANHATTAN, &sets, s->scores);
+        similarity_forward_f32(s->compute, DISTANCE_MANHATTAN, &sets, s->scores);
     else
         gemm_run(s->kernel, &g, s->threads);
     for (size_t i = 0; t->without_self && i < n; i++)

@@ -86,17 +86,17 @@ static void products(struct compute *c, const struct FN(loss_sets) *s, real *sco
     FN(product_run)(c, &p);
 }
 
-void FN(similarity_forward)(struct compute *c, enum loss_distance d,
-                            const struct FN(loss_sets) *sets, real *scores)
+void FN(similarity_forward)(struct compute *c, enum distance d, const struct FN(loss_sets) *sets,
+                            real *scores)
 {
     struct pairs p = {.s = sets, .out = scores};
-    if (d == LOSS_MANHATTAN) {
+    if (d == DISTANCE_MANHATTAN) {
         compute_ranges(c, (size_t)sets->na, (size_t)sets->nb * (size_t)sets->dim, manhattan_range,
                        &p);
         return;
     }
     products(c, sets, scores);
-    if (d != LOSS_EUCLIDEAN)
+    if (d != DISTANCE_EUCLIDEAN)
         return;
     real *sums = compute_shared(c, COMPUTE_TEMP, (size_t)(sets->na + sets->nb) * sizeof *sums);
     if (!sums)
@@ -197,14 +197,13 @@ static void manhattan_back_range(void *arg, size_t from, size_t to)
     }
 }
 
-void FN(similarity_backward)(struct compute *c, enum loss_distance d,
-                             const struct FN(loss_sets) *sets, const real *scores, real *dscores,
-                             real *da, real *db)
+void FN(similarity_backward)(struct compute *c, enum distance d, const struct FN(loss_sets) *sets,
+                             const real *scores, real *dscores, real *da, real *db)
 {
     size_t cost = (size_t)sets->dim;
-    if (d == LOSS_COSINE) {
+    if (d == DISTANCE_COSINE) {
         back(c, sets, dscores, da, db);
-    } else if (d == LOSS_EUCLIDEAN) {
+    } else if (d == DISTANCE_EUCLIDEAN) {
         euclidean_back(c, sets, scores, dscores, da, db);
     } else {
         struct pairs p = {.s     = sets,

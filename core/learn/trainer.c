@@ -53,7 +53,7 @@ static int check_data(const struct trainer *t, struct err *err)
         return err_set(err, ERR_USAGE,
                        "all %zu pictures are of one class: there is nothing to tell them from",
                        t->train->n);
-    if (uses_views(t->o) && (d->views < 2 || t->dev->data->views < 2))
+    if (uses_views(t->o) && (d->views < 2 || (!uses_texts(t->o) && t->dev->data->views < 2)))
         return err_set(err, ERR_USAGE, "learning without captions needs two views of each picture");
     return 0;
 }
@@ -103,6 +103,11 @@ static int init_heads(struct trainer *t, struct err *err)
     for (int m = 0; m < HEADS_MODALITIES; m++) {
         if (t->heads.net[m])
             head_net_init_f32(t->heads.net[m], &t->random);
+    }
+    if (o->principal) {
+        rc = trainer_start_principal(t, err);
+        if (rc)
+            return rc;
     }
     for (int l = 0; l < HEADS_LOSSES; l++)
         t->heads.scalars[l] =

@@ -41,6 +41,8 @@ struct trainer_options {
     double           weight_decay, clip, ema;
     int              dim, hidden;
     bool             layer_norm;
+    bool             principal; /* the pictures' linear layer begins at their principal
+                                   directions, not at random */
     double      image_dropout, text_dropout, hidden_dropout; /* of inputs; of the MLP's layer */
     double      mix;          /* share of pictures whose caption is a mixture */
     double      class_weight; /* of the class part beside the trained one, 0 to 1, when

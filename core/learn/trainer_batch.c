@@ -66,13 +66,16 @@ static void choose_images(struct trainer *t)
     }
 }
 
+/* The first views, which stand beside captions where there are any, show the whole
+ * picture then. */
 static void draw_views(struct trainer *t)
 {
     struct trainer_batch   *b    = &t->batch;
     const struct head_data *d    = t->train->data;
     bool                    both = t->o->supervision != SUPERVISED;
+    int                     most = t->o->supervision == SELF_SUPERVISED ? d->views : d->whole;
     for (int i = 0; i < b->n; i++) {
-        int    first = (int)random_below(&t->random, (uint32_t)d->views), other = 0;
+        int    first = (int)random_below(&t->random, (uint32_t)most), other = 0;
         float *to = b->x + (size_t)i * (size_t)d->image_dim;
         b->rows[i] =
             (struct trainer_copy){.from = head_data_image(d, b->images[i], first), .to = to};

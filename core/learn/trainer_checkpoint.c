@@ -64,6 +64,7 @@ static void digest(const struct trainer *t, char out[HEX])
                                                o->dim,
                                                o->hidden,
                                                o->layer_norm,
+                                               o->principal,
                                                o->image_dropout,
                                                o->text_dropout,
                                                o->hidden_dropout,

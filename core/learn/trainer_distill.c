@@ -59,7 +59,7 @@ double trainer_distil(struct trainer *t)
                                      .dim = t->o->dim};
     double                loss    = 0;
     similarity_forward_f32(t->compute, t->o->loss.distance, &sets, b->s);
-    if (t->o->loss.distance == LOSS_EUCLIDEAN) /* its backward pass wants them as they were */
+    if (t->o->loss.distance == DISTANCE_EUCLIDEAN) /* its backward pass wants them as they were */
         memcpy(b->s + n * (size_t)classes, b->s, n * (size_t)classes * sizeof *b->s);
     compute_each(t->compute, b->n, distil_row, &d);
     for (int i = 0; i < b->n; i++)

@@ -2,7 +2,8 @@
  *
  * With captions: both directions, in the space that a search would have: the
  * trained part, and beside it, where it is weighed, the class part (model/head.h).
- * Without: each picture's last view is the query, the picture as it is the answer.
+ * Without: a part of each picture (where there are none, its last view) is the query,
+ * the picture as it is the answer.
  */
 #include "base/mem.h"
 #include "learn/trainer_state.h"
@@ -146,7 +147,7 @@ int trainer_judge(struct trainer *t, struct trainer_dev *out, struct err *err)
         goto out;
     take_images(&j, 0, views, &j.b);
     if (views)
-        take_images(&j, d->views - 1, true, &j.a);
+        take_images(&j, d->whole < d->views ? d->whole : d->views - 1, true, &j.a);
     else
         rc = take_texts(&j, &j.a, err);
     if (rc)

@@ -52,6 +52,12 @@ struct trainer {
     struct trainer_epoch *history;    /* (epochs) */
 };
 
+/* ---- trainer_start.c ---- */
+
+/* Sets the linear layer of the pictures' head to their principal directions; rows
+ * beyond the number of inputs stay. */
+int trainer_start_principal(struct trainer *t, struct err *err);
+
 /* ---- trainer_batch.c ---- */
 
 /* Where in the order step s begins; step steps is its end. */

@@ -8,8 +8,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define TRIES        10 /* then the crop keeps the picture's shape */
-#define WIDEST_RATIO (4.0 / 3.0)
+#define TRIES 10 /* then the crop keeps the picture's shape */
 
 struct rect {
     int x, y, width, height; /* pixels */
@@ -26,7 +25,7 @@ static struct rect choose(const struct image *in, const struct view *view, uint6
     for (int i = 0; i < TRIES; i++) {
         share        = view->area_low + (view->area_high - view->area_low) * splitmix_unit(state);
         double area  = share * in->width * in->height;
-        double ratio = exp(log(WIDEST_RATIO) * (2 * splitmix_unit(state) - 1));
+        double ratio = exp(log(VIEWS_WIDEST_RATIO) * (2 * splitmix_unit(state) - 1));
         int    w     = at_least_one(sqrt(area * ratio));
         int    h     = at_least_one(sqrt(area / ratio));
         if (w <= in->width && h <= in->height)

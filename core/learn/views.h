@@ -12,6 +12,8 @@
 
 #include <stdint.h>
 
+#define VIEWS_WIDEST_RATIO (4.0 / 3.0) /* of a view's sides, either way */
+
 struct view {
     double area_low, area_high; /* of the picture's area, above 0, at most 1 */
     double mirrored;            /* how probable, 0 to 1 */

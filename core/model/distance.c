@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-static const char *const NAMES[] = {"cosine", "euclidean", "manhattan"};
+static const char *const NAMES[DISTANCES] = {"cosine", "euclidean", "manhattan"};
 
 const char *distance_name(enum distance distance)
 {
@@ -13,7 +13,7 @@ const char *distance_name(enum distance distance)
 
 bool distance_of(const char *name, enum distance *out)
 {
-    for (int i = 0; i <= (int)DISTANCE_MANHATTAN; i++) {
+    for (int i = 0; i < (int)DISTANCES; i++) {
         if (strcmp(NAMES[i], name) == 0) {
             *out = (enum distance)i;
             return true;

@@ -10,7 +10,7 @@
 
 #include <stdbool.h>
 
-enum distance { DISTANCE_COSINE, DISTANCE_EUCLIDEAN, DISTANCE_MANHATTAN };
+enum distance { DISTANCE_COSINE, DISTANCE_EUCLIDEAN, DISTANCE_MANHATTAN, DISTANCES };
 
 /* "cosine", "euclidean", "manhattan" */
 const char *distance_name(enum distance distance);

@@ -58,10 +58,10 @@ _osprey() {
             COMPREPLY=($(compgen -W 'supervised self semi' -- "$cur"))
             return
             ;;
-        --semi-weight | --views | --margin | --smoothing | --temperature | --dim | --hidden) return ;;
+        --semi-weight | --views | --parts | --margin | --smoothing | --temperature | --dim | --hidden) return ;;
         --dropout | --text-dropout | --distil | --class-weight | --visual-weight | --epochs) return ;;
         --lr | --weight-decay | --patience | --checkpoint-every) return ;;
-        -k | --min-score | --batch | --threads | --tolerance | --seed | --sample | --port | --listen | --server | --trust | --host | --cors | \
+        -k | --min-score | --min-match | --batch | --threads | --tolerance | --seed | --sample | --port | --listen | --server | --trust | --host | --cors | \
             --max-k | --workers | --queue | --cache | --max-body | --max-pixels | --timeout) return ;;
         --log)
             COMPREPLY=($(compgen -W 'off text json' -- "$cur"))
@@ -74,14 +74,14 @@ _osprey() {
         return
     fi
     case $command in
-        search) own='--image --min-score --in --rerank --reranker --server --preview' ;;
-        similar) own='--others --min-score --in --preview' ;;
+        search) own='--image --min-score --min-match --in --rerank --reranker --server --preview' ;;
+        similar) own='--others --min-score --min-match --in --preview' ;;
         embed) own='--image --npy' ;;
         index) own='--threads --hidden --regions --reranker' ;;
         status) own='--errors' ;;
         verify) own='--repair' ;;
         eval) own='--images --captions --split --labels --prompts --image-to-image --rerank --reranker --index --sample --svg --seed' ;;
-        train) own='--images --captions --labels --breadth --dev-captions --dev-images --base --output --replace --supervision --semi-weight --views --loss --distance --margin --hardest --smoothing --temperature --dim --hidden --linear --dropout --text-dropout --distil --class-names --class-weight --visual-weight --epochs --batch --lr --weight-decay --patience --seed --threads --checkpoint-every --resume --form --steps --groups --group-size --reach --top' ;;
+        train) own='--images --captions --labels --breadth --dev-captions --dev-images --base --output --replace --supervision --semi-weight --views --parts --loss --distance --margin --hardest --smoothing --temperature --dim --hidden --linear --dropout --text-dropout --distil --class-names --class-weight --visual-weight --epochs --batch --lr --weight-decay --patience --seed --threads --checkpoint-every --resume --form --steps --groups --group-size --reach --top' ;;
         serve)
             own='--port --listen --config --token-file --trust --host --cors --max-k'
             own+=' --workers --queue --cache --max-body --max-pixels --timeout --arrive-seconds --log'

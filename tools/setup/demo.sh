@@ -49,6 +49,10 @@ cat <<END
 That was words, then a picture, against what the pictures show: no file name or tag was read.
 (The demo's library is apart: the commands above ran with --library $NEAR/demo-library.)
 
+The same in a browser, at http://127.0.0.1:7373/:
+
+    $NEAR/osprey serve --library $NEAR/demo-library
+
 Now your own pictures:
 
     $NEAR/osprey index ~/Pictures

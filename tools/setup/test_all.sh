@@ -27,6 +27,7 @@ run()
     reports+=("$folder/junit.xml")
 }
 
+"$ROOT/tools/setup/axe.sh"
 for folder in "$plain" "$asan"; do run "$folder" "$@"; done
 
 if [ -n "$(ctest --test-dir "$plain" -N -R "$TSAN_TESTS" | grep 'Test *#' || true)" ]; then

@@ -1,0 +1,581 @@
+#!/usr/bin/env python3
+"""The page in a real browser (Debian's chromium): what a person types, drops, clicks
+and presses, held against what the daemon itself answers. Screenshots of each state
+land in $OSPREY_BUILD/screenshots, for a look.
+
+Skipped only where chromium or its driver is not installed (tools/setup/packages/test.txt
+has both)."""
+
+import glob
+import json
+import os
+import shutil
+import time
+import unittest
+import urllib.parse
+
+import page_checks
+import searchd
+import webdriver
+from searchd import BUILD
+
+SHOTS = os.path.join(BUILD, "screenshots")
+STAMPS = "/usr/share/tuxpaint/stamps"  # `make demo` installs them
+
+PATHS = """[...document.querySelectorAll('.tile')].map((tile) => tile.querySelector('img').alt)"""
+IDS = """[...document.querySelectorAll('.tile a')].map((a) => Number(new URL(a.href).searchParams.get('view')))"""
+# A drop (or a paste) of the files at some addresses, as a browser would send it.
+DROP = """
+const [addresses, kind, done] = arguments;
+(async () => {
+  const data = new DataTransfer();
+  for (const address of addresses) {
+    const blob = await (await fetch(address)).blob();
+    data.items.add(new File([blob], 'dropped.' + blob.type.split('/')[1], {type: blob.type}));
+  }
+  const more = {bubbles: true, cancelable: true};
+  if (kind === 'paste') {
+    document.body.dispatchEvent(new ClipboardEvent('paste', {...more, clipboardData: data}));
+  } else {
+    const target = document.querySelector('#results');
+    for (const name of ['dragenter', 'dragover']) target.dispatchEvent(new DragEvent(name, {...more, dataTransfer: data}));
+    window.dropShown = !document.querySelector('#drop').hidden;
+    target.dispatchEvent(new DragEvent('drop', {...more, dataTransfer: data}));
+  }
+  done(true);
+})();"""
+
+
+def demo_pictures(shop):
+    """Debian's stamps of some kinds, where they are installed: a picture and its subject."""
+    for kind in ("animals/birds", "food/fruit", "vehicles/emergency"):
+        for path in sorted(glob.glob(os.path.join(STAMPS, kind, "*.png")))[:12]:
+            to = os.path.join(shop.folder, "demo", kind.split("/")[0])
+            os.makedirs(to, exist_ok=True)
+            shutil.copy(path, to)
+
+
+@unittest.skipUnless(webdriver.CHROMIUM and webdriver.DRIVER, "chromium or chromium-driver is not installed")
+class Page(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        os.makedirs(SHOTS, exist_ok=True)
+        cls.shop = searchd.Shop(90)
+        for name in ("exif.jpg", "orient-6.jpg", "orient-1.jpg", "exif.png"):
+            cls.shop.copy(name, "real")
+        demo_pictures(cls.shop)
+        cls.shop.index(cls.shop.folder)
+        cls.other = searchd.Shop(3)
+        cls.other.index(cls.other.folder)
+        cls.daemon = searchd.Daemon("--port", "0", "--library", "first=" + cls.shop.library,
+                                    "--library", "second=" + cls.other.library)
+        cls.browser = webdriver.Browser()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.browser.close()
+        cls.daemon.stop()
+        cls.shop.remove()
+        cls.other.remove()
+
+    def setUp(self):
+        self.browser.resize(1280, 900)
+        self.browser.emulate(prefers_color_scheme="light")
+        self.addCleanup(self.browser.run, "localStorage.clear()")
+        self.browser.complaints()
+
+    def open(self, path="/", wait=True):
+        self.browser.open(self.daemon.url + path)
+        if wait:
+            self.loaded()
+
+    def loaded(self):
+        self.browser.wait("document.querySelectorAll('.tile.loaded').length > 2", what="pictures")
+
+    def shot(self, name):
+        # What moves comes to rest; pictures in view have come.
+        self.browser.wait("[...document.querySelectorAll('.tile img[src]')].every((i) => i.complete)")
+        time.sleep(0.25)
+        self.browser.screenshot(os.path.join(SHOTS, name + ".png"))
+
+    def names(self):
+        return self.browser.run("return " + PATHS)
+
+    def shows(self, results, what):
+        """The page shows these results, in their order."""
+        wanted = [r["path"].split("/")[-1] for r in results]
+        self.browser.wait("JSON.stringify(%s.slice(0, arguments[0].length)) === JSON.stringify(arguments[0])"
+                          % PATHS, wanted, what=what)
+
+    def api(self, **query):
+        return self.daemon.get("/v1/search?" + urllib.parse.urlencode(query)).json["results"]
+
+    def terms(self, *terms, **more):
+        return self.daemon.post("/v1/search", dict(more, terms=list(terms), k=8)).json["results"]
+
+    def query(self):
+        return urllib.parse.parse_qs(urllib.parse.urlsplit(self.browser.url()).query)
+
+    def complains(self, *allowed):
+        return [c for c in self.browser.complaints() if not any(a in c for a in allowed)]
+
+    # ---- Searching ----
+
+    def test_all_pictures_by_date(self):
+        self.open()
+        images = self.daemon.get("/v1/images?limit=10").json
+        self.shows(images["images"], "the library by date")
+        self.assertIn("%d pictures" % images["total"], self.browser.run("return document.body.innerText"))
+        self.shot("all")
+        self.assertEqual(self.complains(), [])
+
+    def test_typing_finds_and_the_address_keeps_it(self):
+        self.open()
+        self.browser.type("#q", "a dog on a beach")
+        self.shows(self.api(q="a dog on a beach", k=8), "what was typed")
+        self.assertEqual(self.query(), {"q": ["a dog on a beach"]})
+        self.browser.press("Enter")
+        self.browser.run("document.querySelector('#q').value = ''")
+        self.browser.type("#q", "a tree")
+        self.shows(self.api(q="a tree", k=8), "the second query")
+        self.shot("typed")
+        self.browser.back()
+        self.shows(self.api(q="a dog on a beach", k=8), "the first query, after back")
+        self.assertEqual(self.browser.run("return document.querySelector('#q').value"), "a dog on a beach")
+        self.browser.back()
+        self.shows(self.daemon.get("/v1/images?limit=8").json["images"], "all of them, after back")
+        self.browser.forward()
+        self.shows(self.api(q="a dog on a beach", k=8), "forward again")
+        self.assertIn("a dog on a beach", self.browser.run("return document.title"))
+        self.assertEqual(self.complains(), [])
+
+    def test_good_matches_are_counted_as_the_daemon_judges(self):
+        for query in ("red", "a photo", "a bird"):
+            answer = self.daemon.get("/v1/search?" + urllib.parse.urlencode({"q": query, "k": 60})).json
+            good = sum(r["match"] >= answer["good_match"] for r in answer["results"])
+            self.open("/?" + urllib.parse.urlencode({"q": query}))
+            text = self.browser.run("return document.querySelector('#count').innerText")
+            if 0 < good < 60:
+                self.assertRegex(text, r"^%d good match(es)?," % good)
+                self.assertEqual(self.browser.run("return document.querySelector('#good-end').innerText"), "Good matches end here")
+            elif good == 0:
+                self.assertRegex(text, "^No good match,")
+
+    def test_a_word_not_wanted(self):
+        self.open("/?q=" + urllib.parse.quote_plus("blue stripes - water"))
+        self.shows(self.terms({"text": "blue stripes"}, {"text": "water", "weight": -1}), "a sum of texts")
+
+    @unittest.skipUnless(os.path.isdir(STAMPS), "Debian's tuxpaint stamps are not installed")
+    def test_words_find_what_they_say(self):
+        for words, folder in (("a bird", "/animals/"), ("fruit", "/food/")):
+            self.open("/?q=" + urllib.parse.quote_plus(words))
+            ids = self.browser.run("return " + IDS)[:5]
+            paths = ["/" + self.daemon.get("/v1/images/%d" % i).json["path"] for i in ids]
+            self.assertGreaterEqual(sum(folder in p for p in paths), 4, (words, paths))
+        self.shot("words")
+
+    def picture(self, end):
+        images = self.daemon.get("/v1/images?limit=1000").json["images"]
+        return next(i for i in images if i["path"].endswith(end))
+
+    def test_a_picture_dropped_or_pasted_finds_itself(self):
+        wanted = self.picture("real/exif.png")
+        for kind in ("drop", "paste"):
+            self.open()
+            self.browser.run_async(DROP, [wanted["file"]], kind)
+            self.browser.wait("%s[0] === arguments[0]" % IDS, wanted["id"], what="the picture itself first")
+            self.assertEqual(self.browser.run("return document.querySelectorAll('#chips .chip-picture').length"), 1)
+        self.assertTrue(self.browser.run("return window.dropShown ?? true"))
+        # Words and the picture together, then back to the picture alone.
+        self.browser.type("#q", "green")
+        self.browser.wait("location.search.includes('q=green') && location.search.includes('picture=')")
+        data = self.daemon.get("/v1/images/%d/file" % wanted["id"], check=False).body
+        image = "data:image/png;base64," + searchd.b64(data)
+        self.shows(self.terms({"text": "green"}, {"image": image}), "words and a picture")
+        self.shot("words-and-picture")
+        self.browser.back()
+        self.shows(self.terms({"image": image}), "the picture alone, after back")
+        self.browser.click("#chips .chip-remove")
+        self.browser.wait("location.search === ''")
+        self.assertEqual(self.complains(), [])
+
+    def test_what_is_no_picture_is_said(self):
+        self.open()
+        self.browser.run_async(DROP, ["/openapi.json"], "drop")
+        self.browser.wait("document.querySelector('#toast').innerText.includes('is no picture')")
+        self.assertEqual(self.browser.run("return location.search"), "")
+
+    def test_more_and_less_like_this(self):
+        self.open("/?q=a+photo")
+        first = self.browser.run("return " + IDS)[2]
+        self.browser.run("document.querySelectorAll('.tile')[2].querySelector('.like[data-sign=\"1\"]').click()")
+        self.shows(self.terms({"text": "a photo"}, {"id": first}), "more like this")
+        last = self.browser.run("return " + IDS)[5]
+        self.browser.run("document.querySelectorAll('.tile')[5].querySelector('.like[data-sign=\"-1\"]').click()")
+        self.shows(self.terms({"text": "a photo"}, {"id": first}, {"id": last, "weight": -0.5}), "less like that")
+        self.assertEqual(self.query(), {"q": ["a photo"], "like": [str(first)], "unlike": [str(last)]})
+        self.browser.wait("!document.querySelector('#chips').innerText.includes('#')", what="names in the chips")
+        self.shot("more-and-less")
+        self.browser.click("#chips .chip.term .chip-weight")
+        self.shows(self.terms({"text": "a photo"}, {"id": first, "weight": 2}, {"id": last, "weight": -0.5}), "twice as much")
+        self.browser.click("#chips .chip.less .chip-remove")
+        self.shows(self.terms({"text": "a photo"}, {"id": first, "weight": 2}), "the other one taken away")
+        self.browser.back()
+        self.browser.back()
+        self.shows(self.terms({"text": "a photo"}, {"id": first}, {"id": last, "weight": -0.5}), "back, twice")
+
+    def test_a_picture_of_the_page_dropped_on_the_box(self):
+        self.open("/?q=red")
+        chosen = self.browser.run("return " + IDS)[4]
+        self.browser.run('''const data = new DataTransfer(), more = {bubbles: true, cancelable: true, dataTransfer: data};
+            document.querySelectorAll('.tile img')[4].dispatchEvent(new DragEvent('dragstart', more));
+            document.querySelector('#q').dispatchEvent(new DragEvent('drop', more));''')
+        self.shows(self.terms({"text": "red"}, {"id": chosen}), "more like the picture dragged")
+
+    def test_places_have_the_colour_of_their_pictures(self):
+        b = self.browser
+        self.open()
+        b.run_async("requestIdleCallback(arguments[0])")
+        b.wait("document.querySelectorAll('.tile.loaded').length > 20")
+        b.run_async("requestIdleCallback(arguments[0], {timeout: 2000})")
+        self.open()
+        coloured = b.run("return [...document.querySelectorAll('.tile.seen')].map((t) => [t.style.backgroundColor, t.querySelector('img').src])")
+        self.assertGreater(len(coloured), 20)
+        # The colour is the thumbnail's mean, drawn apart.
+        means = b.run('''const c = document.createElement('canvas').getContext('2d');
+            return [...document.querySelectorAll('.tile.seen.loaded img')].slice(0, 8).map((i) => {
+              c.canvas.width = i.naturalWidth; c.canvas.height = i.naturalHeight; c.drawImage(i, 0, 0);
+              const d = c.getImageData(0, 0, i.naturalWidth, i.naturalHeight).data, sum = [0, 0, 0];
+              for (let k = 0; k < d.length; k += 4) for (let p = 0; p < 3; p++) sum[p] += d[k + p] * 4 / d.length;
+              return [sum, i.closest('.tile').style.backgroundColor.match(/\\d+/g).map(Number)];
+            })''')
+        self.assertGreater(len(means), 4)
+        for mean, colour in means:
+            for p in range(3):
+                self.assertLess(abs(mean[p] - colour[p]), 40, means)
+
+    def test_the_focus_stays_while_pictures_scroll_by(self):
+        b = self.browser
+        self.open()
+        b.run("document.querySelectorAll('.tile a')[1].focus()")
+        b.run("scrollTo(0, document.documentElement.scrollHeight)")
+        b.wait("Math.max(...[...document.querySelectorAll('.tile')].map((t) => Number(t.dataset.i))) > 80")
+        b.run("scrollTo(0, 0)")
+        b.wait("document.querySelector('.tile').dataset.i === '0' && scrollY === 0")
+        self.assertEqual(b.run("return document.activeElement.closest('.tile')?.dataset.i"), "1")
+        order = b.run("return [...document.querySelectorAll('.tile')].map((t) => Number(t.dataset.i))")
+        self.assertEqual(order, sorted(order))
+
+    # ---- Filters ----
+
+    def test_filters(self):
+        self.open("/?q=blue")
+        self.browser.click("#filter-button")
+        self.browser.wait("[...document.querySelectorAll('#seen-folder option')].some((o) => o.value === arguments[0])",
+                          self.shop.folder, what="the library's folder among those offered")
+        self.browser.run("document.querySelector('input[value=portrait]').click()")
+        self.shows(self.api(q="blue", orientation="portrait", k=6), "upright ones")
+        self.browser.type("#f-name", "d3/")
+        self.shows(self.api(q="blue", orientation="portrait", name="d3/", k=30), "upright ones in d3")
+        self.shot("filters")
+        self.browser.run("document.querySelector('#f-name').value = ''; document.querySelector('input[value=\"\"]').click()")
+        self.browser.run("const f = document.querySelector('#f-folder'); f.value = arguments[0];"
+                         "f.dispatchEvent(new Event('input', {bubbles: true}))", os.path.join(self.shop.folder, "real"))
+        self.browser.wait("document.querySelector('#chips [data-filter=folder]')", what="the folder's chip")
+        self.browser.wait("document.querySelectorAll('.tile').length === 4", what="the four of real/")
+        self.browser.press("Escape")
+        self.assertTrue(self.browser.run("return document.querySelector('#filters').hidden"))
+        self.browser.click("#chips [data-filter=folder] .chip-remove")
+        self.shows(self.api(q="blue", k=8), "all of them again")
+        # A camera and dates, without a query.
+        taken = next(i for i in self.daemon.get("/v1/images?limit=1000").json["images"] if "taken_at" in i)
+        day = time.strftime("%Y-%m-%d", time.gmtime(taken["taken_at"]))
+        self.open("/?camera=osprey+optics&taken_from=%s&taken_to=%s" % (day, day), wait=False)
+        listed = self.daemon.get("/v1/images?camera=osprey+optics&taken_from=%s&taken_to=%s" % (day, day)).json
+        self.shows(listed["images"], "by camera and day")
+        self.assertEqual(self.browser.run("return document.querySelectorAll('#chips [data-filter]').length"), 3)
+        self.assertEqual(self.complains(), [])
+
+    def test_nothing_passes_the_filters(self):
+        self.open("/?q=blue&name=there-is-no-such-name", wait=False)
+        self.browser.wait("document.querySelector('#notice h2')?.innerText === 'Nothing found'")
+        self.shot("nothing-found")
+        self.browser.click("#notice button")
+        self.shows(self.api(q="blue", k=8), "without filters")
+
+    # ---- One picture ----
+
+    def test_full_view_by_keyboard(self):
+        b = self.browser
+        self.open("/?q=red")
+        ids = b.run("return " + IDS)
+        b.run("document.querySelector('.tile a').focus()")
+        b.press("Right", "Right", "Left", "Enter")
+        b.wait("document.querySelector('#viewer').open && location.search.includes('view=%d')" % ids[1])
+        b.wait("document.querySelector('#viewer .big').naturalWidth > 0")
+        b.press("Right", "Right")
+        b.wait("location.search.includes('view=%d')" % ids[3])
+        b.press("Left", "i")
+        b.wait("location.search.includes('view=%d')" % ids[2])
+        image = self.daemon.get("/v1/images/%d" % ids[2]).json
+        text = b.run("return document.querySelector('#details').innerText")
+        self.assertIn(image["path"].split("/")[-1], text)
+        self.assertIn("%d × %d" % (image["width"], image["height"]), text)
+        self.shot("full-view")
+        # The file itself, with its name.
+        link = b.run("const a = document.querySelector('#viewer a[download]'); return [a.getAttribute('href'), a.download]")
+        self.assertEqual(link, [image["file"], image["path"].split("/")[-1]])
+        b.press("i", "Escape")
+        b.wait("!document.querySelector('#viewer').open && !location.search.includes('view=')")
+        b.wait("document.activeElement.closest('.tile')?.dataset.i === '2'", what="focus on the last picture seen")
+        # Back closes it as well; forward opens it again.
+        b.press("Enter")
+        b.wait("document.querySelector('#viewer').open")
+        b.back()
+        b.wait("!document.querySelector('#viewer').open && location.search === '?q=red'")
+        b.forward()
+        b.wait("document.querySelector('#viewer').open")
+        b.press("+")
+        self.shows(self.terms({"text": "red"}, {"id": ids[2]}), "more like the picture in view")
+        self.assertEqual(self.complains(), [])
+
+    def test_a_bookmark_of_a_picture(self):
+        image = self.picture("real/exif.jpg")
+        self.open("/?view=%d" % image["id"], wait=False)
+        self.browser.wait("document.querySelector('#viewer').open")
+        if self.browser.run("return document.querySelector('#details').hidden"):
+            self.browser.press("i")
+        self.assertIn("Osprey", self.browser.run("return document.querySelector('#details').innerText"))
+        self.browser.run("[...document.querySelectorAll('#details button')].find((b) => b.title === 'Only this camera').click()")
+        self.browser.wait("location.search.includes('camera=') && !document.querySelector('#viewer').open")
+
+    def test_swipes(self):
+        b = self.browser
+        b.resize(360, 740)
+        self.open("/?q=red")
+        ids = b.run("return " + IDS)
+        b.run("document.querySelector('.tile a').click()")
+        b.wait("location.search.includes('view=%d')" % ids[0])
+        b.swipe(300, 360, 80, 370)
+        b.wait("location.search.includes('view=%d')" % ids[1], what="the next picture")
+        b.swipe(80, 360, 300, 370)
+        b.wait("location.search.includes('view=%d')" % ids[0], what="the one before")
+        self.shot("narrow-full-view")
+        b.swipe(180, 300, 185, 640)
+        b.wait("!document.querySelector('#viewer').open", what="the view closed by a swipe down")
+
+    # ---- How it looks ----
+
+    def test_dark_by_the_system_and_by_choice(self):
+        back = "return getComputedStyle(document.documentElement).backgroundColor"
+        self.open()
+        light = self.browser.run(back)
+        self.browser.emulate(prefers_color_scheme="dark")
+        dark = self.browser.run(back)
+        self.assertNotEqual(light, dark)
+        self.shot("dark")
+        self.browser.click("#menu-button")
+        self.shot("menu")
+        self.browser.run("const s = document.querySelector('#m-theme'); s.value = 'light'; s.dispatchEvent(new Event('change'))")
+        self.assertEqual(self.browser.run(back), light)
+        self.open()
+        self.assertEqual(self.browser.run(back), light)
+
+    def test_from_360_pixels_to_4k(self):
+        for width, height in ((360, 740), (768, 1024), (3840, 2160)):
+            self.browser.resize(width, height)
+            self.open("/?q=red&orientation=landscape&like=3")
+            self.shot("%dx%d" % (width, height))
+            if width < 800:
+                self.browser.click("#filter-button")
+                self.shot("%dx%d-filters" % (width, height))
+            wide = self.browser.run("return document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            self.assertLessEqual(wide, 0, width)
+            out = self.browser.run("""return [...document.querySelectorAll('button, a, input, select')].filter((n) => {
+                const r = n.getBoundingClientRect();
+                return r.width && n.checkVisibility() && !n.closest('.tile, .skip') && (r.left < -1 || r.right > innerWidth + 1);
+            }).map((n) => n.outerHTML)""")
+            self.assertEqual(out, [], width)
+
+    def test_german(self):
+        self.open()
+        self.browser.click("#menu-button")
+        self.browser.run("const s = document.querySelector('#m-language'); s.value = 'de'; s.dispatchEvent(new Event('change'))")
+        self.browser.wait("document.documentElement.lang === 'de'")
+        self.loaded()
+        text = self.browser.wait("document.querySelector('#english').innerText")
+        self.assertIn("versteht nur Englisch", text)
+        self.open("/?q=red&orientation=portrait")
+        self.browser.click("#filter-button")
+        self.shot("german")
+        body = self.browser.run("return document.body.innerText")
+        for word in ("Hochformat", "Aufgenommen ab", "Dateigröße"):
+            self.assertIn(word, body)
+        self.assertRegex(body, "zuerst|[Kk]ein guter Treffer")
+
+    def test_both_languages_say_everything(self):
+        self.open()
+        missing = self.browser.run_async("""const done = arguments[0];
+            Promise.all([import('/page/lang_en.js'), import('/page/lang_de.js')]).then(([en, de]) => {
+              const a = Object.keys(en.default), b = Object.keys(de.default);
+              const holes = (text) => [...new Set(text.match(/\\{\\w+\\}/g))].sort().join();
+              done([a.filter((k) => !b.includes(k)), b.filter((k) => !a.includes(k)),
+                    a.filter((k) => b.includes(k) && holes(en.default[k]) !== holes(de.default[k])), a.length]);
+            })""")
+        self.assertEqual(missing[:3], [[], [], []])
+        self.assertGreater(missing[3], 80)
+
+    # ---- Everybody ----
+
+    def test_names_roles_and_contrast(self):
+        b = self.browser
+        for scheme in ("light", "dark"):
+            b.emulate(prefers_color_scheme=scheme)
+            for path, prepare in (("/", None), ("/?q=red&orientation=landscape&like=3&unlike=4", "#filter-button"),
+                                  ("/?q=red", "#menu-button"), ("/?q=red", ".tile a"),
+                                  ("/?name=there-is-no-such-name", None)):
+                self.open(path, wait="no-such" not in path)
+                b.wait("document.querySelector('.tile') || !document.querySelector('#notice').hidden")
+                if prepare:
+                    b.click(prepare)
+                if prepare == ".tile a":
+                    b.wait("document.querySelector('#viewer').open")
+                    b.press("i")
+                faults = page_checks.faults(b)
+                self.assertEqual(faults, [], (scheme, path, prepare))
+
+    def test_the_checks_would_catch(self):
+        self.open()
+        for broken in ("<button class='round'></button>", "<input>", "<img src='/page/icon.svg'>", "<p class='pale'>pale</p>",
+                       "<a href='/' id='head'>twice</a>"):
+            self.browser.run("const d = document.createElement('div'); d.id = 'broken'; d.innerHTML = arguments[0];"
+                             "document.querySelector('main').append(d);"
+                             "const p = d.querySelector('.pale'); if (p) p.style.color = '#bbb'", broken)
+            self.assertNotEqual(page_checks.faults(self.browser, axe=False), [], broken)
+            self.browser.run("document.querySelector('#broken').remove()")
+
+    def test_rows_are_justified(self):
+        self.open()
+        faults = self.browser.run_async('''const done = arguments[0];
+            import('/page/layout.js').then(({Layout}) => {
+              const faults = [];
+              let seed = 7;
+              const random = () => (seed = (seed * 16807) % 2147483647) / 2147483647;
+              for (const width of [320, 357, 768, 1280, 3800]) for (const gap of [4, 6]) {
+                const items = Array.from({length: 500}, () => ({width: 20 + random() * 900, height: 20 + random() * 900}));
+                const layout = new Layout(width, gap);
+                for (let i = 0; i < 500; i += 77) layout.add(items.slice(i, i + 77));
+                layout.finish();
+                let next = 0, bottom = 0;
+                layout.rows.forEach((row, r) => {
+                  const last = row.boxes.at(-1), end = last.left + last.width, where = `${width} ${gap} ${r}: `;
+                  if (row.from !== next || Math.abs(row.top - bottom) > 1e-6) faults.push(where + 'place');
+                  if (end > width + 0.01 || (r < layout.rows.length - 1 && end < width - 0.01)) faults.push(where + 'end ' + end);
+                  if (row.height > 2.1 * layout.target || row.height < 0.4 * layout.target) faults.push(where + 'height ' + row.height);
+                  row.boxes.forEach((box, k) => {
+                    if (k && Math.abs(box.left - row.boxes[k - 1].left - row.boxes[k - 1].width - gap) > 1e-6) faults.push(where + 'gap');
+                    const shape = items[next + k].width / items[next + k].height;
+                    if (shape > 0.5 && shape < 3 && Math.abs(box.width / row.height - shape) > 1e-6) faults.push(where + 'shape');
+                    if (layout.rowOf(next + k) !== r) faults.push(where + 'rowOf');
+                  });
+                  if (layout.rows[layout.rowAt(row.top + 1)] !== row) faults.push(where + 'rowAt');
+                  next += row.boxes.length;
+                  bottom = row.top + row.height + gap;
+                });
+                if (next !== 500) faults.push(width + ': ' + next + ' pictures');
+              }
+              done(faults.slice(0, 20));
+            })''')
+        self.assertEqual(faults, [])
+
+    def test_who_wants_no_motion_gets_none(self):
+        self.open()
+        moving = "return [...document.querySelectorAll('*')].filter((n) => getComputedStyle(n).transitionDuration.split(', ').some((s) => s !== '0s')).length"
+        self.assertGreater(self.browser.run(moving), 0)
+        self.browser.emulate(prefers_reduced_motion="reduce")
+        self.assertEqual(self.browser.run(moving), 0)
+
+    def test_keyboard_alone(self):
+        self.open()
+        self.browser.run("document.activeElement.blur()")
+        self.browser.press("Tab")
+        self.assertEqual(self.browser.run("return document.activeElement.className"), "skip")
+        self.browser.press("Enter", "Tab")
+        self.assertEqual(self.browser.run("return document.activeElement.closest('.tile').dataset.i"), "0")
+        self.browser.press("Down")
+        below = self.browser.run("return [document.activeElement.closest('.tile').dataset.i, document.querySelector('.tile').offsetTop < document.activeElement.closest('.tile').offsetTop]")
+        self.assertTrue(below[1], below)
+        self.browser.press("Up", "/")
+        self.assertEqual(self.browser.run("return document.activeElement.id"), "q")
+
+    # ---- Libraries ----
+
+    def test_another_library(self):
+        self.open()
+        self.browser.wait("document.querySelector('#m-library')", what="a chooser of libraries")
+        self.browser.run("const s = document.querySelector('#m-library'); s.value = 'second'; s.dispatchEvent(new Event('change'))")
+        self.browser.wait("document.querySelectorAll('.tile').length === 3 && location.search === '?library=second'")
+        self.browser.type("#q", "red")
+        self.shows(self.api(q="red", library="second", k=3), "the other library's pictures")
+        self.loaded()
+        self.open("/?library=third", wait=False)
+        self.browser.wait("document.querySelector('#notice h2')?.innerText === 'There is no such library'")
+        self.browser.click("#notice button")
+        self.loaded()
+
+    # ---- Very many ----
+
+    def test_a_hundred_thousand(self):
+        """The listing of a library that large, invented between the page and the daemon:
+        what is in the document stays small, and the last picture is reached."""
+        b = self.browser
+        image = self.picture("real/exif.jpg")
+        script = """
+            const real = window.fetch;
+            window.fetch = async (address, options) => {
+              if (!String(address).startsWith('/v1/images?')) return real(address, options);
+              const from = new URL(address, location.href).searchParams;
+              const at = Number(from.get('after') ?? 0), end = Math.min(100000, at + Number(from.get('limit')));
+              const images = [];
+              for (let i = at; i < end; i++) images.push({...%s, id: i + 1, path: i + '.jpg', taken_at: 1700000000 - i * 3600, width: 60 + i * 7 %% 90, height: 60 + i * 11 %% 70});
+              return new Response(JSON.stringify({images, total: 100000, took_ms: {total: 1}, ...(end < 100000 ? {next: String(end)} : {})}));
+            };""" % json.dumps(image)
+        added = b.cdp("Page.addScriptToEvaluateOnNewDocument", {"source": script})
+        try:
+            self.open()
+            most = b.run_async("""const done = arguments[0]; let most = 0, frames = 0;
+                const start = performance.now();
+                (function down() {
+                  scrollTo(0, document.documentElement.scrollHeight);
+                  most = Math.max(most, document.querySelectorAll('.tile').length);
+                  frames++;
+                  if (document.querySelector('.tile[data-i="99999"]')) done([most, frames, performance.now() - start]);
+                  else if (performance.now() - start > 100000) done([0, document.querySelector('.tile:last-child').dataset.i, 0]);
+                  else requestAnimationFrame(down);
+                })()""")
+            self.assertGreater(most[0], 10, most)
+            self.assertLess(most[0], 400, most)
+            self.shot("hundred-thousand")
+            label = b.run_async('''const done = arguments[0], month = document.querySelector('#month');
+                new MutationObserver((_, o) => { if (!month.hidden) { o.disconnect(); done(month.textContent); } })
+                  .observe(month, {attributes: true, childList: true});
+                scrollBy(0, -300);''')
+            self.assertIn("2012", label)
+            # Jumping about: what is in view is there at the next frame, in its place.
+            for part in (0.5, 0.1, 0.9):
+                gaps = b.run_async("""const [part, done] = arguments;
+                    scrollTo(0, document.documentElement.scrollHeight * part);
+                    requestAnimationFrame(() => requestAnimationFrame(() => {
+                      const head = document.querySelector('#head').offsetHeight, missing = [];
+                      for (let y = head + 30; y < innerHeight - 10; y += 40)
+                        if (!document.elementsFromPoint(200, y).concat(document.elementsFromPoint(230, y)).some((n) => n.closest('.tile'))) missing.push(y);
+                      done(missing);
+                    }))""", part)
+                # A row's gap may lie under a point, not more.
+                self.assertLess(len(gaps), 6, (part, gaps))
+        finally:
+            b.cdp("Page.removeScriptToEvaluateOnNewDocument", {"identifier": added["identifier"]})
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
