@@ -301,7 +301,7 @@ static double run_losses(struct FN(mmca_fit) *net, struct compute *c, const int 
     real             *all = take(net, n * n), *dwhole = take(net, (size_t)p->n);
     if (!all || !dwhole)
         return 0;
-    struct loss l = {.kind = LOSS_INFONCE, .distance = LOSS_COSINE, .smoothing = net->smoothing};
+    struct loss l = {.kind = LOSS_INFONCE, .distance = DISTANCE_COSINE, .smoothing = net->smoothing};
     struct FN(loss_sets)    sets = {.a        = text->e,
                                     .b        = image->e,
                                     .groups_a = owner,
