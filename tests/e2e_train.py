@@ -149,7 +149,7 @@ class Train(Training):
         args = [*PAIRS, "--epochs", "200"]
         self.refused("nothing", *args, "--resume", status=3, say="nothing.checkpoint to resume from")
         self.interrupt("partly", signal.SIGINT, 2, "--epochs", "200")
-        self.refused("partly", *args, "--lr", "0.1", "--resume", status=2, say="other options")
+        self.refused("partly", *args, "--lr", "0.1", "--resume", status=2, say="learning rate 0.002 instead of 0.1:")
         with open(self.path("partly.checkpoint"), "r+b") as f:
             f.seek(-5000, os.SEEK_END)
             byte = f.read(1)

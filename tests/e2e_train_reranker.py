@@ -54,11 +54,16 @@ class TrainReranker(Training):
         measured = json.loads(out)
         for key in ("t2i", "i2t", "reranked"):
             self.assertEqual(measured[key], last[key])
-        header = self.reranker("rr")
-        header = json.loads(header[8:8 + struct.unpack("<Q", header[:8])[0]])
-        config = json.loads(header["__metadata__"]["reranker"])
+        config = json.loads(header_of(self.reranker("rr"))[0]["__metadata__"]["reranker"])
         self.assertEqual((config["type"], config["reach"], config["top"]), ("regions", 2, 3))
         self.assertAlmostEqual(config["weight"], again["weight"], places=6)
+        model = json.loads(self.osprey("model", "info", "--json")[0])
+        self.assertEqual((config["model"], config["model_hash"]), (model["name"], model["hash"]))
+        # another model with the same towers: in size it fits
+        _, err = self.osprey("eval", "--images", "pictures", "--captions", "dev.tsv", "--rerank",
+                             "--reranker", "rr", "--model", "osprey-small-zeroshot", status=3)
+        self.assertIn("trained for the model %s (%s), not for osprey-small-zeroshot ("
+                      % (model["name"], model["hash"][:16]), err)
 
     def test_the_same_reranker_comes_again(self):
         small = self.first_lines("train.tsv", 80)
@@ -224,33 +229,36 @@ class TrainReranker(Training):
                                    data=["--images", "pictures", "--captions", some])
         self.assertEqual(last["left_out"], 1)
 
-    def poisoned(self, name, tensor):
-        """A copy of the default model with one weight that is no number."""
+    def poisoned(self, name, tensor, value):
+        """A copy of the default model in which one weight is that value."""
         model = os.path.join(os.environ["OSPREY_SOURCE"], "models", "osprey-small")
         shutil.copytree(model, self.path(name))
         with open(self.path(name + "/model.safetensors"), "r+b") as f:
-            header, end = header_of(f.read(8 + struct.unpack("<Q", f.read(8))[0] + f.seek(0)))
+            header, end = header_of(f.read(1 << 20))  # longer than the header
             self.assertEqual(header[tensor]["dtype"], "F32")
             f.seek(end + header[tensor]["data_offsets"][0])
-            f.write(struct.pack("<f", float("nan")))
+            f.write(struct.pack("<f", value))
         return self.path(name)
 
     def test_features_that_are_no_numbers(self):
         env = dict(self.env, XDG_CACHE_HOME=self.path("poisoned-cache"))
         few = self.write("rr-few.tsv", self.first_lines("train.tsv", 40))
-        for tensor, say in (
-                ("vision_model._fc.bias", "what the model sees in pictures/"),
-                ("text_model.encoder.layer.5.output.LayerNorm.bias", "what the model reads in a ")):
-            model = self.poisoned("poisoned", tensor)
+        picture, text = "vision_model._fc.bias", "text_model.encoder.layer.5.output.LayerNorm.bias"
+        for tensor, value, say in (
+                (picture, float("nan"), "yields what is no number"),
+                (text, float("nan"), "yields what is no number"),
+                (picture, 1e6, "cannot keep features of pictures/"),
+                (text, 1e6, "cannot keep features of a ")):
+            model = self.poisoned("poisoned", tensor, value)
             for what in ("heads", "reranker"):
-                out, err = self.osprey("train", what, "--model", model, "--output", "none-" + what,
-                                       "--images", "pictures", "--captions", few, *FEW,
-                                       *(["--form", "mmca"] if what == "reranker" else []), status=3,
-                                       env=env)
-                self.assertEqual(out, "")
-                self.assertIn(say, err)
-                self.assertIn("is no number", err)
-                self.assertFalse(os.path.exists(self.path("none-" + what)))
+                with self.subTest(tensor=tensor, value=value, what=what):
+                    out, err = self.osprey("train", what, "--model", model, "--output",
+                                           "none-" + what, "--images", "pictures", "--captions", few,
+                                           *FEW, *(["--form", "mmca"] if what == "reranker" else []),
+                                           status=3, env=env)
+                    self.assertEqual(out, "")
+                    self.assertIn(say, err)
+                    self.assertFalse(os.path.exists(self.path("none-" + what)))
             shutil.rmtree(model)
             shutil.rmtree(self.path("poisoned-cache"))
 
@@ -260,6 +268,7 @@ class TrainReranker(Training):
             resource.setrlimit(resource.RLIMIT_FSIZE, (100000, 100000))
         run = [*PAIRS, "--form", "both", "--steps", "20", *GROUPS, "--threads", "1"]
         self.osprey("train", "reranker", "--output", "roomy", *FEW, *run)
+        here = dict(self.env, OSPREY_DECODE="in-process")  # a decoder's memory counts as a file
         # no room for the checkpoint, then for the re-ranker of a training that is done
         self.refused("cramped", *run, status=3, preexec_fn=no_room,
                      say=("cannot write cramped.checkpoint", "File too large"))
@@ -269,7 +278,7 @@ class TrainReranker(Training):
         self.osprey("train", "reranker", "--output", "cramped", *FEW, *run, status=3)
         os.rmdir(trial)
         self.assertEqual(self.checkpoints("cramped"), [".checkpoint", ".mmca.checkpoint"])
-        self.refused("cramped", *run, "--resume", status=3, preexec_fn=no_room,
+        self.refused("cramped", *run, "--resume", status=3, preexec_fn=no_room, env=here,
                      say=("cannot write cramped/" + FILE, "File too large"))
         self.osprey("train", "reranker", "--output", "cramped", *FEW, *run, "--resume")
         self.assertEqual(self.reranker("cramped"), self.reranker("roomy"))
