@@ -149,11 +149,11 @@ class TrainReranker(Training):
         return lambda o: o.get("step", 0) >= n
 
     def test_cross_attention_stopped_and_resumed(self):
-        run = ["--form", "mmca", "--steps", "400", *GROUPS, "--threads", "1",
+        run = ["--form", "mmca", "--steps", "200", *GROUPS, "--threads", "1",
                "--checkpoint-every", "5000"]
         self.train_reranker("mmca-whole", *run)
         err = self.interrupted("mmca-part", signal.SIGINT, self.at_step(50), *run)
-        self.assertRegex(err, "stopped in step .* of 400; the same command with --resume goes on")
+        self.assertRegex(err, "stopped in step .* of 200; the same command with --resume goes on")
         self.assertEqual(self.checkpoints("mmca-part"), [".checkpoint"])
         objects = self.objects("mmca-part", *run, "--resume")
         self.assertGreater(next(o["step"] for o in objects if "step" in o), 50)

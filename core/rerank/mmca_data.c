@@ -183,7 +183,8 @@ static int read_chunk(const struct making *m, struct encoder_scratch *scratch, s
         out->starts[t + 1] = out->starts[t] + words;
         half_from_float(rows, states + (size_t)at[t] * word, (size_t)words * word);
         if (!half_finite(rows, (size_t)words * word))
-            rc = err_set(err, ERR_FORMAT, "cannot keep the words of %.400s: half precision cannot hold them",
+            rc = err_set(err, ERR_FORMAT,
+                         "cannot keep the words of %.400s: half precision cannot hold them",
                          m->from->texts[from + (size_t)t]);
     }
     return rc;
