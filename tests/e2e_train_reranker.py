@@ -149,11 +149,11 @@ class TrainReranker(Training):
         return lambda o: o.get("step", 0) >= n
 
     def test_cross_attention_stopped_and_resumed(self):
-        run = ["--form", "mmca", "--steps", "200", *GROUPS, "--threads", "1",
+        run = ["--form", "mmca", "--steps", "120", *GROUPS, "--threads", "1",
                "--checkpoint-every", "5000"]
         self.train_reranker("mmca-whole", *run)
         err = self.interrupted("mmca-part", signal.SIGINT, self.at_step(50), *run)
-        self.assertRegex(err, "stopped in step .* of 200; the same command with --resume goes on")
+        self.assertRegex(err, "stopped in step .* of 120; the same command with --resume goes on")
         self.assertEqual(self.checkpoints("mmca-part"), [".checkpoint"])
         objects = self.objects("mmca-part", *run, "--resume")
         self.assertGreater(next(o["step"] for o in objects if "step" in o), 50)
@@ -161,7 +161,7 @@ class TrainReranker(Training):
         self.assertEqual(self.checkpoints("mmca-part"), [])
 
     def test_both_stopped_killed_and_resumed(self):
-        run = ["--form", "both", "--steps", "120", *GROUPS, "--threads", "1", "--checkpoint-every", "7"]
+        run = ["--form", "both", "--steps", "100", *GROUPS, "--threads", "1", "--checkpoint-every", "7"]
         self.train_reranker("both-whole", *run)
         self.assertEqual(self.checkpoints("both-whole"), [])
         self.write("both-part.mmca.checkpoint", "of a run that was given up")
@@ -212,7 +212,7 @@ class TrainReranker(Training):
         empty, blank = self.write("rr-empty.tsv", ""), self.write("rr-blank.tsv", "a.png\t \n")
         gone = self.write("rr-gone.tsv", "".join("gone-%d.png\tsome words\n" % i for i in range(9)))
         one = self.write("rr-one.tsv", self.first_lines("train.tsv", 2))
-        for form in ("regions", "mmca", "both"):
+        for form in ("regions", "mmca"):
             for say, status, captions in (
                     ("no captions", 3, empty),
                     ("line 1 is not a file name, a tab and a caption", 3, blank),
@@ -289,7 +289,7 @@ class TrainReranker(Training):
         self.train_mmca("cut", "both")
         whole = self.reranker("cut")
         _, data = header_of(whole)
-        for size in (0, 5, 200, data, data + 70, len(whole) // 2, len(whole) - 64, len(whole) - 1):
+        for size in (0, 200, data + 70, len(whole) // 2, len(whole) - 1):
             with open(self.path("cut/" + FILE), "wb") as f:
                 f.write(whole[:size])
             _, err = self.osprey("eval", "--images", "pictures", "--captions", "dev.tsv", "--rerank",
