@@ -8,9 +8,9 @@ PyTorch: the same sizes (bench_train.c, bench_reranker.c), f32, runs taken in tu
         [--groups 16] [--group-size 8]
 
 A JSON line for each: the least milliseconds of a step on either side, in wall-clock and
-in processor time, and ours over theirs. Steps are of heads; a re-ranker's are means over
-50 of them, drawing batches included, and its peer is twin_reranker.py on made-up features.
-Needs torch and safetensors.
+in processor time, and ours over theirs. A re-ranker's are means over twice as many steps,
+drawing batches included, and its peer is twin_reranker.py on made-up features. Needs torch
+and safetensors.
 """
 import argparse
 import json
@@ -118,10 +118,10 @@ def made_up_features():
 
 def bench_reranker(o):
     twin.GROUPS, twin.GROUP = o.groups, o.group_size
-    features, few = made_up_features(), argparse.Namespace(steps=50, bf16=False)
+    features, few = made_up_features(), argparse.Namespace(steps=2 * o.steps, bf16=False)
     mine, theirs = [], []
     for _ in range(o.rounds):
-        mine.append(ours("bench_reranker", o.threads, 100, o.groups, o.group_size))
+        mine.append(ours("bench_reranker", o.threads, few.steps, o.groups, o.group_size))
         cpu = time.process_time()
         _, seconds = twin.train(features, few)
         theirs.append((1e3 * seconds / few.steps, 1e3 * (time.process_time() - cpu) / few.steps))
