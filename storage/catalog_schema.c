@@ -69,8 +69,15 @@ static const char sources_sql[] =
     "ALTER TABLE tags_said RENAME TO tags;"
     "CREATE INDEX tags_tag ON tags (tag);";
 
+/* sidecar_ns: of the sidecar that was read, 0: there was none. metadata: which version of
+ * the reader of what pictures say read it; 0: none yet. */
+static const char metadata_sql[] =
+    "ALTER TABLE images ADD COLUMN sidecar_ns INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE images ADD COLUMN metadata INTEGER NOT NULL DEFAULT 0;";
+
 static const struct catalog_step steps_known[] = {
-    {1, schema_sql}, {2, schema_heads}, {3, regions_sql}, {4, backgrounds_sql}, {5, sources_sql},
+    {1, schema_sql},      {2, schema_heads}, {3, regions_sql},
+    {4, backgrounds_sql}, {5, sources_sql},  {6, metadata_sql},
 };
 
 static int read_version(struct catalog *cat, int64_t *version, int64_t *application,
