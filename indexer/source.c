@@ -85,18 +85,18 @@ int source_open(int dir_fd, const char *path, struct source *src, struct err *er
 
 void source_open_sidecar(int dir_fd, const char *path, struct source *src, int64_t *sidecar_ns)
 {
-    size_t      room = strlen(path) + sizeof WALK_SIDECAR;
+    size_t      room = strlen(path) + sizeof METADATA_SIDECAR;
     char       *name = mem_array(room, 1);
     struct stat st;
     *src        = (struct source){.fd = -1};
     *sidecar_ns = 0;
     if (!name)
         return;
-    (void)snprintf(name, room, "%s%s", path, WALK_SIDECAR);
+    (void)snprintf(name, room, "%s%s", path, METADATA_SIDECAR);
     int rc = source_open(dir_fd, name, src, NULL);
     free(name);
     if (!rc && !fstat(src->fd, &st))
-        *sidecar_ns = walk_sidecar_ns(&st);
+        *sidecar_ns = metadata_sidecar_ns(&st);
     if (rc || !*sidecar_ns || src->size > (int64_t)METADATA_SIDECAR_MAX)
         src->size = 0;
 }

@@ -4,7 +4,9 @@
 #include "indexer/walk.h"
 
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/mem.h"
+#include "meta/metadata.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -61,19 +63,7 @@ bool walk_is_candidate(const char *name)
 
 int64_t walk_mtime_ns(const struct stat *st)
 {
-    int64_t ns;
-    if (__builtin_mul_overflow((int64_t)st->st_mtim.tv_sec, INT64_C(1000000000), &ns) ||
-        __builtin_add_overflow(ns, (int64_t)st->st_mtim.tv_nsec, &ns))
-        return 0;
-    return ns;
-}
-
-int64_t walk_sidecar_ns(const struct stat *st)
-{
-    int64_t ns = walk_mtime_ns(st);
-    if (!S_ISREG(st->st_mode))
-        return 0;
-    return ns == 0 || ns == -1 ? 1 : ns;
+    return file_mtime_ns(st);
 }
 
 static void level_release(struct level *level)
@@ -136,9 +126,9 @@ static int level_put(struct level *level, size_t *room, unsigned char type, cons
 
 static bool is_sidecar(const char *name)
 {
-    size_t n = strlen(name), end = sizeof WALK_SIDECAR - 1;
+    size_t n = strlen(name), end = sizeof METADATA_SIDECAR - 1;
     char   picture[NAME_MAX + 1];
-    if (n <= end || n > NAME_MAX || strcmp(name + n - end, WALK_SIDECAR) != 0)
+    if (n <= end || n > NAME_MAX || strcmp(name + n - end, METADATA_SIDECAR) != 0)
         return false;
     memcpy(picture, name, n - end);
     picture[n - end] = '\0';
@@ -382,7 +372,7 @@ static int64_t sidecar_time(const struct level *level, const char *name)
 {
     char   wanted[NAME_MAX + 2];
     size_t low = 0, high = level->n;
-    if (snprintf(wanted, sizeof wanted, "%c%s%s", SIDECAR, name, WALK_SIDECAR) >=
+    if (snprintf(wanted, sizeof wanted, "%c%s%s", SIDECAR, name, METADATA_SIDECAR) >=
         (int)sizeof wanted)
         return 0;
     while (low < high) {
@@ -391,7 +381,7 @@ static int64_t sidecar_time(const struct level *level, const char *name)
         int         order = name_compare(other, wanted);
         if (!order && *other == SIDECAR) {
             struct stat st;
-            return fstatat(level->fd, other + 1, &st, 0) ? 0 : walk_sidecar_ns(&st);
+            return fstatat(level->fd, other + 1, &st, 0) ? 0 : metadata_sidecar_ns(&st);
         }
         if (order < 0)
             low = mid + 1;

@@ -51,16 +51,11 @@ struct walk_entry {
     const char    *reason;
 };
 
-/* What follows the name of a picture in that of its sidecar, as digiKam and darktable have
- * it. */
-#define WALK_SIDECAR ".xmp"
 /* True for names that look like pictures. */
 bool walk_is_candidate(const char *name);
 /* st_mtim in nanoseconds since 1970. */
 struct stat;
 int64_t walk_mtime_ns(const struct stat *st);
-/* The same of a sidecar: never 0 or -1, but 0 for what is no regular file. */
-int64_t walk_sidecar_ns(const struct stat *st);
 
 /* dir: absolute. prefix: put before each path, "" or "a/b/". */
 int  walk_open(const char *dir, const char *prefix, const struct walk_options *options,

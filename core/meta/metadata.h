@@ -31,6 +31,13 @@ struct metadata {
     double         latitude, longitude; /* degrees, WGS 84 */
 };
 
+/* What follows the name of a picture in that of its sidecar, as digiKam and darktable have
+ * it; and the sidecar's mtime in nanoseconds, never 0 or -1, but 0 for what is no regular
+ * file. */
+#define METADATA_SIDECAR ".xmp"
+struct stat;
+int64_t metadata_sidecar_ns(const struct stat *st);
+
 void metadata_release(struct metadata *m);
 
 /* The bytes of a picture, and of its sidecar (n 0: none). */

@@ -7,7 +7,7 @@
  */
 #include "meta/metadata.h"
 
-#include "base/mem.h"
+#include "base/file.h"
 #include "meta/iim.h"
 #include "meta/layer.h"
 #include "meta/tiff_fields.h"
@@ -17,6 +17,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
+
+int64_t metadata_sidecar_ns(const struct stat *st)
+{
+    int64_t ns = file_mtime_ns(st);
+    if (!S_ISREG(st->st_mode))
+        return 0;
+    return ns == 0 || ns == -1 ? 1 : ns;
+}
 
 void metadata_release(struct metadata *m)
 {
