@@ -160,7 +160,7 @@ static int put_in_place(struct swap *s, struct err *err)
         rc       = give_name(s, s->aside, err);
         s->named = !rc;
     }
-    if (!rc && renameat(s->folder, s->aside, s->folder, s->name))
+    if (!rc && renameat2(s->folder, s->aside, s->folder, s->name, s->seen ? 0 : RENAME_NOREPLACE))
         rc = failed(s, "cannot rename a copy", err);
     s->named = s->named && rc;
     return rc;
