@@ -212,6 +212,22 @@ int catalog_image_rewritten(struct catalog *cat, int64_t image_id, const uint8_t
 int catalog_sidecar_rewritten(struct catalog *cat, int64_t image_id, int64_t old_ns, int64_t now_ns,
                               struct err *err);
 
+/* The tagger kept of a model (library_tagger.h, catalog_tagger.c). */
+struct kept_tagger {
+    int64_t  seq, stamp; /* of the last change that it has judged */
+    uint8_t *data;       /* (len) learn/tagger.h */
+    size_t   len;        /* bytes */
+};
+
+/* ERR_NOTFOUND; data is freed by the caller. */
+int catalog_tagger_get(struct catalog *cat, int64_t model_id, struct kept_tagger *out,
+                       struct err *err);
+int catalog_tagger_put(struct catalog *cat, int64_t model_id, const struct kept_tagger *kept,
+                       struct err *err);
+int catalog_tagger_reach(struct catalog *cat, int64_t model_id, int64_t seq, int64_t stamp,
+                         struct err *err);
+int catalog_tagger_drop(struct catalog *cat, struct err *err);
+
 /* Whether anything but the score is asked for. */
 bool catalog_filter_restricts(const struct library_filter *filter);
 /* Ids of up to limit images that filter allows, with an embedding or not, in no
