@@ -240,10 +240,9 @@ int picture_writer_write_all(struct picture_writer *w, const struct library_filt
 
 size_t picture_writer_summarise(const struct picture_writer *w)
 {
-    const char *done = w->options.dry ? "would change" : "written";
-    note(w->options.common, "%zu %s, %zu %s as wished already", w->written, done, w->same,
-         w->same == 1 ? "is" : "are");
-    if (w->failed)
-        note(w->options.common, "%zu could not be written", w->failed);
+    const char *done  = w->options.dry ? "would change" : "written";
+    const char *where = w->options.place == WRITE_FILE ? "in pictures" : "beside pictures";
+    note(w->options.common, "%s: %zu %s, %zu %s as wished already", where, w->written, done,
+         w->same, w->same == 1 ? "is" : "are");
     return w->failed;
 }

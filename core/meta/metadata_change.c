@@ -129,7 +129,7 @@ static int list_apply(struct change *c, enum xmp_list list, struct list_state *s
         if (!rc)
             rc = note(c, err, "+ %s: %s", name, item);
     }
-    if (!rc && !strings_equal(&own, &s->own)) {
+    if (!rc && !strings_match(&own, &s->own)) {
         c->noted = true;
         rc       = xmp_list_put_own(c->x, list, &own, err);
     }

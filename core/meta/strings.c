@@ -64,6 +64,14 @@ bool strings_equal(const struct strings *a, const struct strings *b)
     return equal;
 }
 
+bool strings_match(const struct strings *a, const struct strings *b)
+{
+    bool match = a->n == b->n;
+    for (size_t i = 0; i < a->n && match; i++)
+        match = strings_have(b, a->list[i]);
+    return match;
+}
+
 char *text_clean(const char *text, size_t n, size_t max)
 {
     bool   latin = !utf8_valid(text, n);

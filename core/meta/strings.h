@@ -22,6 +22,8 @@ bool strings_have(const struct strings *s, const char *text);
 /* All of b that a lacks. */
 int  strings_join(struct strings *a, const struct strings *b, struct err *err);
 bool strings_equal(const struct strings *a, const struct strings *b); /* in order */
+/* Of lists without doubles: the same, in whatever order. */
+bool strings_match(const struct strings *a, const struct strings *b);
 
 /* Text of doubtful origin as UTF-8: taken for Latin-1 where it is not UTF-8; control
  * characters and runs of white space become one space, none at the ends; at most max
