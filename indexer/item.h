@@ -37,8 +37,9 @@ struct item {
     char             *reason;
     uint8_t           hash[LIBRARY_HASH_BYTES];
     struct image_info info;
-    float            *embedding; /* (dim) */
-    uint8_t          *regions;   /* what the re-ranker keeps; NULL: none are wanted */
+    float            *embedding;   /* (dim) */
+    uint8_t          *regions;     /* what the re-ranker keeps; NULL: none are wanted */
+    uint8_t          *fingerprint; /* image/fingerprint.h; NULL: not decoded */
     int64_t           copy_of;
 };
 

@@ -69,8 +69,23 @@ static const char sources_sql[] =
     "ALTER TABLE tags_said RENAME TO tags;"
     "CREATE INDEX tags_tag ON tags (tag);";
 
+/* What copies of pictures are told by (core/image/fingerprint.h), kept by content. */
+static const char fingerprints_sql[] =
+    "CREATE TABLE fingerprints ("
+    " id   INTEGER PRIMARY KEY,"
+    " hash BLOB NOT NULL UNIQUE,"
+    " kept BLOB NOT NULL);"
+    "CREATE TRIGGER images_went_fingerprints AFTER DELETE ON images BEGIN"
+    " DELETE FROM fingerprints WHERE hash = OLD.hash"
+    " AND NOT EXISTS (SELECT 1 FROM images WHERE hash = OLD.hash); END;"
+    "CREATE TRIGGER images_changed_fingerprints AFTER UPDATE OF hash ON images"
+    " WHEN NEW.hash <> OLD.hash BEGIN"
+    " DELETE FROM fingerprints WHERE hash = OLD.hash"
+    " AND NOT EXISTS (SELECT 1 FROM images WHERE hash = OLD.hash); END;";
+
 static const struct catalog_step steps_known[] = {
-    {1, schema_sql}, {2, schema_heads}, {3, regions_sql}, {4, backgrounds_sql}, {5, sources_sql},
+    {1, schema_sql},      {2, schema_heads}, {3, regions_sql},
+    {4, backgrounds_sql}, {5, sources_sql},  {6, fingerprints_sql},
 };
 
 static int read_version(struct catalog *cat, int64_t *version, int64_t *application,

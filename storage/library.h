@@ -190,12 +190,13 @@ struct library_item {
     int            orientation;
     int64_t        taken_at;
     const char    *camera;
-    const float   *embedding; /* (dim), L2-normalised; NULL with copy_of */
-    const uint8_t *regions;   /* with library_regions_want; NULL: none */
-    int64_t        copy_of;   /* > 0: same content as this image: takes over its embedding and
-                                 its regions */
-    int64_t        id;        /* out: the image's id (0 for an error) */
-    bool           embedded;  /* out: it had its embedding and lacked regions alone */
+    const float   *embedding;   /* (dim), L2-normalised; NULL with copy_of */
+    const uint8_t *regions;     /* with library_regions_want; NULL: none */
+    const uint8_t *fingerprint; /* image/fingerprint.h; NULL: none was made */
+    int64_t        copy_of;     /* > 0: same content as this image: takes over its embedding and
+                                   its regions */
+    int64_t        id;          /* out: the image's id (0 for an error) */
+    bool           embedded;    /* out: it had its embedding and lacked regions alone */
 };
 
 /* Adds or replaces a batch in one transaction: all of it or nothing. ERR_NOTFOUND
