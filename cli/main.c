@@ -16,6 +16,7 @@ static const struct {
     {"search", cmd_search, "find pictures by words, pictures, or both"},
     {"similar", cmd_similar, "find pictures like a given one"},
     {"embed", cmd_embed, "print the embedding of a text or a picture"},
+    {"dupes", cmd_dupes, "find copies of pictures, and near ones"},
     {"status", cmd_status, "what the library holds, and which pictures are broken"},
     {"verify", cmd_verify, "check the library, repair it"},
     {"backup", cmd_backup, "copy the catalogue while others go on"},

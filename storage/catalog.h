@@ -143,6 +143,8 @@ int catalog_fingerprint_put(struct catalog *cat, const uint8_t *hash, const uint
                             struct err *err);
 int catalog_fingerprint_get(struct catalog *cat, const uint8_t *hash, uint8_t *out,
                             struct err *err); /* ERR_NOTFOUND */
+int catalog_fingerprints_missing(struct catalog *cat, int64_t after, size_t limit,
+                                 struct library_image **out, size_t *n, struct err *err);
 
 /* ---- Folders ---- */
 

@@ -3,6 +3,9 @@
 
 #include "image/fingerprint.h"
 
+#include "base/mem.h"
+
+#include <stdlib.h>
 #include <string.h>
 
 int catalog_fingerprint_put(struct catalog *cat, const uint8_t *hash, const uint8_t *bytes,
@@ -32,4 +35,38 @@ int catalog_fingerprint_get(struct catalog *cat, const uint8_t *hash, uint8_t *o
     sqlite3_reset(stmt);
     return sound ? 0
                  : err_set(err, ERR_NOTFOUND, "catalogue %s has no such fingerprint", cat->file);
+}
+
+int catalog_fingerprints_missing(struct catalog *cat, int64_t after, size_t limit,
+                                 struct library_image **out, size_t *n, struct err *err)
+{
+    static const uint8_t version = FINGERPRINT_VERSION;
+    sqlite3_stmt        *stmt;
+    *n   = 0;
+    *out = mem_array(limit, sizeof **out);
+    if (!*out)
+        return err_set(err, ERR_NOMEM, "cannot list %zu images: out of memory", limit);
+    int rc = catalog_query(cat, &stmt, err,
+                           "SELECT " IMAGE_COLUMNS " FROM images i"
+                           " JOIN folders f ON f.id = i.folder_id WHERE i.id > ?1 AND NOT EXISTS"
+                           " (SELECT 1 FROM fingerprints p WHERE p.hash = i.hash"
+                           "  AND length(p.kept) = ?3 AND substr(p.kept, 1, 1) = ?4)"
+                           " AND NOT EXISTS (SELECT 1 FROM images e WHERE e.hash = i.hash"
+                           "  AND e.id < i.id) ORDER BY i.id LIMIT ?2",
+                           "iiib", after, (int64_t)limit, (int64_t)FINGERPRINT_BYTES,
+                           (const void *)&version, sizeof version);
+    while (rc >= 0 && *n < limit && (rc = catalog_step_row(cat, stmt, err)) > 0) {
+        rc = catalog_image_from_row(stmt, &(*out)[*n], err);
+        *n += rc == 0;
+    }
+    if (rc >= 0)
+        sqlite3_reset(stmt);
+    if (rc < 0) {
+        for (size_t i = 0; i < *n; i++)
+            library_image_release(&(*out)[i]);
+        free(*out);
+        *out = NULL;
+        *n   = 0;
+    }
+    return rc < 0 ? rc : 0;
 }

@@ -20,3 +20,9 @@ int library_fingerprint_get(struct library *lib, const uint8_t hash[LIBRARY_HASH
 {
     return catalog_fingerprint_get(lib->cat, hash, out, err);
 }
+
+int library_fingerprints_missing(struct library *lib, int64_t after, size_t limit,
+                                 struct library_image **out, size_t *n, struct err *err)
+{
+    return catalog_fingerprints_missing(lib->cat, after, limit, out, n, err);
+}
