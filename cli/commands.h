@@ -15,6 +15,7 @@ int cmd_relocate(int argc, char **argv);
 int cmd_forget(int argc, char **argv);
 int cmd_eval(int argc, char **argv);
 int cmd_model(int argc, char **argv);
+int cmd_tag(int argc, char **argv);
 int cmd_train(int argc, char **argv);
 int cmd_dupes(int argc, char **argv);
 

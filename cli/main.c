@@ -17,6 +17,7 @@ static const struct {
     {"similar", cmd_similar, "find pictures like a given one"},
     {"embed", cmd_embed, "print the embedding of a text or a picture"},
     {"dupes", cmd_dupes, "find copies of pictures, and near ones"},
+    {"tag", cmd_tag, "give pictures tags, by words or by examples"},
     {"status", cmd_status, "what the library holds, and which pictures are broken"},
     {"verify", cmd_verify, "check the library, repair it"},
     {"backup", cmd_backup, "copy the catalogue while others go on"},
