@@ -10,14 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NEIGHBOURS  8     /* by the model, of each picture */
-#define SHAPES      8     /* by the fingerprints' shapes, in each turn */
-#define SHAPE_LEAST 0.75f /* cosine of shapes below which two are no copies */
-#define SHAPE_TURNS 3     /* none, one and two quarters; three are the other's one */
-#define FLAT_MAX    4000  /* contents up to which shapes are compared one by one */
-#define BLOCK       4096  /* shapes that are asked about at once */
-#define WORST_SAME  0.75f /* alike.h: a square that differs so is something that moved */
-#define LOOKS_NEAR  0.5f  /* correlation that near ones have at least */
+#define NEIGHBOURS   8     /* by the model, of each picture */
+#define SHAPES       8     /* by the fingerprints' shapes, in each turn */
+#define SHAPE_LEAST  0.80f /* cosine of shapes below which two are no copies */
+#define SHAPE_TURNED 0.92f /* ... when one is turned, and not cut */
+#define SHAPE_TURNS  3     /* none, one and two quarters; three are the other's one */
+#define FLAT_MAX     4000  /* contents up to which shapes are compared one by one */
+#define BLOCK        4096  /* shapes that are asked about at once */
+#define WORST_SAME   0.75f /* alike.h: a square that differs so is something that moved */
+#define LOOKS_NEAR   0.5f  /* correlation that near ones have at least */
 
 static const uint8_t *print_of(const struct duplicate_pairs *p, uint32_t i)
 {
@@ -177,13 +178,13 @@ struct shapes_block {
     float    scores[BLOCK * SHAPES];
 };
 
-static int shapes_ask(struct vindex *ix, struct shapes_block *b, size_t n, struct candidates *c,
-                      struct err *err)
+static int shapes_ask(struct vindex *ix, struct shapes_block *b, size_t n, float least,
+                      struct candidates *c, struct err *err)
 {
     int rc = vindex_search_many(ix, b->query, n, SHAPES, 1, b->found, b->scores, err);
     for (size_t i = 0; i < n * SHAPES && !rc; i++) {
         uint32_t of = b->of[i / SHAPES];
-        if (b->found[i] < 0 || b->found[i] == (int64_t)of || b->scores[i] < SHAPE_LEAST)
+        if (b->found[i] < 0 || b->found[i] == (int64_t)of || b->scores[i] < least)
             continue;
         rc = candidate_add(c, of, (uint32_t)b->found[i], false, 0, err);
     }
@@ -198,19 +199,20 @@ static int by_shape(const struct duplicate_pairs *p, struct candidates *c, struc
         return err_set(err, ERR_NOMEM, "out of memory for comparing shapes");
     int rc = shapes_index(p, &ix, err);
     for (int turns = 0; turns < SHAPE_TURNS && !rc && ix; turns++) {
-        size_t held = 0;
+        float  least = turns ? SHAPE_TURNED : SHAPE_LEAST;
+        size_t held  = 0;
         for (size_t i = 0; i < p->n && !rc; i++) {
             if (!p->sees[i])
                 continue;
             fingerprint_shape(print_of(p, (uint32_t)i), turns, b->query + held * FINGERPRINT_SHAPE);
             b->of[held++] = (uint32_t)i;
             if (held == BLOCK) {
-                rc   = shapes_ask(ix, b, held, c, err);
+                rc   = shapes_ask(ix, b, held, least, c, err);
                 held = 0;
             }
         }
         if (!rc)
-            rc = shapes_ask(ix, b, held, c, err);
+            rc = shapes_ask(ix, b, held, least, c, err);
     }
     vindex_free(ix);
     free(b);

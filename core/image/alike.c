@@ -8,9 +8,10 @@
 #define HALF      (SIDE / 2)
 #define UNKNOWNS  6    /* gain, offset, and the frame's four */
 #define FLAT      3.0f /* grey levels of standard deviation below which there is too little to see */
-#define FAR       0.45f /* correlation in place below which no small shift makes two one */
-#define BEHIND    0.25f /* and so far behind the best turn */
-#define SHIFT_MAX 0.16f /* of the frame */
+#define FAR       0.45f  /* correlation in place below which no small shift makes two one */
+#define BEHIND    0.25f  /* and so far behind the best turn */
+#define CLEAR     0.998f /* correlation in place that no other frame betters */
+#define SHIFT_MAX 0.16f  /* of the frame */
 #define SCALE_MAX 0.24f
 #define OUTSIDE   0.016f /* of the frame: half a pixel of the fingerprint */
 #define COVERED   0.6f   /* share of the pixels that both must have */
@@ -289,10 +290,18 @@ static void compare_turned(const uint8_t *a, const uint8_t *b, float in_place, f
     struct alike here = {.turns = out->turns}, moved = here;
     to_float(a, fa);
     to_float(b, fb);
-    if (!judge(fa, fb, SIDE, &f, &here))
-        return;
+    if (in_place >= least - 0.05f) {
+        if (!judge(fa, fb, SIDE, &f, &here))
+            return;
+    } else { /* as far as anyone will want to know */
+        here.score = in_place;
+        here.gain  = 1;
+        here.worst = INFINITY;
+    }
     describe(&f, &here);
     *out = here;
+    if (in_place >= CLEAR)
+        return;
     halve(fa, ha);
     halve(fb, hb);
     if (!fit(ha, hb, HALF, 6, &f))
