@@ -18,6 +18,7 @@ int cmd_model(int argc, char **argv);
 int cmd_tag(int argc, char **argv);
 int cmd_train(int argc, char **argv);
 int cmd_dupes(int argc, char **argv);
+int cmd_caption(int argc, char **argv);
 
 /* The end of each command's help. */
 #define HELP_LIBRARY                                                                               \

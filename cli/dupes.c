@@ -242,11 +242,8 @@ int cmd_dupes(int argc, char **argv)
     }
     if (!rc)
         rc = read_request(&request, &err);
-    if (!rc && !(dirs = mem_array(args.n + 1, sizeof *dirs)))
-        rc = err_set(&err, ERR_NOMEM, "out of memory");
-    for (size_t i = 0; i < args.n && !rc; i++)
-        if (args.items[i].kind != ARG_END)
-            dirs[n_dirs++] = args.items[i].text;
+    if (!rc)
+        rc = args_folders(&args, &dirs, &n_dirs, &err);
     if (!rc)
         rc = dupes(&session, &request, dirs, n_dirs, &groups, &err);
 out:

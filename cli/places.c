@@ -17,21 +17,10 @@ void places_release(struct places *p)
     *p = (struct places){0};
 }
 
-/* Adds the filters for one folder. */
-static int add(struct places *p, const char *in, struct err *err)
+/* Adds the filters for one folder, which ends with '/'. */
+static int add(struct places *p, const char *dir, struct err *err)
 {
-    char  *absolute = NULL;
-    size_t before   = p->n;
-    int    rc       = path_absolute(in, &absolute, err);
-    if (rc)
-        return rc;
-    char *dir = path_join(absolute, "");
-    if (!dir) {
-        free(absolute);
-        return err_set(err, ERR_NOMEM, "out of memory");
-    }
-    p->dirs[p->n_dirs++] = dir;
-    size_t length        = strlen(dir);
+    size_t before = p->n, length = strlen(dir);
     for (size_t i = 0; i < p->n_folders; i++) {
         const char *folder = p->folders[i].path;
         size_t      n      = strlen(folder);
@@ -43,10 +32,21 @@ static int add(struct places *p, const char *in, struct err *err)
                 (struct library_filter){.folder_id = p->folders[i].id,
                                         .below = asked_inside && dir[n + 1] ? dir + n + 1 : NULL};
     }
-    if (p->n == before)
-        rc = err_set(err, ERR_NOTFOUND, "%s is not among the library's folders", absolute);
-    free(absolute);
-    return rc;
+    return p->n > before ? 0
+                         : err_set(err, ERR_NOTFOUND, "%.*s is not among the library's folders",
+                                   length > 1 ? (int)length - 1 : 1, dir);
+}
+
+/* Whether another one that was asked for holds this one, so that nothing counts twice. */
+static bool is_held(const struct places *p, size_t at)
+{
+    for (size_t i = 0; i < p->n_dirs; i++) {
+        size_t n = strlen(p->dirs[i]);
+        if (i != at && strncmp(p->dirs[at], p->dirs[i], n) == 0 &&
+            (p->dirs[at][n] != '\0' || i < at))
+            return true;
+    }
+    return false;
 }
 
 int places_init(struct places *p, struct library *lib, const char *const *dirs, size_t n,
@@ -62,8 +62,17 @@ int places_init(struct places *p, struct library *lib, const char *const *dirs, 
         rc = err_set(err, ERR_NOMEM, "out of memory");
     if (n == 0)
         p->n = 1;
+    for (size_t i = 0; i < n && !rc; i++) {
+        char *absolute = NULL;
+        rc             = path_absolute(dirs[i], &absolute, err);
+        if (!rc && !(p->dirs[p->n_dirs] = path_join(absolute, "")))
+            rc = err_set(err, ERR_NOMEM, "out of memory");
+        p->n_dirs += !rc;
+        free(absolute);
+    }
     for (size_t i = 0; i < n && !rc; i++)
-        rc = add(p, dirs[i], err);
+        if (!is_held(p, i))
+            rc = add(p, p->dirs[i], err);
     return rc;
 }
 
