@@ -11,6 +11,7 @@
 #define FAR       0.45f  /* correlation in place below which no small shift makes two one */
 #define BEHIND    0.25f  /* and so far behind the best turn */
 #define CLEAR     0.998f /* correlation in place that no other frame betters */
+#define HOPELESS  0.2f   /* this far below what is wanted after two steps of the coarse fit */
 #define SHIFT_MAX 0.16f  /* of the frame */
 #define SCALE_MAX 0.24f
 #define OUTSIDE   0.016f /* of the frame: half a pixel of the fingerprint */
@@ -98,7 +99,43 @@ static void axis_init(struct axis *axis, int n, float scale, float shift)
     }
 }
 
-/* The normal equations of b = g a(W) + o + g da/dW dW, over the pixels that both have. */
+/* n is a multiple of 4; the sum is the same on every machine. */
+static float dot(const float *a, const float *b, int n)
+{
+    float s[4] = {0};
+    for (int i = 0; i < n; i += 4)
+        for (int l = 0; l < 4; l++)
+            s[l] += a[i + l] * b[i + l];
+    return (s[0] + s[1]) + (s[2] + s[3]);
+}
+
+/* What one row of pixels brings, zero where a has none. */
+enum { VALUE, ONE, SCALE_X, SHIFT_X, SHIFT_Y, ROW_PARTS };
+
+static int row_parts(const float *a, int n, const struct axis *ax, const struct axis *ay, int y,
+                     float v[ROW_PARTS][SIDE])
+{
+    const float *p = a + ay->at[y] * n, *q = a + ay->next[y] * n;
+    float        fy   = ay->part[y];
+    int          used = 0;
+    for (int x = 0; x < n; x++) {
+        int   l = ax->at[x], k = ax->next[x];
+        float one = ax->in[x] ? 1 : 0, fx = ax->part[x];
+        float top = p[l] + (p[k] - p[l]) * fx, low = q[l] + (q[k] - q[l]) * fx;
+        float gx      = one * (float)n * ((p[k] - p[l]) * (1 - fy) + (q[k] - q[l]) * fy);
+        v[VALUE][x]   = one * (top + (low - top) * fy);
+        v[ONE][x]     = one;
+        v[SCALE_X][x] = gx * ax->u[x];
+        v[SHIFT_X][x] = gx;
+        v[SHIFT_Y][x] = one * (float)n * (low - top);
+        used += ax->in[x];
+    }
+    return used;
+}
+
+/* The normal equations of b = g a(W) + o + g da/dW dW, over the pixels that both have. The
+ * unknowns: gain, offset, scale and shift across, scale and shift down; the scale down goes
+ * with the shift down times the row's place. */
 static int equations(const float *a, const float *b, int n, const struct axis *ax,
                      const struct axis *ay, double m[UNKNOWNS][UNKNOWNS], double r[UNKNOWNS])
 {
@@ -106,30 +143,25 @@ static int equations(const float *a, const float *b, int n, const struct axis *a
     memset(m, 0, sizeof(double[UNKNOWNS][UNKNOWNS]));
     memset(r, 0, sizeof(double[UNKNOWNS]));
     for (int y = 0; y < n; y++) {
-        float row[UNKNOWNS][UNKNOWNS] = {{0}}, right[UNKNOWNS] = {0};
+        float v[ROW_PARTS][SIDE];
         if (!ay->in[y])
             continue;
-        const float *p = a + ay->at[y] * n, *q = a + ay->next[y] * n;
-        for (int x = 0; x < n; x++) {
-            if (!ax->in[x])
-                continue;
-            int   l = ax->at[x], k = ax->next[x];
-            float fx = ax->part[x], fy = ay->part[y];
-            float top = p[l] + (p[k] - p[l]) * fx, low = q[l] + (q[k] - q[l]) * fx;
-            float gx          = ((p[k] - p[l]) * (1 - fy) + (q[k] - q[l]) * fy) * (float)n;
-            float gy          = (low - top) * (float)n;
-            float v[UNKNOWNS] = {top + (low - top) * fy, 1, gx * ax->u[x], gx, gy * ay->u[y], gy};
-            for (int i = 0; i < UNKNOWNS; i++) {
-                right[i] += v[i] * b[y * n + x];
-                for (int j = 0; j <= i; j++)
-                    row[i][j] += v[i] * v[j];
+        used += row_parts(a, n, ax, ay, y, v);
+        for (int i = 0; i < ROW_PARTS; i++) {
+            double down  = i == SHIFT_Y ? (double)ay->u[y] : 0,
+                   right = (double)dot(v[i], b + y * n, n);
+            int to       = i == SHIFT_Y ? 5 : i;
+            r[to] += right;
+            r[4] += down * right;
+            for (int j = 0; j <= i; j++) {
+                double sum = (double)dot(v[i], v[j], n);
+                m[to][j == SHIFT_Y ? 5 : j] += sum;
+                if (i != SHIFT_Y)
+                    continue;
+                m[4][j == SHIFT_Y ? 4 : j] += down * (j == SHIFT_Y ? down : 1) * sum;
+                if (j == SHIFT_Y)
+                    m[5][4] += down * sum;
             }
-            used++;
-        }
-        for (int i = 0; i < UNKNOWNS; i++) {
-            r[i] += (double)right[i];
-            for (int j = 0; j <= i; j++)
-                m[i][j] += (double)row[i][j];
         }
     }
     for (int i = 0; i < UNKNOWNS; i++)
@@ -304,7 +336,8 @@ static void compare_turned(const uint8_t *a, const uint8_t *b, float in_place, f
         return;
     halve(fa, ha);
     halve(fb, hb);
-    if (!fit(ha, hb, HALF, 6, &f))
+    if (!fit(ha, hb, HALF, 2, &f) || !judge(ha, hb, HALF, &f, &moved) ||
+        moved.score < least - HOPELESS || !fit(ha, hb, HALF, 4, &f))
         return;
     if (!judge(ha, hb, HALF, &f, &moved) || moved.score < least - 0.1f || moved.score < in_place)
         return;
