@@ -16,6 +16,8 @@ static const struct {
     {"search", cmd_search, "find pictures by words, pictures, or both"},
     {"similar", cmd_similar, "find pictures like a given one"},
     {"embed", cmd_embed, "print the embedding of a text or a picture"},
+    {"caption", cmd_caption, "give each picture a sentence that fits it"},
+    {"dupes", cmd_dupes, "find copies of pictures, and near ones"},
     {"tag", cmd_tag, "give pictures tags, by words or by examples"},
     {"status", cmd_status, "what the library holds, and which pictures are broken"},
     {"verify", cmd_verify, "check the library, repair it"},

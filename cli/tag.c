@@ -184,7 +184,7 @@ static int find_places(struct session *s, const struct args *dirs, struct places
     for (size_t i = 0; i < dirs->n && !rc; i++) {
         if (dirs->items[i].kind == ARG_END)
             continue;
-        rc = places_init(&places[i], s->lib, dirs->items[i].text, err);
+        rc = places_init(&places[i], s->lib, &dirs->items[i].text, 1, err);
         struct library_filter *more =
             rc ? NULL : mem_regrow(*filters, *n + places[i].n, sizeof *more);
         if (!rc && !more)

@@ -30,6 +30,7 @@ void item_free(struct item *item)
     free(item->embedding);
     free(item->regions);
     metadata_release(&item->said);
+    free(item->fingerprint);
     free(item);
 }
 

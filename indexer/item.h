@@ -39,9 +39,10 @@ struct item {
     struct image_info info;
     struct metadata   said; /* what it says of itself */
     bool              has_said;
-    int64_t           sidecar_ns; /* of the sidecar that was read; 0: there is none */
-    float            *embedding;  /* (dim) */
-    uint8_t          *regions;    /* what the re-ranker keeps; NULL: none are wanted */
+    int64_t           sidecar_ns;  /* of the sidecar that was read; 0: there is none */
+    float            *embedding;   /* (dim) */
+    uint8_t          *regions;     /* what the re-ranker keeps; NULL: none are wanted */
+    uint8_t          *fingerprint; /* image/fingerprint.h; NULL: not decoded */
     int64_t           copy_of;
 };
 

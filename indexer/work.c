@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "image/decoder.h"
+#include "image/fingerprint.h"
 #include "image/preprocess.h"
 #include "indexer/source.h"
 
@@ -104,6 +105,11 @@ static int make_pixels(struct worker *me, struct item *item, const uint8_t *byte
     rc = decoder_decode(me->decoder, bytes, n, preprocess_min_side(p), &view, &item->info, err);
     if (!rc)
         rc = preprocess_image(p, &view, pixels, err);
+    if (!rc && !item->fingerprint) /* a picture that changed meanwhile comes twice */
+        item->fingerprint = mem_array(FINGERPRINT_BYTES, 1);
+    if (!rc)
+        rc = item->fingerprint ? fingerprint_make(&view, item->fingerprint, err)
+                               : err_set(err, ERR_NOMEM, "out of memory for a fingerprint");
     budget_give(crew->budget, taken);
     return rc;
 }

@@ -139,6 +139,17 @@ int catalog_changes_after(struct catalog *cat, int64_t seq, int64_t **ids, size_
 int catalog_changes_count(struct catalog *cat, int64_t seq, int64_t *n, struct err *err);
 int catalog_changes_trim(struct catalog *cat, int64_t before_seq, struct err *err);
 
+/* ---- Fingerprints (library_fingerprints.h, catalog_fingerprints.c) ---- */
+
+/* Does nothing for a hash that no image has. hash: (LIBRARY_HASH_BYTES), bytes and out:
+ * (FINGERPRINT_BYTES). */
+int catalog_fingerprint_put(struct catalog *cat, const uint8_t *hash, const uint8_t *bytes,
+                            struct err *err);
+int catalog_fingerprint_get(struct catalog *cat, const uint8_t *hash, uint8_t *out,
+                            struct err *err); /* ERR_NOTFOUND */
+int catalog_fingerprints_missing(struct catalog *cat, int64_t after, size_t limit,
+                                 struct library_image **out, size_t *n, struct err *err);
+
 /* ---- Folders ---- */
 
 int catalog_folder_add(struct catalog *cat, const char *path, int64_t *id, char **below,

@@ -82,6 +82,14 @@ int catalog_sidecar_get(struct catalog *cat, int64_t image_id, int64_t *sidecar_
 int catalog_image_rewritten(struct catalog *cat, int64_t image_id, const uint8_t *old_hash,
                             const uint8_t *hash, int64_t size, int64_t mtime_ns, struct err *err)
 {
+    /* What is kept by content: it looks as it did. */
+    int rc = catalog_run(cat, err,
+                         "INSERT OR IGNORE INTO fingerprints (hash, kept)"
+                         " SELECT ?2, kept FROM fingerprints WHERE hash = ?1",
+                         "bb", (const void *)old_hash, (size_t)LIBRARY_HASH_BYTES,
+                         (const void *)hash, (size_t)LIBRARY_HASH_BYTES);
+    if (rc)
+        return rc;
     return catalog_run(cat, err,
                        "UPDATE images SET hash = ?3, size = ?4, mtime_ns = ?5 WHERE id = ?1 AND"
                        " hash = ?2",

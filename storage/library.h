@@ -193,8 +193,9 @@ struct library_item {
     int                    orientation;
     int64_t                taken_at;
     const char            *camera;
-    const float           *embedding; /* (dim), L2-normalised; NULL with copy_of */
-    const uint8_t         *regions;   /* with library_regions_want; NULL: none */
+    const float           *embedding;   /* (dim), L2-normalised; NULL with copy_of */
+    const uint8_t         *regions;     /* with library_regions_want; NULL: none */
+    const uint8_t         *fingerprint; /* image/fingerprint.h; NULL: none was made */
     /* What it says of itself; NULL: what is known of that stays. */
     const struct metadata *said;
     int64_t                sidecar_ns; /* with said: the sidecar's mtime, 0: it has none */
