@@ -200,15 +200,10 @@ static int find_places(struct session *s, const struct args *dirs, struct places
 
 /* ---- Writing, and taking back ---- */
 
-static int open_writer(struct session *s, const struct tag_options *o, enum write_place place,
-                       struct picture_writer **out, struct err *err)
+static struct write_options writing(const struct session *s, const struct tag_options *o)
 {
-    const struct write_options options = {.common   = s->common,
-                                          .place    = place,
-                                          .tags     = true,
-                                          .take_out = o->remove,
-                                          .dry      = o->dry_run};
-    return picture_writer_open(s->lib, &options, out, err);
+    return (struct write_options){
+        .common = s->common, .place = o->place, .tags = true, .dry = o->dry_run};
 }
 
 /* Of a dry run: what would be written of this picture. */
@@ -216,28 +211,6 @@ static int tell_writer(void *ctx, int64_t id, const struct library_said *tags, s
                        struct err *err)
 {
     return picture_writer_write(ctx, id, tags, n, err);
-}
-
-/* A summary, and an error where some could not be written. */
-static int writer_end(const struct picture_writer *w, int rc, struct err *err)
-{
-    size_t failed = rc ? 0 : picture_writer_summarise(w);
-    return failed ? err_set(err, ERR_FAILED, "%zu %s could not be written", failed,
-                            failed == 1 ? "picture" : "pictures")
-                  : rc;
-}
-
-static int write_all(struct session *s, const struct tag_options *o, enum write_place place,
-                     const struct library_filter *filters, size_t n, struct err *err)
-{
-    struct picture_writer *w  = NULL;
-    int                    rc = open_writer(s, o, place, &w, err);
-    if (!rc)
-        rc = picture_writer_write_all(w, filters, n, err);
-    if (w)
-        rc = writer_end(w, rc, err);
-    picture_writer_close(w);
-    return rc;
 }
 
 /* What Osprey said of the pictures that a filter allows goes from the library. */
@@ -266,12 +239,9 @@ static int forget_filtered(struct session *s, const struct library_filter *filte
 static int take_back(struct session *s, const struct tag_options *o,
                      const struct library_filter *filters, size_t n, struct err *err)
 {
-    int64_t removed;
-    int     rc = 0;
-    if (o->place != WRITE_FILE)
-        rc = write_all(s, o, WRITE_SIDECAR, filters, n, err);
-    if (!rc && o->place != WRITE_SIDECAR)
-        rc = write_all(s, o, WRITE_FILE, filters, n, err);
+    const struct write_options options = writing(s, o);
+    int64_t                    removed;
+    int                        rc = write_pictures_back(s->lib, &options, filters, n, err);
     if (rc || o->dry_run)
         return rc;
     for (size_t i = 0; i < n && !rc; i++)
@@ -291,15 +261,16 @@ static int judge(struct session *s, const struct tag_options *o, const struct ta
                  const struct library_filter *filters, size_t n, struct library_tag_tally *tally,
                  struct err *err)
 {
-    struct picture_writer *w    = NULL;
-    struct library_tagging job  = {.tagger    = tagger,
-                                   .filters   = filters,
-                                   .n_filters = n,
-                                   .dry_run   = o->dry_run,
-                                   .tell      = s->common->json || o->dry_run ? tell_picture : NULL,
-                                   .ctx       = s};
-    bool                   keep = n == 0 && !o->dry_run && !o->once;
-    int                    rc   = o->dry_run && o->place ? open_writer(s, o, o->place, &w, err) : 0;
+    struct picture_writer     *w       = NULL;
+    struct library_tagging     job     = {.tagger    = tagger,
+                                          .filters   = filters,
+                                          .n_filters = n,
+                                          .dry_run   = o->dry_run,
+                                          .tell = s->common->json || o->dry_run ? tell_picture : NULL,
+                                          .ctx  = s};
+    bool                       keep    = n == 0 && !o->dry_run && !o->once;
+    const struct write_options options = writing(s, o);
+    int rc = o->dry_run && o->place ? picture_writer_open(s->lib, &options, &w, err) : 0;
     if (w) {
         job.tell = tell_writer;
         job.ctx  = w;
@@ -312,7 +283,7 @@ static int judge(struct session *s, const struct tag_options *o, const struct ta
     if (!rc)
         summarise(s->common, tally, o->dry_run);
     if (w)
-        rc = writer_end(w, rc, err);
+        rc = picture_writer_end(w, rc, err);
     picture_writer_close(w);
     return rc;
 }
@@ -334,8 +305,10 @@ static int tag(struct session *s, const struct tag_options *o, const struct args
         rc = get_labels(s, o, &tagger, err);
     if (!rc && tagger)
         rc = judge(s, o, tagger, filters, n, tally, err);
-    if (!rc && o->place && !(o->dry_run && tagger))
-        rc = write_all(s, o, o->place, filters, n, err);
+    if (!rc && o->place && !(o->dry_run && tagger)) {
+        const struct write_options options = writing(s, o);
+        rc                                 = write_pictures(s->lib, &options, filters, n, err);
+    }
 out:
     tagger_free(tagger);
     free(filters);

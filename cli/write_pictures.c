@@ -238,11 +238,43 @@ int picture_writer_write_all(struct picture_writer *w, const struct library_filt
     return rc;
 }
 
-size_t picture_writer_summarise(const struct picture_writer *w)
+int picture_writer_end(const struct picture_writer *w, int rc, struct err *err)
 {
     const char *done  = w->options.dry ? "would change" : "written";
     const char *where = w->options.place == WRITE_FILE ? "in pictures" : "beside pictures";
+    if (rc)
+        return rc;
     note(w->options.common, "%s: %zu %s, %zu %s as wished already", where, w->written, done,
          w->same, w->same == 1 ? "is" : "are");
-    return w->failed;
+    return w->failed ? err_set(err, ERR_FAILED, "%zu %s could not be written", w->failed,
+                               w->failed == 1 ? "picture" : "pictures")
+                     : 0;
+}
+
+int write_pictures(struct library *lib, const struct write_options *options,
+                   const struct library_filter *filters, size_t n_filters, struct err *err)
+{
+    struct picture_writer *w  = NULL;
+    int                    rc = picture_writer_open(lib, options, &w, err);
+    if (!rc)
+        rc = picture_writer_end(w, picture_writer_write_all(w, filters, n_filters, err), err);
+    picture_writer_close(w);
+    return rc;
+}
+
+int write_pictures_back(struct library *lib, const struct write_options *options,
+                        const struct library_filter *filters, size_t n_filters, struct err *err)
+{
+    static const enum write_place places[] = {WRITE_SIDECAR, WRITE_FILE};
+    int                           rc       = 0;
+    for (size_t i = 0; i < 2 && (!rc || rc == ERR_FAILED); i++) { /* some may fail in one */
+        struct write_options here = *options;
+        here.take_out             = true;
+        here.place                = places[i];
+        if (options->place != WRITE_NOWHERE && options->place != here.place)
+            continue;
+        int done = write_pictures(lib, &here, filters, n_filters, err);
+        rc       = done ? done : rc;
+    }
+    return rc;
 }
