@@ -83,7 +83,7 @@ _osprey() {
         similar) own='--others --min-score --min-match --in --preview' ;;
         embed) own='--image --npy' ;;
         index) own='--threads --hidden --regions --reranker' ;;
-        tag) own='--vocab --examples --prompts --threshold --top --once --dry-run --list' ;;
+        tag) own='--vocab --examples --prompts --threshold --top --once --write --remove --dry-run --list' ;;
         status) own='--errors' ;;
         verify) own='--repair' ;;
         eval) own='--images --captions --split --labels --prompts --image-to-image --rerank --reranker --index --sample --svg --seed' ;;
