@@ -75,6 +75,8 @@ static int measure_all(struct session *s, const float *pictures, uint64_t seed, 
         rc = prompt_encode(s, out->prompts->list[p], (const char *const *)set->labels,
                            set->n_labels, one, err);
         if (!rc)
+            encoder_as_names(s->enc, one, (int)set->n_labels);
+        if (!rc)
             rc = rank_pictures(s, set, pictures, one, &ranks, err);
         if (!rc)
             rc = measure(&ranks, seed, &out->each[p], err);
