@@ -11,7 +11,7 @@
 #include "cli/output.h"
 #include "cli/prompts.h"
 #include "cli/tag_words.h"
-#include "cli/vocabulary.h"
+#include "learn/vocabulary.h"
 
 #include "base/cpu.h"
 #include "base/mem.h"
