@@ -96,8 +96,6 @@ int prompt_encode(struct session *s, const char *prompt, const char *const *labe
             rc = err ? err->code : ERR_FAILED;
     if (!rc)
         rc = encode_texts(s, (const char *const *)texts, n, out, err);
-    if (!rc)
-        encoder_as_names(s->enc, out, (int)n);
     for (size_t i = 0; texts && i < n; i++)
         free(texts[i]);
     free(texts);

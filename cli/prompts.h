@@ -20,7 +20,7 @@ struct prompts {
 int  prompts_read(const char *path, struct prompts *out, struct err *err);
 void prompts_release(struct prompts *p); /* NULL-safe */
 
-/* The embeddings of labels (n) in one of the prompts, as names; out: (n, dim). */
+/* The embeddings of labels (n) in one of the prompts; out: (n, dim). */
 int prompt_encode(struct session *s, const char *prompt, const char *const *labels, size_t n,
                   float *out, struct err *err);
 
