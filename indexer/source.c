@@ -94,9 +94,12 @@ void source_open_sidecar(int dir_fd, const char *path, struct source *src, int64
         return;
     (void)snprintf(name, room, "%s%s", path, METADATA_SIDECAR);
     int rc = source_open(dir_fd, name, src, NULL);
-    free(name);
-    if (!rc && !fstat(src->fd, &st))
+    /* One that cannot be read is known by its time as well, or it were news each time. */
+    if (rc == ERR_NOTFOUND || (rc ? source_stat(dir_fd, name, &st) : fstat(src->fd, &st)))
+        src->size = 0;
+    else
         *sidecar_ns = metadata_sidecar_ns(&st);
+    free(name);
     if (rc || !*sidecar_ns || src->size > (int64_t)METADATA_SIDECAR_MAX)
         src->size = 0;
 }

@@ -152,8 +152,8 @@ static void new_files_are_made(void **state)
     free(path);
 }
 
-/* Puts one version after the other until it is killed. */
-static _Noreturn void swap_forever(const char *path, char *versions[2])
+/* Puts one version after the other until it is killed; tells of the first. */
+static _Noreturn void swap_forever(const char *path, char *versions[2], int told)
 {
     for (int i = 0;; i++) {
         struct file_part parts[2] = {{versions[i & 1], BYTES / 3},
@@ -161,6 +161,8 @@ static _Noreturn void swap_forever(const char *path, char *versions[2])
         struct stat      seen;
         if (lstat(path, &seen) || file_swap(path, &seen, true, parts, 2, NULL, NULL))
             _exit(1);
+        if (i == 1 && write(told, "", 1) != 1)
+            _exit(2);
     }
 }
 
@@ -176,14 +178,21 @@ static void kills_leave_one_version_or_the_other(void **state)
     put("killed", versions[0], BYTES);
     srand(1);
     for (int kill_no = 0; kill_no < KILLS; kill_no++) {
+        int pipes[2];
+        assert_int_equal(pipe(pipes), 0);
         pid_t child = fork();
         if (child == 0)
-            swap_forever(path, versions);
+            swap_forever(path, versions, pipes[1]);
+        char byte;
+        if (kill_no & 1) /* every other one later on, however slow the machine is */
+            assert_int_equal(read(pipes[0], &byte, 1), 1);
+        close(pipes[0]);
         nanosleep(&(struct timespec){.tv_nsec = 500000 + rand() % 6000000}, NULL);
         kill(child, SIGKILL);
         int status;
         assert_int_equal(waitpid(child, &status, 0), child);
-        assert_true(WIFSIGNALED(status));
+        close(pipes[1]);
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
         uint8_t *data = NULL;
         size_t   len  = 0;
         assert_int_equal(file_read(path, 1 << 20, &data, &len, NULL), 0);
