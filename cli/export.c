@@ -41,6 +41,8 @@ struct export
     FILE              *lines;
     char              *aside;  /* where lines are written until they are whole */
     float             *vector; /* (dim) */
+    int64_t           *ids;    /* (n) to be written */
+    size_t             n;
     int64_t            count;
 };
 
@@ -75,28 +77,50 @@ static int write_line(struct export *e, const struct library_image *image, struc
     return rc;
 }
 
-static int export_place(struct export *e, const struct library_filter *place, struct err *err)
+static int list_place(struct export *e, const struct library_filter *place, struct err *err)
 {
     struct library_cursor after = {0};
     int                   rc    = 0;
     for (size_t n = PAGE; n == PAGE && !rc;) {
         struct library_image *images = NULL;
         rc = library_list(e->s->lib, place, LIBRARY_BY_ID, &after, PAGE, &images, &n, err);
+        int64_t *grown = rc ? NULL : mem_regrow(e->ids, e->n + n + 1, sizeof *grown);
+        if (!rc && !grown)
+            rc = err_set(err, ERR_NOMEM, "out of memory for %zu pictures", e->n + n);
+        if (grown)
+            e->ids = grown;
         for (size_t i = 0; i < n && images; i++) {
-            struct err why = ERR_INIT;
-            int got = rc ? rc : library_embedding_get(e->s->lib, images[i].id, e->vector, &why);
-            if (!rc && got && got != ERR_NOTFOUND && got != ERR_DAMAGED)
-                rc = err_set(err, why.code, "%s", why.msg);
-            if (!rc && !got)
-                rc = npy_writer_row(e->npy, e->vector, err);
-            if (!rc && !got)
-                rc = write_line(e, &images[i], err);
-            e->count += !rc && !got;
+            if (!rc)
+                e->ids[e->n++] = images[i].id;
             after = (struct library_cursor){images[i].taken_at, images[i].id};
             library_image_release(&images[i]);
         }
         free(images);
     }
+    return rc;
+}
+
+static int by_id(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* What went meanwhile, or has no embedding (of damage verify tells), is left out. */
+static int export_one(struct export *e, int64_t id, struct err *err)
+{
+    struct library_image image;
+    struct err           why = ERR_INIT;
+    int                  rc  = library_embedding_get(e->s->lib, id, e->vector, &why);
+    if (!rc)
+        rc = library_image_get(e->s->lib, id, &image, &why);
+    if (rc)
+        return rc == ERR_NOTFOUND || rc == ERR_DAMAGED ? 0 : err_set(err, why.code, "%s", why.msg);
+    rc = npy_writer_row(e->npy, e->vector, err);
+    if (!rc)
+        rc = write_line(e, &image, err);
+    e->count += !rc;
+    library_image_release(&image);
     return rc;
 }
 
@@ -153,7 +177,11 @@ static int export_all(struct session *s, const struct exchange_files *files, con
     if (!rc && !(e.lines = fopen(e.aside, "w")))
         rc = err_set(err, ERR_IO, "cannot write %s: %s", e.aside, strerror(errno));
     for (size_t i = 0; i < places.n && !rc; i++)
-        rc = export_place(&e, &places.filters[i], err);
+        rc = list_place(&e, &places.filters[i], err);
+    if (!rc && e.n) /* in the order in which they came: so import gives them ids */
+        qsort(e.ids, e.n, sizeof *e.ids, by_id);
+    for (size_t i = 0; i < e.n && !rc; i++)
+        rc = export_one(&e, e.ids[i], err);
     if (!rc && e.count > 0)
         rc = finish(&e, files, &model, err);
     npy_writer_close(e.npy);
@@ -164,6 +192,7 @@ static int export_all(struct session *s, const struct exchange_files *files, con
     }
     free(e.aside);
     free(e.vector);
+    free(e.ids);
     places_release(&places);
     *count = e.count;
     return rc;

@@ -18,6 +18,7 @@
 
 #define MOST_LINE  ((size_t)1 << 20) /* bytes */
 #define MOST_MODEL ((size_t)1 << 20)
+#define ALREADY    1e-3 /* so near 1 that halves are to blame: kept as they are, to the bit */
 
 static const char help[] =
     "Reads embeddings from files into a library, which is made where there is none.\n"
@@ -48,7 +49,7 @@ int import_normalise(float *vector, size_t dim, const char *what, size_t row, st
         return err_set(err, ERR_FORMAT, "%s, row %zu: it is not an embedding: its length is %g",
                        what, row, sqrt(sum));
     float scale = (float)(1 / sqrt(sum));
-    for (size_t i = 0; i < dim && fabs(sum - 1) > 1e-6; i++)
+    for (size_t i = 0; i < dim && fabs(sum - 1) > ALREADY; i++)
         vector[i] *= scale;
     return 0;
 }
