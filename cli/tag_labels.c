@@ -1,6 +1,7 @@
 /* From words and examples to labels: see tag_labels.h.
  *
- * Words: a label's row is its text's embedding. Examples: a label's row is that of a
+ * Words: a label's row is its text's embedding, not as a name (encoder_as_names): what a
+ * head learned of captions tells labels better here. Examples: a label's row is that of a
  * linear probe fitted on the embeddings of its pictures. Each kind is calibrated over the
  * library's background alone; a label that has both goes by their sum.
  */
@@ -10,7 +11,7 @@
 #include "cli/output.h"
 #include "cli/prompts.h"
 #include "cli/tag_words.h"
-#include "cli/vocabulary.h"
+#include "learn/vocabulary.h"
 
 #include "base/cpu.h"
 #include "base/mem.h"

@@ -4,7 +4,7 @@
 
 #include "cli/prompts.h"
 #include "cli/session.h"
-#include "cli/vocabulary.h"
+#include "learn/vocabulary.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
-/* Unit tests of cli/vocabulary: what lines mean, what is refused, and that the
+/* Unit tests of core/learn/vocabulary: what lines mean, what is refused, and that the
  * vocabularies which come with Osprey are what they should be. */
-#include "cli/vocabulary.h"
+#include "learn/vocabulary.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,11 +1,10 @@
 /* Vocabularies: see vocabulary.h. */
-#include "cli/vocabulary.h"
+#include "learn/vocabulary.h"
 
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "learn/tagger.h"
-#include "storage/library_tags.h"
 #include "text/utf8.h"
 
 #include <dirent.h>
@@ -171,10 +170,10 @@ static int parse_line(struct vocabulary *v, char *line, const char *what, size_t
     if (!tidy_name(line))
         return err_set(err, ERR_FORMAT, "cannot read %s: line %zu has a label without a name", what,
                        number);
-    if (strlen(line) > LIBRARY_TAG_MAX)
+    if (strlen(line) > VOCABULARY_LONGEST)
         return err_set(err, ERR_FORMAT,
                        "cannot read %s: line %zu has a label of more than %d bytes", what, number,
-                       LIBRARY_TAG_MAX);
+                       VOCABULARY_LONGEST);
     int rc = vocabulary_add(v, line, err);
     if (rc)
         return rc;

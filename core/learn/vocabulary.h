@@ -6,14 +6,15 @@
  * lies above a label is a label too, also where no line names it; then it has no words
  * and goes by what lies below it. UTF-8.
  */
-#ifndef OSPREY_CLI_VOCABULARY_H
-#define OSPREY_CLI_VOCABULARY_H
+#ifndef OSPREY_LEARN_VOCABULARY_H
+#define OSPREY_LEARN_VOCABULARY_H
 
 #include "base/err.h"
 
 #include <stddef.h>
 
-#define VOCABULARY_MOST_WORDS 64 /* for one label */
+#define VOCABULARY_MOST_WORDS 64   /* for one label */
+#define VOCABULARY_LONGEST    1024 /* bytes of a label */
 
 struct vocabulary_label {
     char  *name;    /* "animal|dog" */
