@@ -19,6 +19,8 @@ static const struct {
     {"caption", cmd_caption, "give each picture a sentence that fits it"},
     {"dupes", cmd_dupes, "find copies of pictures, and near ones"},
     {"tag", cmd_tag, "give pictures tags, by words or by examples"},
+    {"export", cmd_export, "write embeddings as a NumPy array, with metadata"},
+    {"import", cmd_import, "read embeddings back, or those of clip-retrieval"},
     {"status", cmd_status, "what the library holds, and which pictures are broken"},
     {"verify", cmd_verify, "check the library, repair it"},
     {"backup", cmd_backup, "copy the catalogue while others go on"},

@@ -82,7 +82,7 @@ static int ask_base(struct hunt *h, struct err *err)
     if (h->matches)
         measure(h);
     if (lib->base && h->held > 0)
-        rc = vindex_search_many(lib->base, h->vectors, h->held, h->fetch, 1, h->found, h->scores,
+        rc = vindex_search_many(lib->base, h->vectors, h->held, h->fetch, 0, h->found, h->scores,
                                 err);
     for (size_t i = 0; lib->base && i < h->held && !rc; i++) {
         const int64_t *found = h->found + i * h->fetch;

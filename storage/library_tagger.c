@@ -256,7 +256,15 @@ static int get_kept(struct library *lib, struct library_model *model, struct kep
     rc = tagger_unpack(kept->data, kept->len, out, err);
     free(kept->data);
     kept->data = NULL;
-    return rc ? err_prefix(err, "library %s", lib->dir) : 0;
+    if (rc)
+        return err_prefix(err, "library %s", lib->dir);
+    if ((*out)->dim == (size_t)model->dim)
+        return 0;
+    rc = err_set(err, ERR_DAMAGED, "library %s keeps labels of %zu dimensions for %s with %d",
+                 lib->dir, (*out)->dim, model->name, model->dim);
+    tagger_free(*out);
+    *out = NULL;
+    return rc;
 }
 
 int library_tagger_get(struct library *lib, struct tagger **out, struct err *err)
@@ -296,7 +304,7 @@ int library_tagger_catch_up(struct library *lib, struct library_tag_tally *out, 
     if (catalog_is_read_only(lib->cat))
         return 0;
     int rc = get_kept(lib, &j.model, &kept, &t, &why);
-    if (rc == ERR_NOTFOUND)
+    if (rc == ERR_NOTFOUND || rc == ERR_DAMAGED) /* of the latter verify tells */
         return 0;
     if (rc)
         return err_set(err, why.code, "%s", why.msg);
@@ -318,5 +326,31 @@ out:
     judge_release(&j);
     free(ids);
     tagger_free(t);
+    return rc;
+}
+
+int library_tagger_check(struct library *lib, bool                             repair,
+                         void (*report)(void *ctx, const char *finding), void *ctx, int64_t *damage,
+                         struct err *err)
+{
+    struct tagger *t   = NULL;
+    struct err     why = ERR_INIT;
+    int            rc  = library_tagger_get(lib, &t, &why);
+    tagger_free(t);
+    if (rc == 0 || rc == ERR_NOTFOUND)
+        return 0;
+    if (rc != ERR_DAMAGED)
+        return err_set(err, why.code, "%s", why.msg);
+    ++*damage;
+    if (report)
+        report(ctx, why.msg);
+    if (!repair)
+        return 0;
+    rc = library_tagger_forget(lib, err);
+    if (rc == 0) {
+        --*damage;
+        if (report)
+            report(ctx, "the labels were forgotten: osprey tag makes them anew");
+    }
     return rc;
 }

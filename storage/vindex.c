@@ -38,6 +38,7 @@
 #define READ_MAPPED_LISTS (0x646f0000 | 8)
 #define EF_CONSTRUCTION   80
 #define EF_SEARCH         128
+#define EF_GLANCE         48
 #define TRAINING_PER_LIST 48
 #define METRIC_SHIFT      8
 #define SMALL_BUILD       5000               /* vectors */
@@ -459,7 +460,7 @@ void vindex_remove(struct vindex *ix, bool (*gone)(void *ctx, int64_t id), void 
 static size_t lists_to_probe(const struct vindex *ix, int effort)
 {
     size_t lists = faiss_IndexIVF_nlist(ix->ivf);
-    size_t probe = lists / 64 * (size_t)effort;
+    size_t probe = effort > 0 ? lists / 64 * (size_t)effort : 0;
     probe        = probe < 8 ? 8 : probe;
     return probe > lists ? lists : probe;
 }
@@ -489,8 +490,9 @@ static int set_effort(struct vindex *ix, size_t fetch, int effort, struct err *e
         faiss_IndexIVF_set_nprobe(ix->ivf, lists_to_probe(ix, effort));
     if (ix->info.kind != VINDEX_HNSW)
         return 0;
-    size_t ef = fetch > EF_SEARCH ? fetch : EF_SEARCH;
-    return set_parameter(ix, "efSearch", (double)ef * effort, err);
+    size_t least = effort > 0 ? EF_SEARCH : EF_GLANCE;
+    size_t ef    = fetch > least ? fetch : least;
+    return set_parameter(ix, "efSearch", (double)ef * (effort > 0 ? effort : 1), err);
 }
 
 /* One query, in this thread. */

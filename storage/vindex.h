@@ -83,7 +83,8 @@ int vindex_search(struct vindex *ix, const float *query, size_t fetch, int effor
                   float *scores, size_t *n, struct err *err);
 
 /* The same for n queries (n, dim) on all cores: ids and scores (n, fetch), best first; those of
- * a query that has fewer end with id -1. */
+ * a query that has fewer end with id -1. effort 0: a glance, for candidates that are
+ * judged by something else. */
 int vindex_search_many(struct vindex *ix, const float *queries, size_t n, size_t fetch, int effort,
                        int64_t *ids, float *scores, struct err *err);
 

@@ -457,6 +457,41 @@ static void new_pictures_are_tagged(void **state)
     remove_dir(dir);
 }
 
+/* A damaged tagger stops no indexing; verify finds it and forgets it. */
+static void damage_is_found(void **state)
+{
+    (void)state;
+    struct err               err = ERR_INIT;
+    struct library          *lib;
+    struct library_tag_tally tally;
+    struct tagger           *t = strong_tagger(), *back = NULL;
+    char                    *dir = temporary_dir();
+    int64_t                  a, damage = -1;
+    assert_ok(library_open(dir, LIBRARY_CREATE, &lib, &err), &err);
+    int64_t model = fill_model(lib, "h1", true), folder = add_folder(lib, "/a");
+    add(lib, model, folder, "a.jpg", 4, &a);
+    const struct library_tagging job = {.tagger = t};
+    assert_ok(library_tagger_keep(lib, &job, &tally, &err), &err);
+    assert_sound(lib);
+    struct kept_tagger kept;
+    assert_ok(catalog_tagger_get(lib->cat, model, &kept, &err), &err);
+    kept.len -= 5;
+    assert_ok(catalog_tagger_put(lib->cat, model, &kept, &err), &err);
+    free(kept.data);
+    add(lib, model, folder, "b.jpg", 5, &a);
+    assert_int_equal(catch_up(lib), 0);
+    assert_int_equal(library_tagger_get(lib, &back, &err), ERR_DAMAGED);
+    assert_ok(library_verify(lib, false, NULL, NULL, &damage, &err), &err);
+    assert_int_equal(damage, 1);
+    assert_ok(library_verify(lib, true, NULL, NULL, &damage, &err), &err);
+    assert_int_equal(damage, 0);
+    assert_int_equal(library_tagger_get(lib, &back, &err), ERR_NOTFOUND);
+    assert_sound(lib);
+    tagger_free(t);
+    library_close(lib);
+    remove_dir(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -469,6 +504,7 @@ int main(void)
         cmocka_unit_test(disorder_is_refused),
         cmocka_unit_test(a_library_is_tagged),
         cmocka_unit_test(new_pictures_are_tagged),
+        cmocka_unit_test(damage_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
