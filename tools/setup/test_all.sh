@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The slow tier: the quick tests as they are, again under AddressSanitizer and
-# UBSan, the threaded ones under ThreadSanitizer, core's for aarch64 through qemu,
+# The slow tier: the quick tests as they are and with clients that others wrote
+# (tests/clients), again under AddressSanitizer and UBSan, the threaded ones under ThreadSanitizer, core's for aarch64 through qemu,
 # and some fuzzing.
 # The last line counts all of them together. Arguments go to ctest (-R NAME).
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -22,12 +22,13 @@ run()
     shift
     step "Tests in $(basename "$folder")/"
     rm -f "$folder/junit.xml"
-    ctest --test-dir "$folder" -j "$JOBS" --output-on-failure --output-junit "$folder/junit.xml" "$@" ||
+    ctest --test-dir "$folder" -C slow -j "$JOBS" --output-on-failure --output-junit "$folder/junit.xml" "$@" ||
         status=1
     reports+=("$folder/junit.xml")
 }
 
 "$ROOT/tools/setup/axe.sh"
+"$ROOT/tools/setup/clients.sh"
 for folder in "$plain" "$asan"; do run "$folder" "$@"; done
 
 if [ -n "$(ctest --test-dir "$plain" -N -R "$TSAN_TESTS" | grep 'Test *#' || true)" ]; then
