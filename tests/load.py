@@ -1,0 +1,179 @@
+"""Mixed load on searchd: searches, uploads, clients that hang up, slow ones that never
+finish, and an indexer that adds pictures, for so many seconds (60):
+
+    OSPREY_BUILD=build OSPREY_SOURCE=. python3 tests/load.py [SECONDS]
+
+Every answer is checked: its order, that nothing comes twice, that an uploaded picture
+finds itself; every tenth search against every stored embedding, read from the
+catalogue: what was there before the request was sent, and is better than the last
+result, must be among the results. Memory is followed; one JSON line says what was seen.
+"""
+
+import collections
+import json
+import os
+import random
+import re
+import socket
+import sqlite3
+import struct
+import sys
+import threading
+import time
+import unittest
+
+import pictures
+import searchd
+
+SECONDS = float(sys.argv.pop()) if len(sys.argv) > 1 and sys.argv[-1].isdigit() else 60
+ARRIVE = 5  # seconds in which a request must have arrived
+K = 15
+WORDS = "red blue green square stripes dog child beach snow night city tree".split()
+
+
+class Embeddings:
+    """What the catalogue holds, read anew when it grew. Queries are halves' products."""
+
+    def __init__(self, library):
+        self.file = "file:%s?mode=ro" % os.path.join(library, "catalog.db")
+        self.vectors, self.lock = {}, threading.Lock()
+
+    def all(self):
+        with self.lock:
+            last = max(self.vectors, default=0)
+            db = sqlite3.connect(self.file, uri=True, timeout=30)
+            rows = db.execute("SELECT key & ((1 << 40) - 1), vector FROM embeddings").fetchall()
+            db.close()
+            self.vectors.update((i, struct.unpack("<%de" % (len(v) // 2), v))
+                                for i, v in rows if i > last)
+            return dict(self.vectors)
+
+
+class Load(unittest.TestCase):
+    def setUp(self):
+        self.shop = searchd.Shop(60)
+        self.addCleanup(self.shop.remove)
+        self.shop.copy("exif.jpg")
+        self.shop.index(self.shop.folder)
+        self.daemon = searchd.Daemon("--port", "0", "--library", self.shop.library, "--log", "off",
+                                     "--arrive-seconds", str(ARRIVE))
+        self.addCleanup(self.daemon.stop)
+        self.stored = Embeddings(self.shop.library)
+        self.done, self.faults, self.seen = threading.Event(), [], collections.Counter()
+
+    def memory(self):
+        with open("/proc/%d/status" % self.daemon.process.pid) as f:
+            return int(re.search(r"RssAnon:\s+(\d+)", f.read()).group(1))
+
+    def forever(self, work, seed):
+        """Repeats it until the time is over; an exception is a fault."""
+        rnd = random.Random("%s %d" % (work.__name__, seed))
+        while not self.done.is_set() and len(self.faults) < 20:
+            try:
+                work(rnd)
+                self.seen[work.__name__] += 1
+            except Exception as e:  # pylint: disable=broad-except
+                self.faults.append("%s: %r" % (work.__name__, e))
+
+    def check_order(self, results):
+        self.assertEqual(len({r["id"] for r in results}), len(results))
+        keys = [(-r["score"], r["id"]) for r in results]
+        self.assertEqual(keys, sorted(keys))
+
+    def check_exactly(self, text, before, results):
+        reply = self.daemon.post("/v1/embeddings", {"input": text})
+        query = reply.json["data"][0]["embedding"]
+        after = self.stored.all()
+
+        def score(i):
+            return sum(map(float.__mul__, query, after[i]))
+
+        found = {r["id"]: r["score"] for r in results}
+        for i, s in found.items():
+            self.assertAlmostEqual(score(i), s, delta=1e-4)
+        least = min(found.values())
+        missed = [i for i in before if i not in found and score(i) > least + 1e-4]
+        self.assertEqual(missed, [], text)
+
+    def search(self, rnd):
+        text = " ".join(rnd.choices(WORDS, k=4)) + " %d" % rnd.randrange(100000)
+        exactly = rnd.random() < 0.1
+        before = set(self.stored.all()) if exactly else ()
+        results = self.daemon.get("/v1/search?k=%d&q=%s" % (K, text.replace(" ", "+"))).json["results"]
+        self.assertEqual(len(results), K)
+        self.check_order(results)
+        if exactly:
+            self.check_exactly(text, before, results)
+            self.seen["checked exactly"] += 1
+
+    def upload(self, rnd):
+        del rnd
+        reply = self.daemon.post("/v1/search", parts=[("image", searchd.read("exif.jpg")), ("k", "3")])
+        results = reply.json["results"]
+        self.check_order(results)
+        self.assertEqual(results[0]["path"], "exif.jpg")
+        self.assertGreater(results[0]["score"], 0.999)
+
+    def hang_up(self, rnd):
+        request = b"GET /v1/search?q=%d&k=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n" % rnd.randrange(10**9)
+        with socket.create_connection((self.daemon.host, self.daemon.port), timeout=20) as s:
+            s.sendall(request[:rnd.choice((10, 40, len(request)))])
+            time.sleep(rnd.choice((0, 0.002, 0.02)))
+        time.sleep(0.01)
+
+    def dawdle(self, _):
+        """One byte at a time: the daemon must end it, and not much later than it says."""
+        request = b"POST /v1/search HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 1000
+        start = time.monotonic()
+        with socket.create_connection((self.daemon.host, self.daemon.port), timeout=0.3) as s:
+            for byte in request:
+                if self.done.is_set():
+                    return
+                try:
+                    s.sendall(bytes((byte,)))
+                    if not s.recv(1000):
+                        break
+                except socket.timeout:
+                    pass
+                except OSError:
+                    break
+            self.assertLess(time.monotonic() - start, 4 * ARRIVE + 5)
+
+    def add_pictures(self, rnd):
+        n = self.seen["add_pictures"]
+        pictures.fill(os.path.join(self.shop.folder, "more%05d" % n), 20, seed=1000 * (n + 1))
+        self.shop.index()
+        self.done.wait(rnd.uniform(1, 4))
+
+    def test_load(self):
+        works = [self.search] * 4 + [self.upload, self.hang_up, self.add_pictures] + [self.dawdle] * 20
+        threads = [threading.Thread(target=self.forever, args=(work, i))
+                   for i, work in enumerate(works)]
+        for t in threads:
+            t.start()
+        end, memory = time.monotonic() + SECONDS, []
+        while time.monotonic() < end and not self.faults:
+            self.done.wait(min(SECONDS / 20, 30))
+            memory.append(self.memory())
+        self.done.set()
+        for t in threads:
+            t.join()
+        stats = self.daemon.get("/v1/stats").json
+        print(json.dumps({"seconds": SECONDS, "seen": self.seen, "images": stats["images"],
+                          "anon_kb": memory}), flush=True)
+        self.assertEqual(self.faults, [])
+        for name in ("search", "checked exactly", "upload", "hang_up", "add_pictures"):
+            self.assertGreater(self.seen[name], 2, self.seen)
+        self.assertGreater(stats["images"], 100)
+        # caches fill in the first half; in the second it may grow by the pictures that came
+        second = memory[len(memory) // 2:]
+        most = 200000 if SANITIZED else 30000
+        self.assertLess(max(second) - second[0], most, memory)
+
+
+with open(searchd.SEARCHD, "rb") as program:
+    SANITIZED = b"__asan_init" in (code := program.read()) or b"__tsan_init" in code
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
