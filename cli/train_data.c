@@ -244,8 +244,8 @@ int train_data_load(const struct encoder *enc, const struct train_sources *s,
     if (!rc && s->dev_captions)
         rc = take_dev(s, &t, err);
     t.pictures = t.train.n;
-    t.judged   = t.held_out ? train : dev;
-    examples_release(t.held_out ? &dev : &train);
+    t.learned  = train;
+    t.judged   = dev;
     if (rc) {
         train_data_release(&t);
         return rc;
@@ -264,6 +264,7 @@ void train_data_release(struct train_data *t)
         return;
     head_data_release(&t->train_rows);
     head_data_release(&t->dev_rows);
+    examples_release(&t->learned);
     examples_release(&t->judged);
     free(t->train_images);
     free(t->dev_images);

@@ -28,7 +28,8 @@ struct train_data {
     struct head_data    train_rows, dev_rows; /* dev_rows is empty where dev is held out */
     int                *train_images, *dev_images;
     struct trainer_part train, dev;
-    struct examples     judged;          /* what dev's rows are made from (head_data.example) */
+    struct examples     learned, judged; /* what rows are made from (head_data.example); judged is
+                                            empty where dev is held out */
     struct head_inputs  known, inputs;   /* what the model has to give; what of it is used */
     bool                held_out;        /* the dev set is a part of the pictures given */
     size_t              broken;          /* pictures left out */

@@ -73,8 +73,8 @@ static const char help[] =
     "  --checkpoint-every N  epochs (default 10)\n"
     "  --resume            go on from the checkpoint of a run that was stopped\n"
     "With --supervision self the defaults are --dim 512, --dropout 0.2, --class-weight 0.02,\n"
-    "--visual-weight 0, --lr 0.0003, --weight-decay 0.05, and epochs that make 150 steps.\n" HELP_PRECISION HELP_OUTPUT
-    "\n"
+    "--visual-weight 0, --lr 0.0003, --weight-decay 0.05, and epochs that make 150 "
+    "steps.\n" HELP_PRECISION HELP_OUTPUT "\n"
     "Example:\n"
     "  osprey train heads --images pictures --captions captions.tsv --output models/mine\n";
 

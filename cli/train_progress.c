@@ -177,6 +177,21 @@ static void on_epoch(void *ctx, const struct trainer_epoch *history, int n)
          clock_text(e->seconds * (p->epochs - e->epoch), left));
 }
 
+void train_progress_step(struct train_progress *p, int step, int steps, double loss, double seconds)
+{
+    char left[32];
+    if (p->common->json) {
+        struct jnode *o   = jnode_object();
+        int           bad = jnode_set_int(o, "step", step) | jnode_set_int(o, "steps", steps) |
+                  jnode_set_real(o, "loss", loss) | jnode_set_real(o, "seconds", seconds);
+        if (!out_json(o, bad, NULL))
+            fflush(stdout);
+        return;
+    }
+    note(p->common, "step %d of %d: loss %.4f, %s left", step, steps, loss,
+         clock_text(seconds / step * (steps - step), left));
+}
+
 void train_progress_init(struct train_progress *p, const struct common *common)
 {
     *p          = (struct train_progress){.common = common};

@@ -26,6 +26,9 @@ struct train_progress {
 void train_progress_init(struct train_progress *p, const struct common *common);
 /* A new round of features begins. */
 void train_progress_start(struct train_progress *p, const char *what);
+/* Some steps of a training without epochs are over. */
+void train_progress_step(struct train_progress *p, int step, int steps, double loss,
+                         double seconds);
 /* Leaves the terminal clean. */
 void train_progress_finish(struct train_progress *p);
 

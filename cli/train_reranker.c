@@ -1,5 +1,7 @@
-/* osprey train reranker: a second pair of heads for a model, and what their view of
- * a picture's parts should weigh beside the first search (rerank/regions.h).
+/* osprey train reranker: what looks at the first results again, and what its score
+ * should weigh beside the first one. Of the form "regions" it is a second pair of
+ * heads (rerank/regions.h), of the form "mmca" a cross-attention network
+ * (rerank/mmca.h), or both.
  */
 #include "cli/commands.h"
 #include "cli/eval_both.h"
@@ -8,6 +10,7 @@
 #include "cli/session.h"
 #include "cli/train.h"
 #include "cli/train_data.h"
+#include "cli/train_mmca.h"
 #include "cli/train_progress.h"
 #include "cli/train_recipe.h"
 
@@ -15,7 +18,7 @@
 #include "base/mem.h"
 #include "learn/heads_model.h"
 #include "model/encoder_features.h"
-#include "rerank/regions_write.h"
+#include "rerank/reranker_write.h"
 #include "storage/library_rerank.h"
 
 #include <stdio.h>
@@ -40,8 +43,13 @@ static const char help[] =
     "  --replace           replace the one that is there\n"
     "\n"
     "Learning:\n"
+    "  --form F            regions (a second pair of heads; the default), mmca (cross-\n"
+    "                      attention), or both\n"
     "  --reach N           cells of the grid that a region takes in on each side (default 2)\n"
     "  --top N             regions that count (default 3)\n"
+    "  --steps N           of mmca (default 1500)\n"
+    "  --groups N          of mmca, in a step: a picture and its neighbours (default 16)\n"
+    "  --group-size N      of mmca, pictures in a group (default 8)\n"
     "  --views N           views of each picture: as it is, mirrored, then random crops\n"
     "                      (default 5)\n"
     "  --dim N             numbers of a region (default 384)\n"
@@ -68,12 +76,23 @@ static const char help[] =
  * what the two get wrong should not be the same. */
 #define OTHER_SEED 0x9E3779B97F4A7C15u
 
+#define MOST_STEPS  1000000
+#define MOST_GROUPS 256
+
 #define WEIGHT_STEP  0.1f
 #define WEIGHT_STEPS 20 /* weights that are tried: up to 2 */
 
+/* Of both: what the cross-attention's score may weigh beside the regions'. */
+static const float SHARES[] = {0.1f, 0.2f, 0.35f, 0.5f, 0.8f};
+
+enum part { REGIONS, MMCA, PARTS };
+
 struct request {
     struct train_recipe recipe;
+    const char         *form;
+    bool                wanted[PARTS];
     size_t              reach, top;
+    struct train_mmca   mmca;
     bool                replace;
     char               *path, *trial; /* of the re-ranker, and of what it is judged by */
 };
@@ -90,7 +109,7 @@ struct dev {
 static int dev_make(const struct train_data *data, struct dev *dev, struct err *err)
 {
     const struct head_data *rows = data->dev.data;
-    const struct examples  *from = &data->judged;
+    const struct examples  *from = data->held_out ? &data->learned : &data->judged;
     struct captions        *set  = &dev->set;
     size_t                  n    = 0;
     for (size_t i = 0; i < data->dev.n; i++)
@@ -118,7 +137,74 @@ static void dev_release(struct dev *dev)
     free(dev->set.image_of);
 }
 
-/* ---- The weight ---- */
+/* ---- The weights ---- */
+
+/* The dev set, encoded, and what each part says of it. */
+struct judging {
+    struct session       *s;
+    const struct dev     *dev;
+    float                *images, *texts; /* embeddings */
+    struct retrieval_task tasks[RERANK_DIRECTIONS];
+    struct rerank_trial   trials[PARTS]; /* without tasks: none */
+    int                   threads;
+};
+
+static int judging_init(struct judging *j, struct session *s, const struct dev *dev, int threads,
+                        struct err *err)
+{
+    const struct captions *set = &dev->set;
+    size_t                 dim = (size_t)encoder_info(s->enc)->dim;
+    *j                         = (struct judging){.s = s, .dev = dev, .threads = threads};
+    j->images                  = mem_array(set->n_images * dim, sizeof *j->images);
+    j->texts                   = mem_array(set->n_captions * dim, sizeof *j->texts);
+    if (!j->images || !j->texts)
+        return err_set(err, ERR_NOMEM, "out of memory for %zu pictures", set->n_images);
+    return encode_texts(s, (const char *const *)set->texts, set->n_captions, j->texts, err);
+}
+
+static void judging_release(struct judging *j)
+{
+    for (int k = 0; k < PARTS; k++)
+        rerank_trial_release(&j->trials[k]);
+    free(j->images);
+    free(j->texts);
+}
+
+/* What the re-ranker in a file says of the dev set. */
+static int judge_part(struct judging *j, const char *path, enum part part, struct err *err)
+{
+    struct session        *s    = j->s;
+    const struct captions *set  = &j->dev->set;
+    uint8_t               *kept = NULL;
+    int                    rc   = session_reranker(s, path, err);
+    if (!rc && !(kept = mem_array(set->n_images, reranker_info(s->reranker)->kept_bytes)))
+        rc = err_set(err, ERR_NOMEM, "out of memory for %zu pictures", set->n_images);
+    const struct encode_pictures job = {
+        .paths = (const char *const *)j->dev->paths, .n = set->n_images, .kept = kept};
+    if (!rc)
+        rc = encode_pictures(s, &job, j->images, err);
+    const struct rerank_captioned of = {.enc      = s->enc,
+                                        .reranker = s->reranker,
+                                        .texts    = (const char *const *)set->texts,
+                                        .kept     = kept};
+    eval_both_tasks(s->enc, set, j->images, j->texts, j->tasks);
+    if (!rc)
+        rc = rerank_trial_score(&of, j->tasks, RERANK_DEFAULT, j->threads, &j->trials[part], err);
+    reranker_close(s->reranker);
+    s->reranker = NULL;
+    free(kept);
+    return rc;
+}
+
+/* Adds share times mmca's scores to the regions'. */
+static void add_scores(struct judging *j, float share)
+{
+    for (int d = 0; d < RERANK_DIRECTIONS; d++) {
+        size_t n = j->trials[MMCA].lists[d].n * j->trials[MMCA].lists[d].top;
+        for (size_t i = 0; i < n; i++)
+            j->trials[REGIONS].scores[d][i] += share * j->trials[MMCA].scores[d][i];
+    }
+}
 
 /* What captions find, all depths alike. */
 static int found(const struct rerank_trial *trial, float weight, int threads, double *out,
@@ -133,70 +219,80 @@ static int found(const struct rerank_trial *trial, float weight, int threads, do
     return rc;
 }
 
-/* The weight that finds most; of equal ones the smallest. */
-static int choose_weight(const struct rerank_trial *trial, int threads, float *weight,
-                         struct err *err)
+/* The weight that finds most; of equal ones the smallest. *most: what is to be passed. */
+static int choose_weight(const struct rerank_trial *trial, int threads, double *most, float *weight,
+                         bool *better, struct err *err)
 {
-    double most = -1, here = 0;
-    int    rc = 0;
+    double here = 0;
+    int    rc   = 0;
+    *better     = false;
     for (int i = 0; i <= WEIGHT_STEPS && !rc; i++) {
         float w = (float)i * WEIGHT_STEP;
         rc      = found(trial, w, threads, &here, err);
-        if (!rc && here > most) {
-            most    = here;
+        if (!rc && here > *most) {
+            *most   = here;
             *weight = w;
+            *better = true;
         }
     }
     return rc;
 }
 
-/* The re-ranker of the session on the dev set: chooses its weight, measures with it. */
-static int judge(const struct request *r, struct session *s, const struct dev *dev,
-                 struct eval_both *both, struct err *err)
+/* Chooses the weights, and leaves in *trial scores in which a share is taken in. */
+static int choose(const struct request *r, struct judging *j, struct reranker_parts *of,
+                  struct rerank_trial **trial, struct err *err)
 {
-    const struct captions *set   = &dev->set;
-    struct rerank_trial    trial = {0};
-    struct retrieval_task  tasks[RERANK_DIRECTIONS];
-    int                    threads = r->recipe.options.threads;
-    size_t                 dim     = (size_t)encoder_info(s->enc)->dim;
-    float                 *images  = mem_array(set->n_images * dim, sizeof *images);
-    float                 *texts   = mem_array(set->n_captions * dim, sizeof *texts);
-    uint8_t               *kept = mem_array(set->n_images, reranker_info(s->reranker)->kept_bytes);
-    float                  weight = 0;
-    int                    rc     = 0;
-    if (!images || !texts || !kept)
-        rc = err_set(err, ERR_NOMEM, "out of memory for %zu pictures", set->n_images);
-    const struct encode_pictures job = {
-        .paths = (const char *const *)dev->paths, .n = set->n_images, .kept = kept};
-    if (!rc)
-        rc = encode_pictures(s, &job, images, err);
-    if (!rc)
-        rc = encode_texts(s, (const char *const *)set->texts, set->n_captions, texts, err);
-    if (!rc) {
-        eval_both_tasks(s->enc, set, images, texts, tasks);
-        rc = eval_both_measure(both, tasks, err);
+    double most = -1;
+    bool   better;
+    int    rc = 0;
+    *trial    = &j->trials[r->wanted[REGIONS] ? REGIONS : MMCA];
+    if (!r->wanted[REGIONS] || !r->wanted[MMCA])
+        return choose_weight(*trial, j->threads, &most, &of->weight, &better, err);
+    float share = 0;
+    for (size_t i = 0; i < sizeof SHARES / sizeof *SHARES && !rc; i++) {
+        add_scores(j, SHARES[i] - share);
+        share = SHARES[i];
+        rc    = choose_weight(*trial, j->threads, &most, &of->weight, &better, err);
+        if (better)
+            of->share = share;
     }
-    const struct rerank_captioned of = {.enc      = s->enc,
-                                        .reranker = s->reranker,
-                                        .texts    = (const char *const *)set->texts,
-                                        .kept     = kept};
+    add_scores(j, of->share - share);
+    return rc;
+}
+
+/* Each part as it was written, on the dev set; and the weights. */
+static int judge(const struct request *r, struct session *s, const struct dev *dev,
+                 struct reranker_parts *of, struct eval_both *both, struct err *err)
+{
+    struct judging       j     = {.s = s};
+    struct rerank_trial *trial = NULL;
+    int                  rc    = judging_init(&j, s, dev, r->recipe.options.threads, err);
+    for (int k = 0; k < PARTS && !rc; k++) {
+        struct reranker_parts one = *of;
+        if (!r->wanted[k])
+            continue;
+        one.heads  = k == REGIONS ? of->heads : NULL;
+        one.net    = k == MMCA ? of->net : NULL;
+        one.weight = 1;
+        rc         = reranker_write(r->trial, &one, err);
+        if (!rc)
+            rc = judge_part(&j, r->trial, (enum part)k, err);
+    }
+    (void)unlink(r->trial);
     if (!rc)
-        rc = rerank_trial_score(&of, tasks, RERANK_DEFAULT, threads, &trial, err);
+        rc = eval_both_measure(both, j.tasks, err);
     if (!rc)
-        rc = choose_weight(&trial, threads, &weight, err);
+        rc = choose(r, &j, of, &trial, err);
     if (!rc)
-        rc = eval_both_rerank(both, &trial, RERANK_DEFAULT, weight, err);
-    rerank_trial_release(&trial);
-    free(images);
-    free(texts);
-    free(kept);
+        rc = eval_both_rerank(both, trial, RERANK_DEFAULT, of->weight, err);
+    judging_release(&j);
     return rc;
 }
 
 /* ---- The run ---- */
 
 static int report(const struct request *r, const struct common *common,
-                  const struct train_data *data, const struct trained *t,
+                  const struct train_data *data, const struct reranker_parts *of,
                   const struct eval_both *both, struct err *err)
 {
     if (common->json) {
@@ -205,8 +301,9 @@ static int report(const struct request *r, const struct common *common,
                   jnode_set_int(o, "pictures", (int64_t)data->pictures) |
                   jnode_set_int(o, "texts", (int64_t)data->texts) |
                   jnode_set_int(o, "left_out", (int64_t)data->broken) |
-                  jnode_set_int(o, "epochs", t->n_epochs) |
-                  jnode_set_int(o, "best_epoch", t->best + 1) | eval_both_set(o, both);
+                  jnode_set_str(o, "form", r->form) | eval_both_set(o, both);
+        if (of->heads && of->net)
+            bad |= jnode_set_real(o, "share", (double)of->share);
         return out_json(o, bad, err);
     }
     eval_both_print(both);
@@ -216,34 +313,21 @@ static int report(const struct request *r, const struct common *common,
     return 0;
 }
 
-/* Writes it, judges it as it was written, and writes it again with its weight. */
-static int finish(struct request *r, struct session *s, const struct train_data *data,
-                  const struct trained *trained, struct eval_both *both, struct err *err)
+/* Judges what was trained as it is written, and writes it with its weights. */
+static int finish(const struct request *r, struct session *s, const struct train_data *data,
+                  struct reranker_parts *of, struct eval_both *both, struct err *err)
 {
-    struct dev           dev = {.paths = NULL};
-    struct regions_heads of  = {.base   = s->enc,
-                                .heads  = &trained->heads,
-                                .inputs = data->inputs,
-                                .config = {.grid   = encoder_feature_sizes(s->enc).grid,
-                                           .reach  = (int)r->reach,
-                                           .top    = (int)r->top,
-                                           .weight = 1}};
-    int                  rc  = file_mkdirs(r->recipe.output, err);
+    struct dev dev = {.paths = NULL};
+    int        rc  = file_mkdirs(r->recipe.output, err);
     if (!rc)
         rc = dev_make(data, &dev, err);
     if (!rc)
-        rc = regions_write(r->trial, &of, err);
-    if (!rc)
-        rc = session_reranker(s, r->trial, err);
-    if (!rc)
-        rc = judge(r, s, &dev, both, err);
-    (void)unlink(r->trial);
-    of.config.weight = both->weight;
-    if (!rc && of.config.weight <= 0)
+        rc = judge(r, s, &dev, of, both, err);
+    if (!rc && of->weight <= 0)
         note(s->common, "no weight makes the search better on the pictures it was judged by: "
                         "re-ranking with it changes nothing");
     if (!rc)
-        rc = regions_write(r->path, &of, err);
+        rc = reranker_write(r->path, of, err);
     dev_release(&dev);
     return rc;
 }
@@ -260,6 +344,7 @@ static int train(struct request *r, struct session *s, struct train_progress *p,
     const volatile sig_atomic_t *stop    = train_stop_on_signals();
     struct train_data            data    = {0};
     struct trained               trained = {0};
+    struct mmca_fit_f32         *net     = NULL;
     struct eval_both             both    = {.seed = 1};
     int                          rc      = check_output(r, err);
     if (!rc)
@@ -276,17 +361,30 @@ static int train(struct request *r, struct session *s, struct train_progress *p,
     p->epochs = r->recipe.options.epochs;
     note(s->common, "learning from %zu pictures and %zu texts, judging by %zu pictures%s",
          data.pictures, data.texts, data.dev.n, data.held_out ? " that were held out" : "");
-    rc = trainer_run(&r->recipe.options, &data.train, &data.dev, &p->trainer, stop, &trained, err);
+    struct reranker_parts of = {.base    = s->enc,
+                                .inputs  = data.inputs,
+                                .regions = {.grid  = encoder_feature_sizes(s->enc).grid,
+                                            .reach = (int)r->reach,
+                                            .top   = (int)r->top}};
+    if (r->wanted[REGIONS]) {
+        rc = trainer_run(&r->recipe.options, &data.train, &data.dev, &p->trainer, stop, &trained,
+                         err);
+        of.heads = &trained.heads;
+    }
+    if (!rc && r->wanted[MMCA])
+        rc = train_mmca(s->enc, &data, &r->mmca, p, stop, &of.mmca, &net, err);
+    of.net = net;
     if (!rc)
-        rc = finish(r, s, &data, &trained, &both, err);
+        rc = finish(r, s, &data, &of, &both, err);
     if (!rc) {
         (void)unlink(r->recipe.checkpoint);
-        rc = report(r, s->common, &data, &trained, &both, err);
+        rc = report(r, s->common, &data, &of, &both, err);
     }
 out:
     if (rc == ERR_CANCELLED)
         (void)train_recipe_stopped(&r->recipe, err);
     eval_both_release(&both);
+    mmca_fit_free_f32(net);
     trained_release(&trained);
     train_data_release(&data);
     return rc;
@@ -302,6 +400,17 @@ static int settle(struct request *r, struct err *err)
         return rc;
     if (r->reach > REGIONS_MAX_GRID || r->top > REGIONS_MAX_GRID)
         return err_set(err, ERR_USAGE, "--reach and --top take at most %d", REGIONS_MAX_GRID);
+    if (strcmp(r->form, "regions") != 0 && strcmp(r->form, "mmca") != 0 &&
+        strcmp(r->form, "both") != 0)
+        return err_set(err, ERR_USAGE, "--form takes regions, mmca or both, not \"%.80s\"",
+                       r->form);
+    r->wanted[REGIONS] = strcmp(r->form, "mmca") != 0;
+    r->wanted[MMCA]    = strcmp(r->form, "regions") != 0;
+    if (r->mmca.steps > MOST_STEPS || r->mmca.groups > MOST_GROUPS || r->mmca.size > MOST_GROUPS)
+        return err_set(err, ERR_USAGE, "--steps takes at most %d, --groups and --group-size %d",
+                       MOST_STEPS, MOST_GROUPS);
+    r->mmca.seed    = r->recipe.seed;
+    r->mmca.threads = r->recipe.options.threads;
     r->recipe.options.seed ^= OTHER_SEED;
     r->path  = path_join(r->recipe.output, RERANKER_FILE);
     r->trial = path_join(r->recipe.output, RERANKER_FILE ".trial");
@@ -310,9 +419,14 @@ static int settle(struct request *r, struct err *err)
 
 int cmd_train_reranker(int argc, char **argv)
 {
-    struct common            common;
-    struct args              args    = {0};
-    struct request           r       = {.recipe = train_recipe_default, .reach = 2, .top = 3};
+    struct common  common;
+    struct args    args = {0};
+    struct request r    = {
+           .recipe = train_recipe_default,
+           .form   = "regions",
+           .reach  = 2,
+           .top    = 3,
+           .mmca = {.steps = TRAIN_MMCA_STEPS, .groups = TRAIN_MMCA_GROUPS, .size = TRAIN_MMCA_SIZE}};
     struct train_recipe     *o       = &r.recipe;
     struct session           session = SESSION_INIT(&common);
     struct err               err     = ERR_INIT;
@@ -325,6 +439,10 @@ int cmd_train_reranker(int argc, char **argv)
         {.name = "--dev-images", .kind = OPTION_TEXT, .target = &o->sources.dev_images},
         {.name = "--output", .kind = OPTION_TEXT, .target = &o->output},
         {.name = "--replace", .kind = OPTION_FLAG, .target = &r.replace},
+        {.name = "--form", .kind = OPTION_TEXT, .target = &r.form},
+        {.name = "--steps", .kind = OPTION_COUNT, .target = &r.mmca.steps},
+        {.name = "--groups", .kind = OPTION_COUNT, .target = &r.mmca.groups},
+        {.name = "--group-size", .kind = OPTION_COUNT, .target = &r.mmca.size},
         {.name = "--reach", .kind = OPTION_COUNT, .target = &r.reach},
         {.name = "--top", .kind = OPTION_COUNT, .target = &r.top},
         {.name = "--views", .kind = OPTION_COUNT, .target = &o->views},

@@ -162,7 +162,7 @@ class Rerank(unittest.TestCase):
         self.assertIn(told, self.stderr)
         write_reranker(path, 1, self.kind, type="other")
         self.osprey("search", "--rerank", "--reranker", path, "a", status=3)
-        self.assertIn("known: regions, mmca", self.stderr)
+        self.assertIn("known: regions, mmca, both", self.stderr)
         with open(os.path.join(self.reranker, "reranker.safetensors"), "rb") as f:
             whole = f.read()
         pictures.write(path, whole[:len(whole) // 2])

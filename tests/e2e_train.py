@@ -341,6 +341,8 @@ class Train(unittest.TestCase):
                 (["--output", "rr-new", "--images", "pictures"], 2, "--captions"),
                 ([*data], 2, "--output"),
                 (["--output", "rr-new", "--top", "99", *data], 2, "--top"),
+                (["--output", "rr-new", "--form", "other", *data], 2, "--form"),
+                (["--output", "rr-new", "--form", "mmca", "--groups", "20", *data], 2, "160"),
                 (["--output", "rr-new", "--top", "50", *data, "--epochs", "1"], 3, "top"),
                 (["--output", "rr-new", "--model", "nowhere", *data], 3, "nowhere")):
             out, err = self.osprey("train", "reranker", *args, status=status)
@@ -349,6 +351,35 @@ class Train(unittest.TestCase):
         self.assertEqual(self.reranker("rr-one"), before)
         self.assertFalse(os.path.exists(self.path("rr-new/reranker.safetensors")))
         self.assertFalse(os.path.exists(self.path("rr-new/reranker.safetensors.trial")))
+
+    def train_mmca(self, output, form, *args):
+        return self.train_reranker(output, "--form", form, "--steps", "60", "--groups", "4",
+                                   "--group-size", "4", "--threads", "1", *args)
+
+    def test_cross_attention_learns(self):
+        last = self.train_mmca("mmca", "mmca")
+        again = last["reranked"]
+        self.assertEqual(last["form"], "mmca")
+        self.assertGreater(again["weight"], 0)
+        gained = sum(again["t2i"]["change"][k] for k in ("r1", "r5", "r10"))
+        self.assertGreater(gained, 15)
+        self.train_mmca("mmca-again", "mmca", "--threads", "2")
+        self.assertEqual(self.reranker("mmca"), self.reranker("mmca-again"))
+
+    def test_both_in_one(self):
+        last = self.train_mmca("both", "both")
+        self.assertGreater(last["share"], 0)
+        out, _ = self.osprey("eval", "--json", "--quiet", "--images", "pictures", "--captions",
+                             "dev.tsv", "--rerank", "--reranker", "both")
+        measured = json.loads(out)["reranked"]
+        for key in ("t2i", "i2t"):  # equal but for a pair of scores that rounding swaps
+            for k in ("r1", "r5", "r10"):
+                self.assertAlmostEqual(measured[key][k], last["reranked"][key][k], delta=1.7)
+        library = self.path("both-library")
+        self.osprey("index", "--library", library, "--regions", "--reranker", "both", "pictures")
+        asked = ("--server", "none", "--json", "--rerank=20", "-k", "5", "a red ring")
+        found, _ = self.osprey("search", "--library", library, "--reranker", "both", *asked)
+        self.assertEqual(len(found.splitlines()), 5)
 
     # ---- what is wrong is told ----
 

@@ -12,12 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MMCA_MAX_TOKENS 16384 /* cells and words of a pair */
+
 #define CHUNK 4 /* pictures together: weights are read once for all of them */
 
 struct mmca_query {
     int    n_words;
-    float *words; /* (n_words, width), projected */
-    float *c0;    /* (width) */
+    float *words;   /* (n_words, width), projected; of the form "pooled", attended */
+    float *c0;      /* (width) */
+    float *match;   /* (n_words, width) and */
+    float *weights; /* (n_words); of the form "pooled" */
 };
 
 const struct mmca_config *mmca_config_of(const struct mmca *m)
@@ -62,13 +66,22 @@ static bool keep_one(const struct mmca_net *net, const float *regions, const str
     mmca_project(net, &net->region, regions, c->cells, w->low, w->x);
     for (size_t i = 0; i < cells * width; i++)
         w->x[i] += net->position[i];
+    if (c->form == MMCA_POOLED_FORM)
+        mmca_module_run(net, MMCA_IMAGE, w, starts, 1);
     for (size_t i = 0; i < cells && good; i++) {
         uint16_t scale;
         good = rows8_pack(w->x + i * width, c->width, &scale, q + i * width);
         memcpy(kept + i * sizeof scale, &scale, sizeof scale);
     }
-    mmca_module_run(net, MMCA_IMAGE, w, starts, 1);
-    mmca_pool_run(net, MMCA_I0, w->x, c->cells, w, w->y);
+    if (c->form == MMCA_POOLED_FORM) {
+        float *weights = w->wide, *sum = weights + cells;
+        mmca_weigh(net, net->pool[0], w->x, c->cells, weights);
+        mmca_sum(w->x, weights, c->cells, c->width, sum);
+        mmca_embed(net, &net->pooled[MMCA_I0], sum, 1, w->low, w->y);
+    } else {
+        mmca_module_run(net, MMCA_IMAGE, w, starts, 1);
+        mmca_pool_run(net, MMCA_I0, w->x, c->cells, w, w->y);
+    }
     for (size_t i = 0; i < width && good; i++) {
         uint16_t half;
         good = isfinite(w->y[i]);
@@ -123,6 +136,8 @@ void mmca_query_free(struct mmca_query *q)
         return;
     free(q->words);
     free(q->c0);
+    free(q->match);
+    free(q->weights);
     free(q);
 }
 
@@ -139,8 +154,10 @@ int mmca_query_new(const struct mmca *m, const float *words, int n_words, struct
         q->n_words = n_words;
         q->words   = mem_aligned((size_t)n_words * width, sizeof *q->words);
         q->c0      = mem_aligned(width, sizeof *q->c0);
+        q->match   = mem_aligned((size_t)n_words * width, sizeof *q->match);
+        q->weights = mem_array((size_t)n_words, sizeof *q->weights);
     }
-    if (!memory || !q || !q->words || !q->c0) {
+    if (!memory || !q || !q->words || !q->c0 || !q->match || !q->weights) {
         mmca_query_free(q);
         free(memory);
         return no_memory(err);
@@ -149,7 +166,15 @@ int mmca_query_new(const struct mmca *m, const float *words, int n_words, struct
     mmca_project(net, &net->word, words, n_words, w.low, q->words);
     memcpy(w.x, q->words, (size_t)n_words * width * sizeof *w.x);
     mmca_module_run(net, MMCA_TEXT, &w, starts, 1);
-    mmca_pool_run(net, MMCA_C0, w.x, n_words, &w, q->c0);
+    if (net->config.form == MMCA_POOLED_FORM) {
+        memcpy(q->words, w.x, (size_t)n_words * width * sizeof *w.x);
+        mmca_weigh(net, net->pool[1], q->words, n_words, q->weights);
+        mmca_sum(q->words, q->weights, n_words, (int)width, w.y);
+        mmca_embed(net, &net->pooled[MMCA_C0], w.y, 1, w.low, q->c0);
+        mmca_embed(net, &net->match[1], q->words, n_words, w.low, q->match);
+    } else {
+        mmca_pool_run(net, MMCA_C0, w.x, n_words, &w, q->c0);
+    }
     free(memory);
     *out = q;
     return 0;
@@ -215,6 +240,45 @@ static void score_chunk(const struct mmca_net *net, const struct mmca_query *q,
     }
 }
 
+/* How well words find cells: each takes the one that suits it best. cells: (n, width). */
+static float match(const struct mmca_query *q, const float *cells, int n, int width)
+{
+    float sum = 0;
+    for (int i = 0; i < q->n_words; i++) {
+        float best = -INFINITY;
+        for (int k = 0; k < n; k++) {
+            float d = dot(q->match + (ptrdiff_t)i * width, cells + (ptrdiff_t)k * width, width);
+            best    = d > best ? d : best;
+        }
+        sum += q->weights[i] * best;
+    }
+    return sum;
+}
+
+/* The same for the form "pooled", one picture at a time. */
+static void score_pooled(const struct mmca_net *net, const struct mmca_query *q,
+                         const uint8_t *const *kept, int n, const struct mmca_work *w,
+                         float *scores)
+{
+    const struct mmca_config *c     = &net->config;
+    int                       width = c->width;
+    float                    *i1 = w->y, *c1 = w->y + width;
+    float                     weights[MMCA_MAX_TOKENS];
+    memcpy(weights + c->cells, q->weights, (size_t)q->n_words * sizeof *weights);
+    for (int i = 0; i < n; i++) {
+        float *words = w->x + (ptrdiff_t)c->cells * width;
+        float  first = first_part(c, q, kept[i], w->y);
+        unpack_regions(c, kept[i], w->x);
+        memcpy(words, q->words, (size_t)q->n_words * (size_t)width * sizeof *words);
+        mmca_weigh(net, net->pool[0], w->x, c->cells, weights);
+        mmca_embed(net, &net->match[0], w->x, c->cells, w->low, w->wide);
+        float found = match(q, w->wide, c->cells, width);
+        mmca_cross_run(net, w, c->cells, q->n_words, weights, i1, c1);
+        scores[i] =
+            net->parts[0] * first + net->parts[1] * found + net->parts[2] * dot(i1, c1, width);
+    }
+}
+
 int mmca_score(const struct mmca *m, const struct mmca_query *q, const uint8_t *const *kept, int n,
                int threads, float *scores, struct err *err)
 {
@@ -223,9 +287,12 @@ int mmca_score(const struct mmca *m, const struct mmca_query *q, const uint8_t *
     size_t                 work   = mmca_work_lay_out(net, CHUNK * tokens, tokens, NULL).bytes;
     size_t                 each   = (work + 63) / 64 * 64;
     int                    chunks = (n + CHUNK - 1) / CHUNK;
+    bool                   pooled = net->config.form == MMCA_POOLED_FORM;
     threads                       = threads < 1 ? 1 : threads < chunks ? threads : chunks;
     if (n < 1)
         return 0;
+    if (pooled && tokens > MMCA_MAX_TOKENS)
+        return err_set(err, ERR_LIMIT, "cannot re-rank: %d cells and words are too many", tokens);
     char *memory = mem_aligned(each, (size_t)threads);
     if (!memory)
         return no_memory(err);
@@ -234,7 +301,8 @@ int mmca_score(const struct mmca *m, const struct mmca_query *q, const uint8_t *
         struct mmca_work w =
             mmca_work_lay_out(net, CHUNK * tokens, tokens, memory + each * (size_t)t);
         for (int i = t * CHUNK; i < n; i += threads * CHUNK)
-            score_chunk(net, q, kept + i, n - i < CHUNK ? n - i : CHUNK, &w, scores + i);
+            (pooled ? score_pooled : score_chunk)(net, q, kept + i, n - i < CHUNK ? n - i : CHUNK,
+                                                  &w, scores + i);
     }
     free(memory);
     for (int i = 0; i < n; i++) {

@@ -8,6 +8,15 @@
  *
  *     score = i0 . c0 + alpha i1 . c1
  *
+ * That is the form "full". The form "pooled" does per pair only what it must, so that
+ * it can be trained on a CPU. Rows are pooled by learned weights (a softmax of one
+ * linear layer); the cross-attention works on what the self-attention made of both
+ * sets, and what it yields is pooled by the same weights before the residual, the norm
+ * and the MLP; and a third part lets each word find its region (the late interaction of
+ * Khattab and Zaharia, "ColBERT", 2020, section 3.3):
+ *
+ *     score = a i0 . c0 + b sum_w weight_w max_r match_w . match_r + c i1 . c1
+ *
  * Departures from the paper: regions are the cells of the image tower's grid, with
  * learned positions, instead of a detector's boxes; the words' states come from a
  * locked text tower; pooling is a mean or a maximum and a linear layer, where the
@@ -45,7 +54,8 @@ int64_t                   mmca_parameters(const struct mmca *m);
 
 /* Bytes of one picture as kept: (width + 2) for each cell, 2 width more. */
 size_t mmca_kept_bytes(const struct mmca *m);
-/* regions: (n, cells, region), as the image tower gives them. kept: (n, kept
+/* regions: (n, cells, region), as the image tower gives them; with config's root their
+ * square roots. kept: (n, kept
  * bytes). ERR_DAMAGED when numbers are not finite. */
 int    mmca_keep(const struct mmca *m, const float *regions, int n, int threads, uint8_t *kept,
                  struct err *err);

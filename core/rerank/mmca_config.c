@@ -10,7 +10,8 @@ const char *const mmca_module_names[MMCA_MODULES] = {"image", "text", "cross"};
 const char *const mmca_pooled_names[MMCA_POOLED]  = {"i0", "c0", "i1", "c1"};
 
 static const char *const NORMS[]              = {"post", "pre"};
-static const char *const POOLS[]              = {"mean", "max"};
+static const char *const POOLS[]              = {"mean", "max", "learned"};
+static const char *const FORMS[]              = {"full", "pooled"};
 static const char *const LAYERS[MMCA_MODULES] = {"image_layers", "text_layers", "cross_layers"};
 
 static int read_word(const struct jnode *node, const char *key, const char *const *words, int n,
@@ -27,12 +28,26 @@ static int read_word(const struct jnode *node, const char *key, const char *cons
     }
     return err_set(err, ERR_UNSUPPORTED,
                    "its \"%s\" is \"%.40s\"; this build knows \"%s\" and \"%s\"", key, text,
-                   words[0], words[1]);
+                   words[0], words[n - 1]);
+}
+
+/* Learned pools and the pooled form go together, and with norms before. */
+static int check_form(const struct mmca_config *c, struct err *err)
+{
+    bool pooled  = c->form == MMCA_POOLED_FORM;
+    bool learned = c->image_pool == MMCA_LEARNED, also = c->text_pool == MMCA_LEARNED;
+    bool modules = c->norm == MMCA_PRE && c->unit && c->layers[MMCA_CROSS] == 1 &&
+                   c->layers[MMCA_IMAGE] > 0 && c->layers[MMCA_TEXT] > 0;
+    if (learned == pooled && also == pooled && (!pooled || modules))
+        return 0;
+    return err_set(err, ERR_FORMAT,
+                   "its form and its pools do not go together: \"pooled\" has learned pools, norm "
+                   "\"pre\", unit vectors, one cross layer and some of the others");
 }
 
 int mmca_config_parse(const struct jnode *node, struct mmca_config *out, struct err *err)
 {
-    int norm = 0, image_pool = 0, text_pool = 0;
+    int norm = 0, image_pool = 0, text_pool = 0, form = 0;
     *out = (struct mmca_config){0};
     struct {
         const char *key;
@@ -50,17 +65,22 @@ int mmca_config_parse(const struct jnode *node, struct mmca_config *out, struct 
     if (!rc)
         rc = read_word(node, "norm", NORMS, 2, &norm, err);
     if (!rc)
-        rc = read_word(node, "image_pool", POOLS, 2, &image_pool, err);
+        rc = read_word(node, "image_pool", POOLS, 3, &image_pool, err);
     if (!rc)
-        rc = read_word(node, "text_pool", POOLS, 2, &text_pool, err);
+        rc = read_word(node, "text_pool", POOLS, 3, &text_pool, err);
+    if (!rc && jnode_get(node, "form"))
+        rc = read_word(node, "form", FORMS, 2, &form, err);
+    if (!rc && jnode_get(node, "root") && !jnode_to_bool(jnode_get(node, "root"), &out->root))
+        rc = err_set(err, ERR_FORMAT, "its \"root\" is neither true nor false");
     if (!rc && !jnode_to_bool(jnode_get(node, "unit"), &out->unit))
         rc = err_set(err, ERR_FORMAT, "its \"unit\" is neither true nor false");
     if (!rc)
         rc = reranker_config_weight(node, &out->weight, err);
+    out->form       = (enum mmca_form)form;
     out->norm       = (enum mmca_norm)norm;
     out->image_pool = (enum mmca_pool)image_pool;
     out->text_pool  = (enum mmca_pool)text_pool;
-    return rc;
+    return rc ? rc : check_form(out, err);
 }
 
 int mmca_config_write(const struct mmca_config *c, struct jnode *node)
@@ -71,6 +91,7 @@ int mmca_config_write(const struct mmca_config *c, struct jnode *node)
     for (int m = 0; m < MMCA_MODULES; m++)
         bad |= jnode_set_int(node, LAYERS[m], c->layers[m]);
     return bad | jnode_set_str(node, "norm", NORMS[c->norm]) |
+           jnode_set_str(node, "form", FORMS[c->form]) | jnode_set_bool(node, "root", c->root) |
            jnode_set_str(node, "image_pool", POOLS[c->image_pool]) |
            jnode_set_str(node, "text_pool", POOLS[c->text_pool]) |
            jnode_set_bool(node, "unit", c->unit) |
@@ -108,14 +129,18 @@ static void module(struct walk *w, const struct mmca_config *c, enum mmca_module
     } parts[] = {{"qkv", 3 * c->width, c->width}, {"out", c->width, c->width},
                  {"norm1", c->width, 0},          {"up", c->mlp, c->width},
                  {"down", c->width, c->mlp},      {"norm2", c->width, 0}};
+    enum { NORM1 = 2 };
     char name[48];
+    bool bare = c->form == MMCA_POOLED_FORM && m == MMCA_CROSS; /* its input is normed */
     for (int i = 0; i < c->layers[m]; i++) {
         for (size_t k = 0; k < sizeof parts / sizeof *parts; k++) {
+            if (bare && k == NORM1)
+                continue;
             (void)snprintf(name, sizeof name, "%s.%d.%s", mmca_module_names[m], i, parts[k].name);
             pair(w, name, parts[k].rows, parts[k].cols);
         }
     }
-    if (c->norm == MMCA_PRE && c->layers[m] > 0) {
+    if (c->norm == MMCA_PRE && c->layers[m] > 0 && !bare) {
         (void)snprintf(name, sizeof name, "%s.last", mmca_module_names[m]);
         pair(w, name, c->width, 0);
     }
@@ -135,6 +160,14 @@ int mmca_tensors(const struct mmca_config *c, mmca_see see, void *ctx)
         module(&w, c, (enum mmca_module)m);
     for (int i = 0; i < MMCA_POOLED; i++)
         pair(&w, mmca_pooled_names[i], c->width, c->width);
-    one(&w, "alpha", 1, 0);
+    if (c->form == MMCA_FULL) {
+        one(&w, "alpha", 1, 0);
+        return w.rc;
+    }
+    one(&w, "image.pool", c->width, 0);
+    one(&w, "text.pool", c->width, 0);
+    pair(&w, "match.image", c->width, c->width);
+    pair(&w, "match.text", c->width, c->width);
+    one(&w, "parts", 3, 0);
     return w.rc;
 }

@@ -19,9 +19,13 @@
  *     MODULE.N.norm2.weight, .bias (width)
  *     MODULE.last.weight, .bias (width)       with norm "pre" and a layer
  *     POOL.weight (width, width), .bias       i0, c0, i1, c1
- *     alpha (1)
+ *     alpha (1)                               of the form "full"
  *
- * MODULE: image, text, cross.
+ * MODULE: image, text, cross. The form "pooled" lacks cross's norm1 and last, and has
+ *
+ *     image.pool, text.pool (width)           a row's weight is exp(pool . z), normalised
+ *     match.image.weight, .bias (width, width), match.text likewise
+ *     parts (3)                               of i0 . c0, of the match, of i1 . c1
  */
 #ifndef OSPREY_RERANK_MMCA_CONFIG_H
 #define OSPREY_RERANK_MMCA_CONFIG_H
@@ -38,7 +42,10 @@ enum mmca_norm {
     MMCA_PRE   /* x + f(norm(x)), and a norm after the last layer */
 };
 
-enum mmca_pool { MMCA_MEAN, MMCA_MAX };
+enum mmca_pool { MMCA_MEAN, MMCA_MAX, MMCA_LEARNED };
+
+/* What the cross-attention is made of: see mmca.h. */
+enum mmca_form { MMCA_FULL, MMCA_POOLED_FORM };
 
 enum mmca_module { MMCA_IMAGE, MMCA_TEXT, MMCA_CROSS, MMCA_MODULES };
 enum mmca_pooled { MMCA_I0, MMCA_C0, MMCA_I1, MMCA_C1, MMCA_POOLED };
@@ -51,6 +58,9 @@ struct mmca_config {
     int            heads;                /* of attention */
     int            mlp;                  /* hidden numbers of a block's MLP */
     int            layers[MMCA_MODULES]; /* blocks of each module; 0: the module is its input */
+    enum mmca_form form;                 /* "full" unless given; "pooled": one cross block, learned
+                                            pools, norm "pre", and layers of image and text */
+    bool           root;                 /* regions are the square roots of what the tower gives */
     enum mmca_norm norm;
     enum mmca_pool image_pool, text_pool; /* before the pooled vector's linear layer */
     bool           unit;                  /* i0, c0, i1, c1 are divided by their lengths */

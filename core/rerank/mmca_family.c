@@ -7,6 +7,7 @@
 #include "model/encoder_features.h"
 #include "rerank/mmca.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #define BATCH 16 /* pictures whose regions exist at a time */
@@ -50,6 +51,12 @@ static int family_open(const struct safetensors *st, const struct jnode *config,
     return 0;
 }
 
+static void take_roots(float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = x[i] > 0 ? sqrtf(x[i]) : 0;
+}
+
 static int family_pictures(const void *model, const struct encoder *enc,
                            struct encoder_scratch *scratch, const uint8_t *pixels, int n,
                            float *embedding, uint8_t *kept, struct err *err)
@@ -67,6 +74,8 @@ static int family_pictures(const void *model, const struct encoder *enc,
                                        .embedding = embedding ? embedding + (size_t)i * dim : NULL};
         rc = encoder_image_features(enc, scratch, pixels + (size_t)i * side * side * 3, count, &out,
                                     err);
+        if (!rc && c->root)
+            take_roots(regions, (size_t)count * (size_t)c->cells * (size_t)c->region);
         if (!rc)
             rc = mmca_keep(m, regions, count, encoder_scratch_threads(scratch),
                            kept + (size_t)i * mmca_kept_bytes(m), err);

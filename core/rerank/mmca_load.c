@@ -122,6 +122,12 @@ static int load_norm(struct loader *l, const char *of, struct mmca_affine *out)
     return rc ? rc : load_vector(l, name, width, &out->bias);
 }
 
+/* Whether a module's input is normed already (mmca_config.h). */
+static bool is_bare(const struct mmca_config *c, enum mmca_module module)
+{
+    return c->form == MMCA_POOLED_FORM && module == MMCA_CROSS;
+}
+
 static int load_block(struct loader *l, enum mmca_module module, int i)
 {
     const struct mmca_config *c     = &l->m->net.config;
@@ -140,6 +146,8 @@ static int load_block(struct loader *l, enum mmca_module module, int i)
     int  rc   = 0;
     char name[48];
     for (size_t k = 0; k < sizeof parts / sizeof *parts && !rc; k++) {
+        if (parts[k].norm == &block->norm1 && is_bare(c, module))
+            continue;
         (void)snprintf(name, sizeof name, "%s.%d.%s", mmca_module_names[module], i, parts[k].name);
         rc = parts[k].norm ? load_norm(l, name, parts[k].norm)
                            : load_linear(l, name, false, parts[k].n, parts[k].k, parts[k].linear);
@@ -155,8 +163,28 @@ static int load_module(struct loader *l, enum mmca_module module)
     for (int i = 0; i < c->layers[module] && !rc; i++)
         rc = load_block(l, module, i);
     (void)snprintf(name, sizeof name, "%s.last", mmca_module_names[module]);
-    if (!rc && c->norm == MMCA_PRE && c->layers[module] > 0)
+    if (!rc && c->norm == MMCA_PRE && c->layers[module] > 0 && !is_bare(c, module))
         rc = load_norm(l, name, &l->m->net.last[module]);
+    return rc;
+}
+
+/* What the form "pooled" has beside the other's. */
+static int load_pooled(struct loader *l)
+{
+    struct mmca_net *net   = &l->m->net;
+    size_t           width = (size_t)net->config.width;
+    const float     *parts = NULL;
+    int              rc    = load_vector(l, "image.pool", width, &net->pool[0]);
+    if (!rc)
+        rc = load_vector(l, "text.pool", width, &net->pool[1]);
+    if (!rc)
+        rc = load_linear(l, "match.image", false, (int)width, (int)width, &net->match[0]);
+    if (!rc)
+        rc = load_linear(l, "match.text", false, (int)width, (int)width, &net->match[1]);
+    if (!rc)
+        rc = load_vector(l, "parts", 3, &parts);
+    for (int i = 0; i < 3 && !rc; i++)
+        net->parts[i] = parts[i];
     return rc;
 }
 
@@ -176,6 +204,8 @@ static int load_all(struct loader *l)
         rc = load_module(l, (enum mmca_module)m);
     for (int i = 0; i < MMCA_POOLED && !rc; i++)
         rc = load_linear(l, mmca_pooled_names[i], false, c->width, c->width, &net->pooled[i]);
+    if (!rc && c->form == MMCA_POOLED_FORM)
+        return load_pooled(l);
     if (!rc)
         rc = load_vector(l, "alpha", 1, &alpha);
     net->alpha = rc ? 0 : *alpha;

@@ -8,6 +8,7 @@
 
 #include "nn/ops.h"
 
+#include <math.h>
 #include <string.h>
 
 #define EPS 1e-5f /* of the layer norms: PyTorch's default */
@@ -134,4 +135,67 @@ void mmca_project(const struct mmca_net *net, const struct linear *l, const floa
                   void *low, float *out)
 {
     apply(net, l, rows, x, NULL, out, ACT_NONE, low);
+}
+
+/* ---- The form "pooled" ---- */
+
+void mmca_weigh(const struct mmca_net *net, const float *pool, const float *x, int rows,
+                float *weights)
+{
+    int   width = net->config.width;
+    float most = -INFINITY, sum = 0;
+    for (int i = 0; i < rows; i++) {
+        const float *row = x + (ptrdiff_t)i * width;
+        weights[i]       = 0;
+        for (int j = 0; j < width; j++)
+            weights[i] += row[j] * pool[j];
+        most = weights[i] > most ? weights[i] : most;
+    }
+    for (int i = 0; i < rows; i++) {
+        weights[i] = expf(weights[i] - most);
+        sum += weights[i];
+    }
+    for (int i = 0; i < rows; i++)
+        weights[i] /= sum;
+}
+
+void mmca_sum(const float *x, const float *weights, int rows, int width, float *out)
+{
+    memset(out, 0, (size_t)width * sizeof *out);
+    for (int i = 0; i < rows; i++) {
+        const float *row = x + (ptrdiff_t)i * width;
+        for (int j = 0; j < width; j++)
+            out[j] += weights[i] * row[j];
+    }
+}
+
+void mmca_embed(const struct mmca_net *net, const struct linear *l, const float *x, int rows,
+                void *low, float *out)
+{
+    apply(net, l, rows, x, NULL, out, ACT_NONE, low);
+    for (int i = 0; i < rows; i++)
+        ops_l2_normalize(out + (ptrdiff_t)i * l->n, l->n);
+}
+
+void mmca_cross_run(const struct mmca_net *net, const struct mmca_work *w, int cells, int words,
+                    const float *weights, float *i1, float *c1)
+{
+    const struct mmca_block *b        = &net->block[MMCA_CROSS][0];
+    int                      width    = net->config.width;
+    const int                starts[] = {0, cells + words};
+    float *pooled = w->wide, *seen = pooled + 2 * width, *normed = seen + 2 * width;
+    float *out = w->y;
+    apply(net, &b->qkv, cells + words, w->x, NULL, w->wide, ACT_NONE, w->low);
+    attend(net, w, starts, 1);
+    /* from here on two rows: the picture's and the text's */
+    mmca_sum(w->x, weights, cells, width, pooled);
+    mmca_sum(w->x + (ptrdiff_t)cells * width, weights + cells, words, width, pooled + width);
+    mmca_sum(w->y, weights, cells, width, seen);
+    mmca_sum(w->y + (ptrdiff_t)cells * width, weights + cells, words, width, seen + width);
+    apply(net, &b->out, 2, seen, pooled, pooled, ACT_NONE, w->low);
+    normalise(&b->norm2, pooled, 2, width, seen);
+    apply(net, &b->up, 2, seen, NULL, normed, ACT_GELU, w->low);
+    apply(net, &b->down, 2, normed, pooled, out, ACT_NONE, w->low);
+    mmca_embed(net, &net->pooled[MMCA_I1], out, 1, w->low, i1);
+    mmca_embed(net, &net->pooled[MMCA_C1], out + width, 1, w->low, c1);
 }

@@ -29,7 +29,10 @@ struct mmca_net {
     struct mmca_block    block[MMCA_MODULES][MMCA_MAX_LAYERS];
     struct mmca_affine   last[MMCA_MODULES];  /* with norm "pre" */
     struct linear        pooled[MMCA_POOLED]; /* (width, width) */
-    float                alpha;
+    float                alpha;               /* of the form "full" */
+    const float         *pool[2];             /* "pooled": (width), of the image, of the text */
+    struct linear        match[2];            /* likewise */
+    float                parts[3];
     struct linear_kernel linear;
     attention_kernel     attention;
 };
@@ -51,6 +54,21 @@ struct mmca_work mmca_work_lay_out(const struct mmca_net *net, int tokens, int l
  * starts[i] to starts[i + 1] - 1. On this thread. */
 void mmca_module_run(const struct mmca_net *net, enum mmca_module m, const struct mmca_work *w,
                      const int *starts, int n);
+
+/* The weights by which rows (rows, width) are pooled in the form "pooled". pool: (width). */
+void mmca_weigh(const struct mmca_net *net, const float *pool, const float *x, int rows,
+                float *weights);
+/* out (width) = sum of weights[i] * x[i]. */
+void mmca_sum(const float *x, const float *weights, int rows, int width, float *out);
+
+/* The cross-attention of the form "pooled": cells of a picture and words of a text, one
+ * behind the other in w->x. weights: of both. i1, c1: (width). */
+void mmca_cross_run(const struct mmca_net *net, const struct mmca_work *w, int cells, int words,
+                    const float *weights, float *i1, float *c1);
+
+/* Applies the linear layer, and gives the length 1. */
+void mmca_embed(const struct mmca_net *net, const struct linear *l, const float *x, int rows,
+                void *low, float *out);
 
 /* Pools rows (rows, width) and applies the linear layer. out: (width). sum: scratch (width). */
 void mmca_pool_run(const struct mmca_net *net, enum mmca_pooled which, const float *x, int rows,

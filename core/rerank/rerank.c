@@ -25,7 +25,8 @@ struct reranker_query {
     void                         *query;
 };
 
-static const struct reranker_family *const FAMILIES[] = {&regions_family, &mmca_family};
+static const struct reranker_family *const FAMILIES[] = {&regions_family, &mmca_family,
+                                                         &both_family};
 
 static int find_family(struct reranker *r, const struct jnode *config, struct err *err)
 {
@@ -36,8 +37,9 @@ static int find_family(struct reranker *r, const struct jnode *config, struct er
             r->family = FAMILIES[i];
     }
     if (!r->family)
-        return err_set(err, ERR_UNSUPPORTED, "its type \"%.80s\" is not known here (known: %s, %s)",
-                       type, FAMILIES[0]->type, FAMILIES[1]->type);
+        return err_set(err, ERR_UNSUPPORTED,
+                       "its type \"%.80s\" is not known here (known: %s, %s, %s)", type,
+                       FAMILIES[0]->type, FAMILIES[1]->type, FAMILIES[2]->type);
     r->info.type = r->family->type;
     return 0;
 }

@@ -25,7 +25,7 @@
 struct reranker; /* read-only after opening, shared by threads */
 
 struct reranker_info {
-    const char *type;       /* "regions", "mmca" */
+    const char *type;       /* "regions", "mmca", "both" */
     const char *path;       /* of its file */
     const char *hash;       /* 32 hex digits over it: what is kept belongs to this */
     size_t      kept_bytes; /* of a picture */

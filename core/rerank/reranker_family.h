@@ -30,5 +30,6 @@ struct reranker_family {
 
 extern const struct reranker_family mmca_family;
 extern const struct reranker_family regions_family;
+extern const struct reranker_family both_family;
 
 #endif

@@ -81,7 +81,7 @@ _osprey() {
         status) own='--errors' ;;
         verify) own='--repair' ;;
         eval) own='--images --captions --split --labels --prompts --image-to-image --rerank --reranker --index --sample --svg --seed' ;;
-        train) own='--images --captions --labels --breadth --dev-captions --dev-images --base --output --replace --supervision --semi-weight --views --parts --loss --distance --margin --hardest --smoothing --temperature --dim --hidden --linear --dropout --text-dropout --distil --class-names --class-weight --visual-weight --epochs --batch --lr --weight-decay --patience --seed --threads --checkpoint-every --resume --reach --top' ;;
+        train) own='--images --captions --labels --breadth --dev-captions --dev-images --base --output --replace --supervision --semi-weight --views --parts --loss --distance --margin --hardest --smoothing --temperature --dim --hidden --linear --dropout --text-dropout --distil --class-names --class-weight --visual-weight --epochs --batch --lr --weight-decay --patience --seed --threads --checkpoint-every --resume --form --steps --groups --group-size --reach --top' ;;
         serve)
             own='--port --listen --config --token-file --trust --host --cors --max-k'
             own+=' --workers --queue --cache --max-body --max-pixels --timeout --arrive-seconds --log'
