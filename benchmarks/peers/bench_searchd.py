@@ -6,9 +6,11 @@
 The library is made of real embeddings with noise (fill_library.c). Every query is a
 new text, so nobody's cache helps. The peer, one process of FastAPI on uvicorn, runs
 the same text tower (transformers' BertModel) and the trained head's text side in
-torch, the head's small parts beside it as one linear map of the same size, and the
-same kind of index (HNSW32, halves, efSearch 64) over the same vectors; it answers with
-ids and scores alone. Both take turns, each alone with the same clients.
+torch, and the same kind of index (HNSW32, halves, efSearch as storage/vindex.c has it)
+over the same vectors; it answers with ids and scores alone. Its work is like ours, its
+answers are not: the head's parts beside the trained one are a random linear map there,
+and its recall is not measured. The clients are threads of this one Python process and
+share the cores with what they measure. Peer first, then ours, never both at once.
 """
 import argparse
 import concurrent.futures
@@ -81,7 +83,7 @@ def serve_peer(port, library):
     index.train(vectors[:1000].astype(np.float32))
     for part in np.array_split(vectors, max(1, len(vectors) // 10000)):
         index.add(part.astype(np.float32))
-    index.hnsw.efSearch = 64
+    index.hnsw.efSearch = 128
     app = fastapi.FastAPI()
 
     @app.get("/v1/search")
