@@ -49,11 +49,28 @@ static const char backgrounds_sql[] =
     " WHEN NEW.state = 'retired' BEGIN"
     " DELETE FROM backgrounds WHERE model_id = NEW.id; END;";
 
+/* Who says a tag or a caption: 'picture' (its own metadata), 'osprey' (what was found by
+ * looking at it; score is how sure), 'user' (a person, through Osprey). Each may say the
+ * same, and is taken back alone. A tag below another one is written "animal|dog". */
+static const char sources_sql[] =
+    "ALTER TABLE images ADD COLUMN lens TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE images ADD COLUMN rating INTEGER NOT NULL DEFAULT 0" /* stars, -1: rejected */
+    " CHECK (rating BETWEEN -1 AND 5);"
+    "CREATE INDEX images_taken ON images (taken_at, id);"
+    "ALTER TABLE captions ADD COLUMN score REAL;"
+    "CREATE TABLE tags_said ("
+    " image_id INTEGER NOT NULL REFERENCES images (id) ON DELETE CASCADE,"
+    " tag      TEXT NOT NULL,"
+    " source   TEXT NOT NULL CHECK (source IN ('picture', 'osprey', 'user')),"
+    " score    REAL," /* 0 to 1, of osprey's */
+    " PRIMARY KEY (image_id, tag, source)) WITHOUT ROWID;"
+    "INSERT INTO tags_said SELECT image_id, tag, 'user', score FROM tags;"
+    "DROP TABLE tags;"
+    "ALTER TABLE tags_said RENAME TO tags;"
+    "CREATE INDEX tags_tag ON tags (tag);";
+
 static const struct catalog_step steps_known[] = {
-    {1, schema_sql},
-    {2, schema_heads},
-    {3, regions_sql},
-    {4, backgrounds_sql},
+    {1, schema_sql}, {2, schema_heads}, {3, regions_sql}, {4, backgrounds_sql}, {5, sources_sql},
 };
 
 static int read_version(struct catalog *cat, int64_t *version, int64_t *application,
