@@ -1,12 +1,14 @@
 """Mixed load on searchd: searches, uploads, clients that hang up, slow ones that never
 finish, and an indexer that adds pictures, for so many seconds (60):
 
-    OSPREY_BUILD=build OSPREY_SOURCE=. python3 tests/load.py [SECONDS]
+    OSPREY_BUILD=build OSPREY_SOURCE=. python3 tests/load.py [SECONDS [FOLDER]]
 
-Every answer is checked: its order, that nothing comes twice, that an uploaded picture
-finds itself; every tenth search against every stored embedding, read from the
-catalogue: what was there before the request was sent, and is better than the last
-result, must be among the results. Memory is followed; one JSON line says what was seen.
+The pictures that are added are made up, or those of a folder, spread over the time; for
+thousands, numpy should be there. Every answer is checked: its order, that nothing comes
+twice, that an uploaded picture finds itself; every tenth search against every stored
+embedding, read from the catalogue: what was there before the request was sent, and is
+better than the last result, must be among the results. Memory is followed; one JSON line
+says what was seen.
 """
 
 import collections
@@ -16,37 +18,59 @@ import random
 import re
 import socket
 import sqlite3
+import shutil
 import struct
 import sys
 import threading
 import time
 import unittest
 
+try:
+    import numpy
+except ImportError:
+    numpy = None
+
 import pictures
 import searchd
 
-SECONDS = float(sys.argv.pop()) if len(sys.argv) > 1 and sys.argv[-1].isdigit() else 60
+SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 60
+GIVEN = sorted(e.path for e in os.scandir(sys.argv[2])) if len(sys.argv) > 2 else []
 ARRIVE = 5  # seconds in which a request must have arrived
 K = 15
+PAUSE = 0.02  # seconds, about, between a client's requests
 WORDS = "red blue green square stripes dog child beach snow night city tree".split()
 
 
 class Embeddings:
-    """What the catalogue holds, read anew when it grew. Queries are halves' products."""
+    """What the catalogue holds, read on as it grows."""
 
     def __init__(self, library):
         self.file = "file:%s?mode=ro" % os.path.join(library, "catalog.db")
-        self.vectors, self.lock = {}, threading.Lock()
+        self.ids, self.vectors, self.lock = [], [], threading.Lock()
+        self.matrix = None  # of vectors, with numpy
 
-    def all(self):
+    def known(self):
+        """How many there are now; in order of their ids."""
         with self.lock:
-            last = max(self.vectors, default=0)
             db = sqlite3.connect(self.file, uri=True, timeout=30)
-            rows = db.execute("SELECT key & ((1 << 40) - 1), vector FROM embeddings").fetchall()
+            rows = db.execute("SELECT key & ((1 << 40) - 1), vector FROM embeddings WHERE key & "
+                              "((1 << 40) - 1) > ? ORDER BY 1", (max(self.ids, default=0),)).fetchall()
             db.close()
-            self.vectors.update((i, struct.unpack("<%de" % (len(v) // 2), v))
-                                for i, v in rows if i > last)
-            return dict(self.vectors)
+            for i, vector in rows:
+                self.ids.append(i)
+                self.vectors.append(struct.unpack("<%de" % (len(vector) // 2), vector))
+            if numpy and rows:
+                new = numpy.array(self.vectors, dtype=numpy.float32)
+                self.vectors = []
+                self.matrix = new if self.matrix is None else numpy.vstack([self.matrix, new])
+            return len(self.ids)
+
+    def scores(self, query):
+        """id -> score, of all that are known."""
+        with self.lock:
+            if numpy:
+                return dict(zip(self.ids, (self.matrix @ numpy.array(query, dtype=numpy.float32)).tolist()))
+            return {i: sum(map(float.__mul__, query, v)) for i, v in zip(self.ids, self.vectors)}
 
 
 class Load(unittest.TestCase):
@@ -60,6 +84,7 @@ class Load(unittest.TestCase):
         self.addCleanup(self.daemon.stop)
         self.stored = Embeddings(self.shop.library)
         self.done, self.faults, self.seen = threading.Event(), [], collections.Counter()
+        self.times, self.added, self.begun = [], 0, time.monotonic()
 
     def memory(self):
         with open("/proc/%d/status" % self.daemon.process.pid) as f:
@@ -73,7 +98,8 @@ class Load(unittest.TestCase):
                 work(rnd)
                 self.seen[work.__name__] += 1
             except Exception as e:  # pylint: disable=broad-except
-                self.faults.append("%s: %r" % (work.__name__, e))
+                self.faults.append("%.0f s, %s: %r" % (time.monotonic() - self.begun, work.__name__, e))
+                print(self.faults[-1], flush=True)
 
     def check_order(self, results):
         self.assertEqual(len({r["id"] for r in results}), len(results))
@@ -82,44 +108,43 @@ class Load(unittest.TestCase):
 
     def check_exactly(self, text, before, results):
         reply = self.daemon.post("/v1/embeddings", {"input": text})
-        query = reply.json["data"][0]["embedding"]
-        after = self.stored.all()
-
-        def score(i):
-            return sum(map(float.__mul__, query, after[i]))
-
+        self.stored.known()
+        scores = self.stored.scores(reply.json["data"][0]["embedding"])
         found = {r["id"]: r["score"] for r in results}
         for i, s in found.items():
-            self.assertAlmostEqual(score(i), s, delta=1e-4)
+            self.assertAlmostEqual(scores[i], s, delta=1e-4)
         least = min(found.values())
-        missed = [i for i in before if i not in found and score(i) > least + 1e-4]
+        missed = [i for i in before if i not in found and scores[i] > least + 1e-4]
         self.assertEqual(missed, [], text)
 
     def search(self, rnd):
         text = " ".join(rnd.choices(WORDS, k=4)) + " %d" % rnd.randrange(100000)
         exactly = rnd.random() < 0.1
-        before = set(self.stored.all()) if exactly else ()
+        before = self.stored.ids[:self.stored.known()] if exactly else ()
+        start = time.monotonic()
         results = self.daemon.get("/v1/search?k=%d&q=%s" % (K, text.replace(" ", "+"))).json["results"]
+        self.times.append(time.monotonic() - start)
         self.assertEqual(len(results), K)
         self.check_order(results)
         if exactly:
             self.check_exactly(text, before, results)
             self.seen["checked exactly"] += 1
+        time.sleep(rnd.uniform(0, 2 * PAUSE))
 
     def upload(self, rnd):
-        del rnd
         reply = self.daemon.post("/v1/search", parts=[("image", searchd.read("exif.jpg")), ("k", "3")])
         results = reply.json["results"]
         self.check_order(results)
         self.assertEqual(results[0]["path"], "exif.jpg")
         self.assertGreater(results[0]["score"], 0.999)
+        time.sleep(rnd.uniform(0, 4 * PAUSE))
 
     def hang_up(self, rnd):
         request = b"GET /v1/search?q=%d&k=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n" % rnd.randrange(10**9)
         with socket.create_connection((self.daemon.host, self.daemon.port), timeout=20) as s:
             s.sendall(request[:rnd.choice((10, 40, len(request)))])
             time.sleep(rnd.choice((0, 0.002, 0.02)))
-        time.sleep(0.01)
+        time.sleep(PAUSE)
 
     def dawdle(self, _):
         """One byte at a time: the daemon must end it, and not much later than it says."""
@@ -140,8 +165,16 @@ class Load(unittest.TestCase):
             self.assertLess(time.monotonic() - start, 4 * ARRIVE + 5)
 
     def add_pictures(self, rnd):
-        n = self.seen["add_pictures"]
-        pictures.fill(os.path.join(self.shop.folder, "more%05d" % n), 20, seed=1000 * (n + 1))
+        """Twenty at a time, or as many as are due."""
+        folder = os.path.join(self.shop.folder, "more%05d" % self.seen["add_pictures"])
+        if GIVEN:
+            due = int(len(GIVEN) * min(1, (time.monotonic() - self.begun) / SECONDS * 1.05))
+            os.mkdir(folder)
+            for path in GIVEN[self.added:due]:
+                shutil.copy(path, folder)
+            self.added = due
+        else:
+            pictures.fill(folder, 20, seed=1000 * (self.seen["add_pictures"] + 1))
         self.shop.index()
         self.done.wait(rnd.uniform(1, 4))
 
@@ -151,24 +184,26 @@ class Load(unittest.TestCase):
                    for i, work in enumerate(works)]
         for t in threads:
             t.start()
-        end, memory = time.monotonic() + SECONDS, []
-        while time.monotonic() < end and not self.faults:
+        memory, images = [], []
+        while time.monotonic() - self.begun < SECONDS and len(self.faults) < 20:
             self.done.wait(min(SECONDS / 20, 30))
             memory.append(self.memory())
+            images.append(self.daemon.get("/v1/stats").json["images"])
         self.done.set()
         for t in threads:
             t.join()
-        stats = self.daemon.get("/v1/stats").json
-        print(json.dumps({"seconds": SECONDS, "seen": self.seen, "images": stats["images"],
-                          "anon_kb": memory}), flush=True)
+        times = sorted(self.times)
+        print(json.dumps({"seconds": SECONDS, "seen": self.seen, "images": images, "anon_kb": memory,
+                          "search_ms": {"p%d" % p: round(times[len(times) * p // 100] * 1e3, 1)
+                                        for p in (50, 90, 99)}}), flush=True)
         self.assertEqual(self.faults, [])
         for name in ("search", "checked exactly", "upload", "hang_up", "add_pictures"):
             self.assertGreater(self.seen[name], 2, self.seen)
-        self.assertGreater(stats["images"], 100)
+        self.assertGreater(images[-1], len(GIVEN) or 100)
         # caches fill in the first half; in the second it may grow by the pictures that came
-        second = memory[len(memory) // 2:]
-        most = 200000 if SANITIZED else 30000
-        self.assertLess(max(second) - second[0], most, memory)
+        half = len(memory) // 2
+        most = (200000 if SANITIZED else 30000) + 4 * (images[-1] - images[half])
+        self.assertLess(max(memory[half:]) - memory[half], most, memory)
 
 
 with open(searchd.SEARCHD, "rb") as program:
@@ -176,4 +211,4 @@ with open(searchd.SEARCHD, "rb") as program:
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    unittest.main(argv=sys.argv[:1], verbosity=2)
