@@ -412,7 +412,7 @@ int main(int argc, char **argv)
     if (!rc)
         rc = library_lock(lib, &err);
     if (!rc)
-        rc = progress_new(o.json, o.quiet, &progress, &err);
+        rc = progress_new(library_dir(lib), o.json, o.quiet, &progress, &err);
     if (!rc)
         rc = choice_make(lib, o.model, o.precision, &choice, &err);
     if (!rc && o.regions)

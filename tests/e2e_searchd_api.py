@@ -400,6 +400,8 @@ class Api(unittest.TestCase):
         self.assertEqual(self.daemon.get("/readyz").json, {"status": "ready"})
         stats = self.daemon.get("/v1/stats").json
         self.assertEqual((stats["images"], stats["model"]), (18, "osprey-small"))
+        self.assertEqual((stats["languages"], stats["rerank"], stats["indexing"]), (["en"], True, False))
+        self.assertNotIn("progress", stats)
         self.daemon.get("/v1/search?q=metrics+count")
         text = self.daemon.get("/metrics").body.decode()
         for stage in ("encode", "search", "catalogue", "rerank"):

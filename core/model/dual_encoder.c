@@ -1,10 +1,9 @@
 /* The family "vision-text-dual-encoder": an image tower, a text tower and a
  * head, as osprey-small has them. Towers: EfficientNet-Lite0 and BERT.
  *
- * The files: config.json, preprocessor_config.json, model.safetensors with
- * vision_model.* and text_model.*, vocab.txt, heads.safetensors; where they lie,
- * dual_files.h says. All of them go into the model's hash, since each has a say in
- * what a vector means.
+ * The files: config.json, preprocessor_config.json, model.safetensors (vision_model.*,
+ * text_model.*), vocab.txt, heads.safetensors; where they lie, dual_files.h says. All go
+ * into the model's hash, since each has a say in what a vector means.
  */
 #include "model/bert.h"
 #include "model/dual_files.h"
@@ -345,6 +344,7 @@ static int dual_open(const char *dir, const struct jnode *config,
         effnet_parameters(d->vision) + bert_parameters(d->text) + head_parameters(d->head);
     info->image_flops = effnet_flops(d->vision);
     info->precision   = precision_name(d->precision);
+    info->languages   = d->files.languages;
     info->cpu         = cpu_level_name(from.cpu.level);
     *out              = d;
     return 0;

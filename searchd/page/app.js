@@ -248,7 +248,7 @@ const box = new SearchBox({
 
 const status = new Status({
   changed: (stats, before) => {
-    $('english').hidden = language === 'en' || !knowsOnlyEnglish(stats.model);
+    $('english').hidden = language === 'en' || !knowsOnlyEnglish(stats);
     if (source.done && !source.failed) showNotice();
     if (!before) return;
     // The list grows under one's eyes only while one is at its beginning.

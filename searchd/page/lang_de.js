@@ -23,6 +23,10 @@ export default {
   heading_search: 'Gefundene Bilder',
   title_search: '{query} – Osprey',
   indexing: 'Wird eingelesen: bisher {n} Bild|Wird eingelesen: bisher {n} Bilder',
+  indexing_of: 'Wird indexiert: {done} von {total} Dateien',
+  indexing_counting: 'Wird indexiert: {done} von bisher {total} gefundenen Dateien',
+  indexing_rate: '{n} je Sekunde',
+  indexing_left: 'noch {time}',
   new_pictures: 'Neue Bilder zeigen',
   english_only: 'Das Modell dieser Bibliothek versteht nur Englisch. Bitte auf Englisch suchen.',
 

@@ -23,6 +23,10 @@ export default {
   heading_search: 'Pictures found',
   title_search: '{query} – Osprey',
   indexing: 'Indexing: {n} picture so far|Indexing: {n} pictures so far',
+  indexing_of: 'Indexing: {done} of {total} files',
+  indexing_counting: 'Indexing: {done} of {total} files found so far',
+  indexing_rate: '{n} a second',
+  indexing_left: '{time} left',
   new_pictures: 'Show new pictures',
   english_only: 'This library’s model understands English. Please search in English.',
 
