@@ -123,13 +123,14 @@ static int open_library(struct app *app, const char *text, struct err *err)
     char                 name[SHELF_NAME_MAX];
     const char          *dir     = split_name(text, name);
     int                  cores   = parallel_cores();
-    struct shelf_options options = {.model     = app->config.model,
-                                    .precision = app->config.precision,
-                                    .cache     = (size_t)app->config.cache,
-                                    .handles   = cores < 2             ? 2
-                                                 : cores > MAX_HANDLES ? MAX_HANDLES
-                                                                       : cores,
-                                    .metrics   = app->metrics};
+    struct shelf_options options = {.model      = app->config.model,
+                                    .precision  = app->config.precision,
+                                    .cache      = (size_t)app->config.cache,
+                                    .handles    = cores < 2             ? 2
+                                                  : cores > MAX_HANDLES ? MAX_HANDLES
+                                                                        : cores,
+                                    .thumbnails = app->config.thumbnails,
+                                    .metrics    = app->metrics};
     for (size_t i = 0; i < app->n_shelves; i++)
         if (!strcmp(shelf_name(app->shelves[i]), name))
             return err_set(err, ERR_USAGE, "two libraries are called %s: --library NAME=DIR", name);
