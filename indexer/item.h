@@ -37,6 +37,7 @@ struct item {
     char             *reason;
     uint8_t           hash[LIBRARY_HASH_BYTES];
     struct image_info info;
+    uint32_t          colour;    /* dominant, as image/colour.h has it; 0: not known */
     float            *embedding; /* (dim) */
     uint8_t          *regions;   /* what the re-ranker keeps; NULL: none are wanted */
     int64_t           copy_of;

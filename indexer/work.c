@@ -2,6 +2,7 @@
 #include "indexer/work.h"
 
 #include "base/mem.h"
+#include "image/colour.h"
 #include "image/decoder.h"
 #include "image/preprocess.h"
 #include "indexer/source.h"
@@ -104,6 +105,8 @@ static int make_pixels(struct worker *me, struct item *item, const uint8_t *byte
     rc = decoder_decode(me->decoder, bytes, n, preprocess_min_side(p), &view, &item->info, err);
     if (!rc)
         rc = preprocess_image(p, &view, pixels, err);
+    if (!rc)
+        item->colour = colour_dominant(pixels, crew->pixel_bytes / 3);
     budget_give(crew->budget, taken);
     return rc;
 }

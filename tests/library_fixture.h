@@ -126,4 +126,11 @@ static inline void assert_sound(struct library *lib)
     assert_int_equal(damage, 0);
 }
 
+/* Takes a catalogue back, by one version each, but for what the next step expects. */
+#define UNDO_COLOUR "ALTER TABLE images DROP COLUMN colour; PRAGMA user_version = 5;"
+#define UNDO_VERSION_5                                                                             \
+    "DROP INDEX images_taken; ALTER TABLE images DROP COLUMN lens;"                                \
+    "ALTER TABLE images DROP COLUMN rating; ALTER TABLE captions DROP COLUMN score;"               \
+    "PRAGMA user_version = 4;"
+
 #endif

@@ -203,6 +203,7 @@ static void an_old_catalogue_learns_distances(void **state)
     assert_ok(catalog_open(file, false, &cat, &err), &err);
     assert_ok(
         catalog_exec(cat,
+                     UNDO_COLOUR UNDO_VERSION_5
                      "DROP TRIGGER images_went_regions; DROP TABLE regions; DROP TABLE rerankers;"
                      "DROP TRIGGER models_went_backgrounds; DROP TABLE backgrounds;"
                      "DROP TABLE model_files; ALTER TABLE models DROP COLUMN distance;"
