@@ -18,7 +18,7 @@
 #define BAR_SECONDS  0.1
 #define LINE_SECONDS 5.0
 #define JSON_SECONDS 2.0
-#define FILE_SECONDS 1.0
+#define FILE_SECONDS 0.5
 #define RATE_SECONDS 10.0 /* over which the rate is averaged */
 
 struct progress {

@@ -1,5 +1,5 @@
 /* How far the indexer is, for others to see: a small file in the library beside its
- * lock, replaced whole about once a second. It means something only while the lock is
+ * lock, replaced whole about twice a second. It means something only while the lock is
  * held (library_is_locked), and is gone when a run has ended well.
  */
 #ifndef OSPREY_STORAGE_LIBRARY_PROGRESS_H

@@ -161,6 +161,55 @@ class Page(unittest.TestCase):
             elif good == 0:
                 self.assertRegex(text, "^No good match,")
 
+    def test_good_matches_only(self):
+        least = self.daemon.get("/v1/stats").json["good_match"]
+        kinds = {}  # a query that has good ones and others, and one that has none
+        for query in ("a bird", "an apple", "a fire engine", "red", "a photo", "stripes", "xyzzy", "a tax return"):
+            results = self.api(q=query, k=60)
+            good = [r for r in results if r["match"] >= least]
+            kinds.setdefault("some" if 0 < len(good) < 60 else "none" if not good else "all", (query, good))
+        query, good = kinds["some"]
+        b = self.browser
+        self.open("/?" + urllib.parse.urlencode({"q": query}))
+        b.click("#good-only")
+        b.wait("document.querySelectorAll('.tile').length === arguments[0]", len(good), what="the good ones alone")
+        self.shows(good, "in their order")
+        self.assertEqual(self.query(), {"q": [query], "good": ["1"]})
+        self.assertRegex(b.run("return document.querySelector('#count').innerText"), r"^%d good match(es)?," % len(good))
+        self.assertIsNone(b.run("return document.querySelector('#good-end')"))
+        self.shot("good-only")
+        b.back()
+        b.wait("document.querySelectorAll('.tile').length > arguments[0]", len(good), what="all again")
+        self.assertEqual(b.run("return document.querySelector('#good-only').getAttribute('aria-pressed')"), "false")
+        query, _ = kinds["none"]
+        self.open("/?good=1&" + urllib.parse.urlencode({"q": query}), wait=False)
+        b.wait("document.querySelector('#notice h2')?.innerText === 'No good match'")
+        self.shot("good-only-none")
+        b.click("#notice button")
+        self.shows(self.api(q=query, k=8), "what comes closest")
+        self.assertEqual(self.query(), {"q": [query]})
+
+    def test_looking_twice(self):
+        b = self.browser
+        query = "a small bird on a branch"
+        once, twice = self.api(q=query, k=60), self.api(q=query, k=60, rerank=50)
+        self.assertNotEqual([r["id"] for r in once[:8]], [r["id"] for r in twice[:8]])
+        self.open("/?" + urllib.parse.urlencode({"q": query}))
+        self.shows(once[:8], "the first look")
+        b.click("#rerank")
+        self.shows(twice[:8], "the second look")
+        self.assertEqual(self.query(), {"q": [query], "rerank": ["1"]})
+        self.shot("twice")
+        b.run("scrollTo(0, 1e6)")  # what follows comes once, after those that changed places
+        wanted = len(self.api(q=query, k=1000))
+        b.wait("document.querySelector('#more').checkVisibility()", what="the end")
+        b.run("scrollTo(0, 1e6)")
+        b.wait("[...document.querySelectorAll('.tile')].at(-1)?.getAttribute('aria-posinset') === arguments[0]", str(wanted), what="each once")
+        # Without words there is nothing to look at again by.
+        self.open("/?rerank=1&like=%d" % once[0]["id"])
+        self.assertFalse(b.run("return document.querySelector('#rerank').checkVisibility()"))
+        self.shows(self.terms({"id": once[0]["id"], "weight": 1}), "as without it")
+
     def test_a_word_not_wanted(self):
         self.open("/?q=" + urllib.parse.quote_plus("blue stripes - water"))
         self.shows(self.terms({"text": "blue stripes"}, {"text": "water", "weight": -1}), "a sum of texts")
