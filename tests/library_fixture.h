@@ -56,6 +56,28 @@ static inline struct library_item picture(int64_t folder, const char *path, uint
     return item;
 }
 
+/* SQL that makes the newest catalogue one of an older version; freed by the caller. */
+static inline char *undo_catalog_to(int version)
+{
+    char  *text = NULL, end[32], pragma[48];
+    size_t len  = 0;
+    FILE  *f    = fopen(TEST_DATA "/catalog_undo.sql", "r");
+    assert_non_null(f);
+    ssize_t got = getdelim(&text, &len, '\0', f);
+    (void)fclose(f);
+    assert_true(got > 0);
+    (void)snprintf(end, sizeof end, "\n-- %d\n", version);
+    (void)snprintf(pragma, sizeof pragma, "\nPRAGMA user_version = %d;", version);
+    char *from = strstr(text, end);
+    if (from)
+        *from = '\0';
+    char *sql = malloc(strlen(text) + sizeof pragma);
+    assert_non_null(sql);
+    (void)snprintf(sql, strlen(text) + sizeof pragma, "%s%s", text, pragma);
+    free(text);
+    return sql;
+}
+
 static inline char *temporary_dir(void)
 {
     char *dir = strdup("/tmp/osprey-test-XXXXXX");
@@ -125,12 +147,5 @@ static inline void assert_sound(struct library *lib)
     assert_ok(library_verify(lib, false, print_finding, NULL, &damage, &err), &err);
     assert_int_equal(damage, 0);
 }
-
-/* Takes a catalogue back, by one version each, but for what the next step expects. */
-#define UNDO_COLOUR "ALTER TABLE images DROP COLUMN colour; PRAGMA user_version = 5;"
-#define UNDO_VERSION_5                                                                             \
-    "DROP INDEX images_taken; ALTER TABLE images DROP COLUMN lens;"                                \
-    "ALTER TABLE images DROP COLUMN rating; ALTER TABLE captions DROP COLUMN score;"               \
-    "PRAGMA user_version = 4;"
 
 #endif
