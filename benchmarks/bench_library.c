@@ -4,6 +4,7 @@
  *
  *     bench_library [DIR [LARGEST [SMALLEST [DIMENSIONS]]]]
  *     bench_library --search LIBRARY DIMENSIONS QUERIES    one that it made: one JSON line
+ *     bench_library --queries - DIMENSIONS QUERIES         those queries, as floats
  *
  * Vectors are synthetic: a thousand cluster centres, points at a cosine of about
  * 0.7 to their centre, queries drawn like the points. Commits into the smallest
@@ -173,8 +174,8 @@ static double recall_at_10(struct bench *b, int queries)
     for (int q = 0; q < queries; q++) {
         struct library_hit *some, *all;
         size_t              n, m;
-        search_ms(b->lib, 1u << 30 | (uint64_t)q, 10, &some, &n);
-        search_ms(b->lib, 1u << 30 | (uint64_t)q, (size_t)stats.images / 3, &all, &m);
+        search_ms(b->lib, 1u << 28 | (uint64_t)q, 10, &some, &n);
+        search_ms(b->lib, 1u << 28 | (uint64_t)q, (size_t)stats.images / 3, &all, &m);
         for (size_t i = 0; i < 10; i++)
             for (size_t j = 0; j < n; j++)
                 found += some[j].id == all[i].id;
@@ -238,6 +239,17 @@ static void measure(struct bench *b, const char *program)
     fflush(stdout);
 }
 
+static int write_queries(int queries)
+{
+    float query[MAX_DIM];
+    for (int q = 0; q < queries; q++) {
+        point(query, 1u << 28 | (uint64_t)q);
+        if (fwrite(query, sizeof *query, (size_t)dim, stdout) != (size_t)dim)
+            return 3;
+    }
+    return 0;
+}
+
 /* What benchmarks/peers/bench_vectors.py holds beside FAISS in Python. */
 static int search_alone(const char *dir, int queries)
 {
@@ -270,10 +282,11 @@ int main(int argc, char **argv)
 {
     bool         is_cold = argc == 4 && strcmp(argv[1], "--cold") == 0;
     bool         alone   = argc == 5 && strcmp(argv[1], "--search") == 0;
+    bool         queries = argc == 5 && strcmp(argv[1], "--queries") == 0;
     int64_t      sizes[] = {1000, 10000, 100000, 1000000};
     struct bench small = {0}, big = {0};
     double       a[COMMITS], b[COMMITS];
-    if (is_cold || alone)
+    if (is_cold || alone || queries)
         dim = atoi(argv[3]);
     else if (argc > 4)
         dim = atoi(argv[4]);
@@ -283,6 +296,8 @@ int main(int argc, char **argv)
     }
     for (int i = 0; i < CENTRES; i++)
         unit_noise(centres[i], (uint64_t)i + 77777777);
+    if (queries)
+        return write_queries(atoi(argv[4]));
     if (is_cold)
         return cold(argv[2]);
     if (alone)

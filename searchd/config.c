@@ -64,7 +64,7 @@ const char config_help[] =
     "  --host NAME         a name that this machine is reached by (several times; *: any)\n"
     "  --cors ORIGIN       a web page's origin that may ask from a browser (several times)\n"
     "  --max-k N           the most results of a search (default 1000)\n"
-    "  --workers N         requests worked on at the same time (default: 4 for each core)\n"
+    "  --workers N         requests worked on at the same time (default: 8 for each core)\n"
     "  --queue N           requests that may wait; more are told to come again (default 256)\n"
     "  --cache N           texts whose embeddings are kept (default 4096)\n"
     "  --max-body BYTES    the largest upload (default 33554432)\n"

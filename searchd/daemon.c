@@ -29,7 +29,7 @@
 #define KEEP_SECONDS     1
 #define MAX_WORKERS      256
 #define MAX_HANDLES      8 /* of each library */
-#define WORKERS_PER_CORE 4 /* most of them wait for the model, in one batch */
+#define WORKERS_PER_CORE 8 /* most of them wait for the model, in one batch */
 
 /* The one global there is: a handler has nothing else to find the pipe by. */
 static int signal_pipe[2] = {-1, -1};

@@ -39,6 +39,8 @@
 #define EF_CONSTRUCTION   80
 #define EF_SEARCH         128
 #define TRAINING_PER_LIST 48
+#define LEAST_LISTS       8
+#define FAR_LIST          0.3F /* of the best centroid's score */
 #define METRIC_SHIFT      8
 #define SMALL_BUILD       5000               /* vectors */
 #define CHECK_ON_OPEN     ((size_t)64 << 20) /* bytes; hashing these takes milliseconds */
@@ -456,23 +458,37 @@ void vindex_remove(struct vindex *ix, bool (*gone)(void *ctx, int64_t id), void 
 
 /* ---- Searching ---- */
 
+/* Of lists, best centroid first, those that can be worth a look: where the library falls
+ * into clusters, a list whose centroid is so much further off than the nearest has none
+ * of the query's. Where it does not, centroids' scores lie closer together than that. */
+static size_t lists_worth(const float *near, size_t n)
+{
+    size_t worth = LEAST_LISTS < n ? LEAST_LISTS : n;
+    while (worth < n && near[worth] > near[0] * FAR_LIST)
+        worth++;
+    return worth;
+}
+
 static int search_lists(struct vindex *ix, const float *query, size_t fetch, int effort,
                         int64_t *ids, float *scores, struct err *err)
 {
     size_t lists  = faiss_IndexIVF_nlist(ix->ivf);
     size_t probe  = lists / 64 * (size_t)effort;
-    probe         = probe < 8 ? 8 : probe;
+    probe         = probe < LEAST_LISTS ? LEAST_LISTS : probe;
     probe         = probe > lists ? lists : probe;
     idx_t *assign = mem_array(probe, sizeof(*assign));
     float *near   = mem_array(probe, sizeof(*near));
     int    rc     = 0;
     if (!assign || !near)
         rc = err_set(err, ERR_NOMEM, "cannot search the vector index: out of memory");
+    if (rc == 0 && faiss_Index_search(faiss_IndexIVF_quantizer(ix->ivf), 1, query, (idx_t)probe,
+                                      near, assign) != 0)
+        rc = faiss_fail("search", "", err);
+    if (rc == 0 && effort == 1)
+        probe = lists_worth(near, probe);
     faiss_IndexIVF_set_nprobe(ix->ivf, probe);
-    if (rc == 0 && (faiss_Index_search(faiss_IndexIVF_quantizer(ix->ivf), 1, query, (idx_t)probe,
-                                       near, assign) != 0 ||
-                    faiss_IndexIVF_search_preassigned(ix->ivf, 1, query, (idx_t)fetch, assign, near,
-                                                      scores, ids, 0) != 0))
+    if (rc == 0 && faiss_IndexIVF_search_preassigned(ix->ivf, 1, query, (idx_t)fetch, assign, near,
+                                                     scores, ids, 0) != 0)
         rc = faiss_fail("search", "", err);
     free(assign);
     free(near);

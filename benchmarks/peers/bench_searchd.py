@@ -1,28 +1,27 @@
 #!/usr/bin/env python3
 """Text search over HTTP in 100,000 pictures, beside FastAPI + PyTorch + faiss-cpu.
 
-    bench_searchd.py [--pictures 100000] [--seconds 8] [--no-peer]
+    bench_searchd.py [--pictures 100000] [--seconds 8] [--no-peer] [--library DIR]
 
 The library is made of real embeddings with noise (fill_library.c). Every query is a
 new text, so nobody's cache helps. The peer, one process of FastAPI on uvicorn, runs
 the same text tower (transformers' BertModel) and the trained head's text side in
-torch, and the same kind of index (HNSW32, halves, efSearch as storage/vindex.c has it)
-over the same vectors; it answers with ids and scores alone. Its work is like ours, its
+torch, and searches the very same index (vectors.faiss is FAISS's, with efSearch as
+storage/vindex.c has it); it answers with ids and scores alone. Its work is like ours, its
 answers are not: the head's parts beside the trained one are a random linear map there,
 and its recall is not measured. The clients are threads of this one Python process and
 share the cores with what they measure. Peer first, then ours, never both at once.
 """
 import argparse
-import concurrent.futures
 import http.client
 import itertools
 import json
 import os
 import pathlib
 import re
+import selectors
 import shutil
 import socket
-import sqlite3
 import statistics
 import subprocess
 import sys
@@ -68,6 +67,8 @@ def serve_peer(port, library):
     from safetensors.torch import load_file
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
+    torch.set_num_threads(1)  # on two cores it is faster so, for one client and for many
+    faiss.omp_set_num_threads(1)
     config = json.loads((MODEL / "config.json").read_text())["text_config"]
     tower = BertModel(BertConfig(**config), add_pooling_layer=False).eval()
     weights = load_file(MODEL / "model.safetensors")
@@ -76,14 +77,9 @@ def serve_peer(port, library):
     tokenizer = BertTokenizerFast(str(MODEL / "vocab.txt"), do_lower_case=True)
     head = {k[5:]: v.float() for k, v in load_file(MODEL / "heads.safetensors").items()
             if k.startswith("text.")}
-    rows = sqlite3.connect(library / "catalog.db").execute("SELECT vector FROM embeddings")
-    vectors = np.stack([np.frombuffer(r[0], dtype=np.float16) for r in rows])
-    beside = torch.randn(vectors.shape[1] - head["linear.bias"].shape[0], config["hidden_size"])
-    index = faiss.index_factory(vectors.shape[1], "HNSW32_SQfp16", faiss.METRIC_INNER_PRODUCT)
-    index.train(vectors[:1000].astype(np.float32))
-    for part in np.array_split(vectors, max(1, len(vectors) // 10000)):
-        index.add(part.astype(np.float32))
-    index.hnsw.efSearch = 128
+    index = faiss.read_index(str(library / "vectors.faiss"))
+    faiss.ParameterSpace().set_index_parameter(index, "efSearch", 128)
+    beside = torch.randn(index.d - head["linear.bias"].shape[0], config["hidden_size"])
     app = fastapi.FastAPI()
 
     @app.get("/v1/search")
@@ -104,30 +100,50 @@ def serve_peer(port, library):
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="error")
 
 
-def ask(connection):
-    start = time.perf_counter()
-    connection.request("GET", "/v1/search?k=20&q=" + urllib.parse.quote(text()))
-    answer = connection.getresponse()
-    body = answer.read()
-    if answer.status != 200 or len(json.loads(body)["results"]) != 20:
-        raise RuntimeError("%d: %s" % (answer.status, body[:200]))
-    return time.perf_counter() - start
+class Client:
+    """One connection, always with one request on its way. It costs little itself: it
+    shares the cores with what it measures."""
 
+    def __init__(self, port):
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=60)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-def client(port, seconds):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    times, end = [], time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        times.append(ask(connection))
-    connection.close()
-    return times
+    def ask(self):
+        self.answer, self.whole = b"", None
+        request = "GET /v1/search?k=20&q=%s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" % urllib.parse.quote(text())
+        self.start = time.perf_counter()
+        self.socket.sendall(request.encode())
+
+    def read(self):
+        """The seconds that the answer took, once it is whole."""
+        self.answer += self.socket.recv(1 << 18)
+        if self.whole is None and (end := self.answer.find(b"\r\n\r\n")) >= 0:
+            head = self.answer[:end].lower()
+            length = int(re.search(rb"content-length: *(\d+)", head).group(1))
+            self.whole = end + 4 + length
+        if self.whole is None or len(self.answer) < self.whole:
+            return None
+        took = time.perf_counter() - self.start
+        if b" 200 " not in self.answer[:20] or self.answer.count(b'"id":') != 20:
+            raise RuntimeError(self.answer[:300])
+        return took
 
 
 def measure(port, clients, seconds):
     """(p50 ms, p99 ms, answers a second)"""
-    start = time.perf_counter()
-    with concurrent.futures.ThreadPoolExecutor(clients) as pool:
-        times = [t for ts in pool.map(lambda _: client(port, seconds), range(clients)) for t in ts]
+    times, start = [], time.perf_counter()
+    with selectors.DefaultSelector() as ready:
+        for client in [Client(port) for _ in range(clients)]:
+            ready.register(client.socket, selectors.EVENT_READ, client)
+            client.ask()
+        while time.perf_counter() < start + seconds:
+            for key, _ in ready.select():
+                took = key.data.read()
+                if took is not None:
+                    times.append(took)
+                    key.data.ask()
+        for key in list(ready.get_map().values()):
+            key.data.socket.close()
     took = time.perf_counter() - start
     times.sort()
     return times[len(times) // 2] * 1e3, times[len(times) * 99 // 100] * 1e3, len(times) / took
@@ -138,11 +154,11 @@ def anonymous_mb(pid):
     return int(re.search(r"RssAnon:\s+(\d+)", status).group(1)) / 1024
 
 
-def start_ours(library):
+def start_ours(library, *more):
     """(process, port, ms from exec until /readyz says 200)"""
     start = time.perf_counter()
     process = subprocess.Popen([BUILD / "osprey-searchd", "--port", "0", "--json", "--quiet", "--log",
-                                "off", "--library", library], stdout=subprocess.PIPE)
+                                "off", "--library", library, *more], stdout=subprocess.PIPE)
     port = urllib.parse.urlsplit(json.loads(process.stdout.readline())["url"]).port
     while True:
         connection = http.client.HTTPConnection("127.0.0.1", port)
@@ -161,7 +177,7 @@ def start_peer(library):
     process = subprocess.Popen([sys.executable, __file__, "--serve", str(port), str(library)])
     while process.poll() is None:
         try:
-            client(port, 0.1)
+            measure(port, 1, 0.1)
             return process, port
         except OSError:
             time.sleep(0.5)
@@ -180,7 +196,7 @@ def ours_alone(library):
         ready.append(ms)
         stop(process)
     process, port, _ = start_ours(library)
-    client(port, 1)
+    measure(port, 1, 1)
     time.sleep(1)
     idle = anonymous_mb(process.pid)
     return process, port, {"ready_ms": round(statistics.median(ready), 1), "idle_anon_mb": round(idle, 1)}
@@ -197,6 +213,7 @@ def main():
     parser.add_argument("--pictures", type=int, default=100_000)
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--no-peer", action="store_true")
+    parser.add_argument("--library", type=pathlib.Path, help="one that is there, instead of a new one")
     parser.add_argument("--serve", nargs=2)
     args = parser.parse_args()
     if args.serve:
@@ -205,7 +222,7 @@ def main():
     tmp = pathlib.Path(tempfile.mkdtemp(prefix="osprey-bench-"))
     processes = []
     try:
-        library = make_library(tmp, args.pictures)
+        library = args.library or make_library(tmp, args.pictures)
         process, port, found = ours_alone(library)
         processes.append(process)
         found.update(what="text search over HTTP", pictures=args.pictures, osprey=figures(port, args))
