@@ -2,6 +2,7 @@
  * pipeline, a summary out. */
 #include "base/file.h"
 #include "base/json.h"
+#include "base/mem.h"
 #include "base/parallel.h"
 #include "indexer/choice.h"
 #include "indexer/ingest.h"
@@ -10,7 +11,6 @@
 #include "storage/library_match.h"
 
 #include <getopt.h>
-#include <malloc.h>
 #include <omp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -374,15 +374,6 @@ static void print_text(const struct outcome *sum, const struct library_stats *st
     printf(".\n");
 }
 
-/* Memory is to stay flat for days: few arenas, and large blocks (files, pixels)
- * go back to the system as soon as they are freed. */
-static void memory_tune(int threads)
-{
-    mallopt(M_MMAP_THRESHOLD, 4 << 20);
-    mallopt(M_TRIM_THRESHOLD, 16 << 20);
-    mallopt(M_ARENA_MAX, threads + 2);
-}
-
 static void signals_catch(void)
 {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
@@ -406,7 +397,7 @@ int main(int argc, char **argv)
     if (!o.threads)
         o.threads = parallel_cores();
     omp_set_num_threads(o.threads);
-    memory_tune(o.threads);
+    mem_stay_flat(o.threads + 2);
     signals_catch();
     int rc = open_library(&o, &lib, &err);
     if (!rc)

@@ -341,7 +341,8 @@ int daemon_run(int argc, char **argv, struct err *err)
     pthread_rwlock_init(&app->access_lock, NULL);
     pthread_mutex_init(&threads.lock, NULL);
     pthread_cond_init(&threads.stop, NULL);
-    threads.app     = app;
+    threads.app = app;
+    mem_stay_flat(parallel_cores() + 2);
     app->started_ms = clock_ms();
     int rc          = config_read(&app->config, argc, argv, err);
     if (!rc && app->config.help) {
