@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "image/formats.h"
 #include "storage/library_rerank.h"
 #include "storage/library_server.h"
 #include "storage/query.h"
@@ -75,7 +76,7 @@ static void note_odd_words(const struct common *common, const struct args *args,
                  "%s stands among words and is taken as one: put + before it to search with the "
                  "picture",
                  word);
-        else if (ends_with(word, ".jpg") || ends_with(word, ".jpeg") || ends_with(word, ".png"))
+        else if (format_is_candidate(word))
             note(common, "there is no file %s: taken as words", word);
     }
 }

@@ -1,13 +1,16 @@
 /* The worker's side of the decoding door: see serve.h.
  *
  * Everything that needs the system is done before the sandbox closes: mapping
- * the rooms, reading the time zone. Afterwards the only system calls are those
+ * the rooms, reading the time zone, loading the decoders that were asked for.
+ * Afterwards the only system calls are those
  * of read, write and the allocator.
  */
 #include "decode/serve.h"
 
 #include "decode/sandbox.h"
 #include "image/decode_wire.h"
+#include "image/formats.h"
+#include "image/modules.h"
 #include "text/utf8.h"
 
 #include <errno.h>
@@ -110,9 +113,13 @@ static int set_up(struct rooms *rooms, struct err *err)
         return rc;
     mallopt(M_MMAP_THRESHOLD, KEPT_BYTES / 2);
     mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
+    mallopt(M_ARENA_MAX, 1); /* an arena for each thread would count as much memory */
     tzset();
-    struct sandbox    box = {.memory_bytes = setup.memory_bytes, .cpu_seconds = setup.cpu_seconds};
-    struct wire_ready ready = {.head = wire_head(WIRE_READY)};
+    struct wire_ready ready = {.head = wire_head(WIRE_READY), .kinds = modules_load(setup.kinds)};
+    unsigned          heif  = format_bit(IMAGE_HEIC) | format_bit(IMAGE_AVIF);
+    struct sandbox    box   = {.memory_bytes = setup.memory_bytes,
+                               .cpu_seconds  = setup.cpu_seconds,
+                               .threads      = (setup.kinds & ready.kinds & heif) != 0};
     rc                      = sandbox_enter(&box, &ready.holds, err);
     if (!rc && send_whole(&ready, sizeof ready))
         rc = err_set(err, ERR_IO, "cannot answer: %s", strerror(errno));
@@ -149,8 +156,8 @@ static int decode(const struct wire_request *q, const struct rooms *rooms, serve
         return rc;
     if (q->head.kind == WIRE_PROBE)
         return image_probe(rooms->input, (size_t)q->n, info, err);
-    return image_decode_into(rooms->input, (size_t)q->n, q->min_side, &limits, rooms->output,
-                             rooms->output_bytes, image, info, err);
+    return image_decode_into(rooms->input, (size_t)q->n, q->page, q->min_side, &limits,
+                             rooms->output, rooms->output_bytes, image, info, err);
 }
 
 static void answer(const struct wire_request *q, const struct rooms *rooms, serve_hook *hook,
@@ -169,6 +176,8 @@ static void answer(const struct wire_request *q, const struct rooms *rooms, serv
     reply->info_width  = info.width;
     reply->info_height = info.height;
     reply->orientation = info.orientation;
+    reply->pages       = info.pages;
+    reply->colours     = (int32_t)info.colours;
     reply->taken_at    = info.taken_at;
     memcpy(reply->camera, info.camera, sizeof reply->camera);
     if (reply->code)
@@ -178,7 +187,7 @@ static void answer(const struct wire_request *q, const struct rooms *rooms, serv
 static bool is_request(const struct wire_request *q, const struct rooms *rooms)
 {
     return (wire_is(&q->head, WIRE_PROBE) || wire_is(&q->head, WIRE_DECODE)) &&
-           q->n <= rooms->input_bytes && q->min_side >= 0;
+           q->n <= rooms->input_bytes && q->min_side >= 0 && q->page >= 0;
 }
 
 int serve(serve_hook *hook)

@@ -5,13 +5,13 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "image/formats.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -46,15 +46,7 @@ struct walk {
 
 bool walk_is_candidate(const char *name)
 {
-    static const char *const extensions[] = {".jpg", ".jpeg", ".jpe", ".jfif", ".png"};
-    const char              *dot          = strrchr(name, '.');
-    if (!dot)
-        return false;
-    for (size_t i = 0; i < sizeof extensions / sizeof *extensions; i++) {
-        if (!strcasecmp(dot, extensions[i]))
-            return true;
-    }
-    return false;
+    return format_is_candidate(name);
 }
 
 int64_t walk_mtime_ns(const struct stat *st)
