@@ -86,6 +86,8 @@ static bool profile_is_srgb(cmsHPROFILE profile)
     /* sRGB's, adapted to D50. */
     static const double          xyz[3][3] = {
                  {0.43607, 0.22249, 0.01392}, {0.38515, 0.71687, 0.09708}, {0.14307, 0.06061, 0.71410}};
+    if (cmsGetColorSpace(profile) == cmsSigGrayData)
+        return curve_is_srgb(cmsReadTag(profile, cmsSigGrayTRCTag));
     if (cmsGetColorSpace(profile) != cmsSigRgbData || cmsIsTag(profile, cmsSigAToB0Tag) ||
         cmsGetPCS(profile) != cmsSigXYZData)
         return false;

@@ -11,19 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-void image_free(struct image *img)
-{
-    if (!img)
-        return;
-    free(img->data);
-    *img = (struct image){0};
-}
-
-struct image_limits image_limits_default(void)
-{
-    return (struct image_limits){.max_pixels = 512000000, .max_bytes = (uint64_t)2 << 30};
-}
-
 /* The decoders that are always there, and where EXIF lies. */
 static const struct {
     int (*decode)(struct decode_job *job, struct err *err);

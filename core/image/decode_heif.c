@@ -14,11 +14,14 @@
 
 #include <libheif/heif.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* A pixel's planes in libheif and a codec, 16 bits each at worst, and what comes out. */
 #define BYTES_PER_PIXEL 16
+#define REASON          256
+#define SPARE_SIDE      128                /* pixels */
 #define MOST_BYTES      ((size_t)64 << 20) /* of a profile or a block of EXIF */
 
 struct heif_job {
@@ -32,7 +35,12 @@ struct heif_job {
 
 static int explain(struct heif_error why, struct err *err)
 {
-    const char *text = why.message ? why.message : "";
+    char text[REASON];
+    (void)snprintf(text, sizeof text, "%s", why.message ? why.message : "");
+    for (size_t i = strlen(text); i-- > 0;) { /* libheif ends lines */
+        if ((unsigned char)text[i] < ' ' || text[i] == 0x7F)
+            text[i] = text[i + 1] ? ' ' : '\0';
+    }
     switch (why.code) {
     case heif_error_Memory_allocation_error:
         return err_set(err, ERR_LIMIT, "decoding takes more memory than allowed: %s", text);
@@ -129,7 +137,8 @@ static int read_heif(struct heif_job *r, struct err *err)
     r->context             = heif_context_alloc();
     if (!r->context)
         return err_set(err, ERR_NOMEM, "out of memory decoding a HEIF");
-    double side = sqrt((double)job->limits->max_pixels) + 1;
+    /* Codecs' pictures are larger, by whole blocks; the exact limit is below. */
+    double side = sqrt((double)job->limits->max_pixels) + SPARE_SIDE;
     heif_context_set_maximum_image_size_limit(r->context, side < 65535 ? (int)side : 65535);
     heif_context_set_max_decoding_threads(r->context, 0);
     struct heif_error why =

@@ -2,8 +2,9 @@
  * animation the first frame. libjxl applies the orientation of the codestream,
  * which rules over EXIF's.
  *
- * Lossy pictures (XYB) are asked for in sRGB, others come in their own colours. On
- * one thread. A module (modules.h).
+ * Pixels come in the picture's own colours, or what libjxl makes of them, and are
+ * converted as those of every format: libjxl maps what lies outside sRGB otherwise
+ * than littlecms. On one thread. A module (modules.h).
  */
 #include "image/modules.h"
 
@@ -76,17 +77,7 @@ static JxlDecoderStatus icc_get(const JxlDecoder *decoder, uint8_t *icc, size_t 
 
 static void take_colours(struct jxl_reader *r)
 {
-    size_t           n      = 0;
-    JxlColorEncoding wanted = {.color_space       = r->basic.num_color_channels == 1
-                                                        ? JXL_COLOR_SPACE_GRAY
-                                                        : JXL_COLOR_SPACE_RGB,
-                               .white_point       = JXL_WHITE_POINT_D65,
-                               .primaries         = JXL_PRIMARIES_SRGB,
-                               .transfer_function = JXL_TRANSFER_FUNCTION_SRGB,
-                               .rendering_intent  = JXL_RENDERING_INTENT_RELATIVE};
-    if (!r->basic.uses_original_profile &&
-        JxlDecoderSetPreferredColorProfile(r->decoder, &wanted) == JXL_DEC_SUCCESS)
-        return;
+    size_t n = 0;
     if (icc_size(r->decoder, &n) != JXL_DEC_SUCCESS || !n || n > MOST_ICC)
         return;
     uint8_t *icc = mem_array(n, 1);
@@ -119,7 +110,7 @@ static int take_room(struct jxl_reader *r, struct err *err)
 }
 
 /* The box before, if it was EXIF: 4 bytes say how many more come before the TIFF
- * header. */
+ * header. Some write the header at once. */
 static void end_exif(struct jxl_reader *r)
 {
     if (!r->has_exif)
@@ -128,7 +119,10 @@ static void end_exif(struct jxl_reader *r)
     size_t n    = MOST_EXIF - JxlDecoderReleaseBoxBuffer(r->decoder);
     size_t skip =
         (size_t)r->exif[0] << 24 | (size_t)r->exif[1] << 16 | (size_t)r->exif[2] << 8 | r->exif[3];
-    if (n > 4 && skip < n - 4)
+    bool bare = !memcmp(r->exif, "MM\0*", 4) || !memcmp(r->exif, "II*\0", 4);
+    if (bare)
+        exif_read(r->exif, n, r->job->info);
+    else if (n > 4 && skip < n - 4)
         exif_read(r->exif + 4 + skip, n - 4 - skip, r->job->info);
     r->job->info->orientation = r->job->orientation = 1;
 }
@@ -203,7 +197,6 @@ static int read_jxl(struct jxl_reader *r, struct err *err)
         JxlDecoderSetInput(r->decoder, job->bytes, job->n) != JXL_DEC_SUCCESS)
         return err_set(err, ERR_FAILED, "libjxl cannot be started");
     (void)JxlDecoderSetDecompressBoxes(r->decoder, JXL_TRUE);
-    JxlDecoderCloseInput(r->decoder);
     for (bool go_on = true; go_on && !rc;)
         rc = take_event(r, JxlDecoderProcessInput(r->decoder), &go_on, err);
     /* What follows the pixels, or stands after the header, may be broken. */

@@ -92,6 +92,14 @@ static int on_warning(TIFF *tif, void *user, const char *module, const char *for
     return 1;
 }
 
+/* libtiff gave up before the pixels. */
+static int explain_header(const struct tiff_reader *r, struct err *err)
+{
+    if (strstr(r->reason, "emory"))
+        return err_set(err, ERR_LIMIT, "decoding takes more memory than allowed");
+    return err_set(err, ERR_FORMAT, "%s in its header", r->ran_out ? "truncated" : "corrupt");
+}
+
 static int open_tiff(struct tiff_reader *r, struct err *err)
 {
     uint64_t         most    = r->job->limits->max_bytes;
@@ -106,9 +114,7 @@ static int open_tiff(struct tiff_reader *r, struct err *err)
     r->tif = TIFFClientOpenExt("picture", "rhm", r, on_read, on_write, on_seek, on_close, on_size,
                                NULL, NULL, options);
     TIFFOpenOptionsFree(options);
-    if (r->tif)
-        return 0;
-    return err_set(err, ERR_FORMAT, "%s in its header", r->ran_out ? "truncated" : "corrupt");
+    return r->tif ? 0 : explain_header(r, err);
 }
 
 /* libtiff gave up while reading pixels. */
@@ -147,17 +153,15 @@ static int find_page(struct tiff_reader *r, struct err *err)
             found  = true;
         }
     }
-    r->reason[0]        = '\0';
     r->job->info->pages = pages ? pages : 1;
     if (!directory)
-        return err_set(err, ERR_FORMAT, "%s in its header", r->ran_out ? "truncated" : "corrupt");
+        return explain_header(r, err);
     if (!found && r->job->page)
         return err_set(err, ERR_NOTFOUND, "it has no page %d, only %d", r->job->page + 1,
                        r->job->info->pages);
-    r->ran_out = false;
-    if (!TIFFSetDirectory(r->tif, wanted))
-        return err_set(err, ERR_FORMAT, "corrupt: its page %d cannot be read", r->job->page + 1);
-    return 0;
+    r->reason[0] = '\0';
+    r->ran_out   = false;
+    return TIFFSetDirectory(r->tif, wanted) ? 0 : explain_header(r, err);
 }
 
 /* ---- What it says ---- */

@@ -1,8 +1,23 @@
-/* What a picture may cost, for all decoders: see decode.h.
+/* What all decoders share: pictures as memory, and what one may cost (image.h,
+ * decode.h).
  */
 #include "image/decode.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+
+void image_free(struct image *img)
+{
+    if (!img)
+        return;
+    free(img->data);
+    *img = (struct image){0};
+}
+
+struct image_limits image_limits_default(void)
+{
+    return (struct image_limits){.max_pixels = 512000000, .max_bytes = (uint64_t)2 << 30};
+}
 
 const char *count_text(char buf[COUNT_TEXT], uint64_t count)
 {
