@@ -15,13 +15,17 @@
 struct format {
     const char *name;       /* "JPEG XL" */
     const char *extensions; /* in lower case, each between spaces: " .tif .tiff " */
-    const char *module;     /* the file that decodes it; NULL: linked in */
-    const char *library;    /* what that needs, as its authors call it */
-    bool        built;      /* whether this build has it */
+    const char *mime;
+    const char *module;  /* the file that decodes it; NULL: linked in */
+    const char *library; /* what that needs, as its authors call it */
+    bool        built;   /* whether this build has it */
 };
 
 /* kind: from IMAGE_JPEG on; of another, what is said of the unknown. */
 const struct format *format_of(enum image_kind kind);
+
+/* "image/tiff" by a format's name, as catalogues keep it. */
+const char *format_mime(const char *name);
 
 /* Whether a file of this name is to be looked at: by its ending, in any case. Also
  * where the format is not built: then looking at it says so. */
