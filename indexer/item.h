@@ -37,13 +37,18 @@ struct item {
     char             *reason;
     uint8_t           hash[LIBRARY_HASH_BYTES];
     struct image_info info;
-    float            *embedding; /* (dim) */
-    uint8_t          *regions;   /* what the re-ranker keeps; NULL: none are wanted */
+    float            *embedding;       /* (dim) */
+    uint8_t          *regions;         /* what the re-ranker keeps; NULL: none are wanted */
+    size_t            n_parts;         /* pages after the first */
+    int              *part_pages;      /* (n_parts) from 2 */
+    float            *part_embeddings; /* (n_parts, dim) */
     int64_t           copy_of;
 };
 
 struct item *item_new(enum item_state state, const char *path);
 void         item_free(struct item *item); /* NULL-safe */
+/* Lets go of the parts. */
+void         item_forget_parts(struct item *item);
 /* Makes it an error; the reason is copied. */
 void         item_fail(struct item *item, const char *reason);
 

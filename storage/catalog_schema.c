@@ -69,8 +69,24 @@ static const char sources_sql[] =
     "ALTER TABLE tags_said RENAME TO tags;"
     "CREATE INDEX tags_tag ON tags (tag);";
 
+/* What an image has beside itself that is found by itself: the pages of a scan after
+ * the first. Ids begin where those of images never come (library.h), so that embeddings,
+ * changes and the vector index take both alike. */
+static const char parts_sql[] =
+    "CREATE TABLE parts ("
+    " id       INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " image_id INTEGER NOT NULL REFERENCES images (id) ON DELETE CASCADE,"
+    " page     INTEGER NOT NULL CHECK (page > 1)," /* from 1: the image itself */
+    " time_ms  INTEGER,"                           /* of a frame; NULL: no video */
+    " UNIQUE (image_id, page));"
+    "INSERT INTO sqlite_sequence (name, seq) VALUES ('parts', (1 << 39) - 1);"
+    "CREATE TRIGGER parts_went AFTER DELETE ON parts BEGIN"
+    " DELETE FROM embeddings WHERE key IN (SELECT (id << 40) | OLD.id FROM models);"
+    " INSERT INTO changes (image_id) VALUES (OLD.id); END;";
+
 static const struct catalog_step steps_known[] = {
-    {1, schema_sql}, {2, schema_heads}, {3, regions_sql}, {4, backgrounds_sql}, {5, sources_sql},
+    {1, schema_sql},      {2, schema_heads}, {3, regions_sql},
+    {4, backgrounds_sql}, {5, sources_sql},  {6, parts_sql},
 };
 
 static int read_version(struct catalog *cat, int64_t *version, int64_t *application,

@@ -54,6 +54,40 @@ class Formats(unittest.TestCase):
             found = self.lines("search", "-k", "3", "--image", os.path.join(FIXTURES, name))
             self.assertGreater(found[0]["score"], 0.999, name)
 
+    def test_every_page_of_a_scan_is_found(self):
+        folder = os.path.join(self.dir, "scans")
+        os.mkdir(folder)
+        scan, page = os.path.join(folder, "pages.tif"), os.path.join(FIXTURES, "page-2.png")
+        shutil.copy(os.path.join(FIXTURES, "pages.tif"), scan)
+        shutil.copy(os.path.join(FIXTURES, "rgb.bmp"), folder)
+        self.run_osprey("index", "--quiet", folder)
+        if "TIFF" not in self.lines("status")[0]["formats"]:
+            self.skipTest("without libtiff")
+        self.assertEqual(self.lines("status")[0]["images"], 2)
+        found = self.lines("search", "--image", page)
+        self.assertEqual(len(found), 2)
+        self.assertEqual((found[0]["path"], found[0]["page"]), (scan, 2))
+        self.assertGreater(found[0]["score"], 0.999)
+        self.assertNotIn("page", found[1])
+        self.assertEqual(self.lines("search", "--image", scan)[0].get("page", 1), 1)
+        every = self.lines("search", "--pages", "--image", page)
+        self.assertEqual(len(every), 4)
+        self.assertEqual(sorted(hit["page"] for hit in every if "page" in hit), [1, 2, 3])
+        self.assertRegex(self.run_osprey("search", "--image", page), r"pages\.tif  page 2\n")
+        self.assertRegex(self.run_osprey("similar", "--pages", page), r"pages\.tif  page 2\n")
+        # Moved and copied, it keeps its pages; cut to one, it has none.
+        os.rename(scan, os.path.join(folder, "moved.tif"))
+        shutil.copy(os.path.join(folder, "moved.tif"), os.path.join(folder, "copy.tif"))
+        self.run_osprey("index", "--quiet", folder)
+        pages = {os.path.basename(hit["path"]): hit["page"]
+                 for hit in self.lines("search", "--image", page) if "page" in hit}
+        self.assertEqual(pages, {"moved.tif": 2, "copy.tif": 2})
+        for name in ("moved.tif", "copy.tif"):
+            shutil.copy(os.path.join(FIXTURES, "tiled.tif"), os.path.join(folder, name))
+        self.run_osprey("index", "--quiet", folder)
+        self.assertFalse(any("page" in hit for hit in self.lines("search", "--image", page)))
+        self.run_osprey("verify")
+
     def test_without_any_library(self):
         """A worker that finds no modules: four formats remain, the others are named."""
         worker = os.path.join(self.dir, "osprey-decode")

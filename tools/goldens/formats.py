@@ -219,6 +219,7 @@ def write_tiff():
         colours=1)
     add("pages.tif", "TIFF", encode(SMALL, "TIFF", save_all=True, compression="tiff_adobe_deflate",
                                     append_images=[scene(30, 40), SMALL.convert("1")]), pages=3)
+    add("page-2.png", "PNG", encode(scene(30, 40), "PNG"))
     # From samples, for tifffile writes what Pillow does not.
     noise = np.random.default_rng(1).integers(0, 65536, (30, 40, 3)).astype(np.uint16)
     high = (rgb.astype(np.uint16) * 257) ^ (noise & 15)
