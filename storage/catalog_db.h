@@ -8,7 +8,7 @@
 
 #include <sqlite3.h>
 
-#define CATALOG_VERSION        5
+#define CATALOG_VERSION        6
 #define CATALOG_APPLICATION_ID 0x4f737072 /* "Ospr" */
 #define CATALOG_BUSY_MS        30000
 #define CATALOG_STATEMENTS     96
