@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs benchmarks/peers/*.py, which measure Osprey beside others, in a virtual
+# Runs benchmarks/peers/bench_*.py, which measure Osprey beside others, in a virtual
 # environment of their own (.deps/peers), made anew when requirements.txt changes.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -28,7 +28,7 @@ step "Building the benchmarks"
 run_logged bench-build "compiling" ninja -C "$BUILD" -j "$JOBS" benchmarks ||
     die "the benchmarks do not compile" "Log: $LOGS/bench-build.log"
 failed=0
-for script in "$ROOT"/benchmarks/peers/*.py; do
+for script in "$ROOT"/benchmarks/peers/bench_*.py; do
     step "$(basename "$script" .py)"
     OSPREY_BUILD=$BUILD OSPREY_SOURCE=$ROOT "$VENV/bin/python" "$script" ||
         { say "    $(basename "$script") failed"; failed=1; }

@@ -1,0 +1,24 @@
+-- What takes each step of storage/catalog_schema.c back, the newest first: the tests make
+-- catalogues of older versions with it. "-- N" begins what undoes version N.
+-- 5
+DROP INDEX images_taken;
+ALTER TABLE images DROP COLUMN lens;
+ALTER TABLE images DROP COLUMN rating;
+ALTER TABLE captions DROP COLUMN score;
+CREATE TABLE tags_before (image_id INTEGER NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+    tag TEXT NOT NULL, source TEXT NOT NULL DEFAULT 'user', score REAL,
+    PRIMARY KEY (image_id, tag)) WITHOUT ROWID;
+INSERT OR IGNORE INTO tags_before SELECT image_id, tag, source, score FROM tags;
+DROP TABLE tags;
+ALTER TABLE tags_before RENAME TO tags;
+CREATE INDEX tags_tag ON tags (tag);
+-- 4
+DROP TRIGGER models_went_backgrounds;
+DROP TABLE backgrounds;
+-- 3
+DROP TRIGGER images_went_regions;
+DROP TABLE regions;
+DROP TABLE rerankers;
+-- 2
+DROP TABLE model_files;
+ALTER TABLE models DROP COLUMN distance;
