@@ -412,8 +412,13 @@ static int run(struct decoder *d, enum wire_kind kind, const uint8_t *bytes, siz
     int rc  = ask(d, &q, r, err);
     if (rc)
         return rc;
-    if (r->code)
-        return failed(d, r, err);
+    if (r->code) {
+        rc = failed(d, r, err);
+        /* Libraries may forget memory of a broken picture: no other shall lack it. */
+        if (format_of(format)->module)
+            worker_stop(&d->worker, PATIENCE_MS);
+        return rc;
+    }
     d->used = kind == WIRE_DECODE ? (size_t)r->width * (size_t)r->height * 3 : 0;
     return 0;
 }
