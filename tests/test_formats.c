@@ -210,7 +210,8 @@ static void pages_are_read_one_by_one(void **state)
             fail_msg("%s", err.msg);
         assert_int_equal(img.width, sizes[page][0]);
         assert_int_equal(img.height, sizes[page][1]);
-        assert_int_equal(info.pages, 3);
+        if (page == 0)
+            assert_int_equal(info.pages, 3);
         if (page != 1)
             assert_int_equal(
                 !memcmp(img.data, first.data, (size_t)img.width * (size_t)img.height * 3),

@@ -139,29 +139,33 @@ static bool is_page(TIFF *tif)
 }
 
 /* Goes to the job's page; thumbnails and masks are none, unless there is nothing
- * else. Counts them. */
+ * else. With the first one all are counted; for another it goes no further than to
+ * that, from directory to directory, which costs what it must. */
 static int find_page(struct tiff_reader *r, struct err *err)
 {
-    int    pages  = 0;
-    tdir_t wanted = 0, directory = 0;
-    bool   found = false;
-    for (; directory < MOST_PAGES && TIFFSetDirectory(r->tif, directory); directory++) {
-        if (!is_page(r->tif))
-            continue;
-        if (pages++ == r->job->page) {
-            wanted = directory;
+    int    page = r->job->page, pages = 0, seen = 0;
+    tdir_t wanted = 0;
+    bool   found  = false;
+    while (seen < MOST_PAGES && (seen ? TIFFReadDirectory(r->tif) : TIFFSetDirectory(r->tif, 0))) {
+        if (is_page(r->tif) && pages++ == page) {
+            wanted = (tdir_t)seen;
             found  = true;
         }
+        seen++;
+        if (found && page)
+            break;
     }
     r->job->info->pages = pages ? pages : 1;
-    if (!directory)
+    if (!seen)
         return explain_header(r, err);
-    if (!found && r->job->page)
-        return err_set(err, ERR_NOTFOUND, "it has no page %d, only %d", r->job->page + 1,
-                       r->job->info->pages);
     r->reason[0] = '\0';
     r->ran_out   = false;
-    return TIFFSetDirectory(r->tif, wanted) ? 0 : explain_header(r, err);
+    if (!found && page)
+        return err_set(err, ERR_NOTFOUND, "it has no page %d, only %d", page + 1,
+                       r->job->info->pages);
+    if (page || TIFFSetDirectory(r->tif, wanted))
+        return 0;
+    return explain_header(r, err);
 }
 
 /* ---- What it says ---- */

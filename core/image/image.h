@@ -67,8 +67,8 @@ struct image_info {
                                        applied where present, else taken as UTC); 0 when absent */
     char               camera[96];  /* "Make Model" (the model alone when it begins with the make),
                                        UTF-8 without control characters, "" when absent */
-    int                pages;       /* of a TIFF, else 1; 0 with an error */
-    enum image_colours colours;     /* known once it is decoded */
+    int                pages;   /* of a TIFF, told with its first page; else 1; 0 with an error */
+    enum image_colours colours; /* known once it is decoded */
 };
 
 /* Reads the header alone. */
