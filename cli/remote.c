@@ -209,6 +209,8 @@ static int print_result(const struct common *common, const struct jnode *result,
         line.height = (int)number;
     if (jnode_to_int(jnode_get(result, "taken_at"), &number))
         line.taken_at = number;
+    if (jnode_to_int(jnode_get(result, "page"), &number))
+        line.page = (int)number;
     if (!rc)
         rc = results_print(common, &line, width, err);
     free(folder);

@@ -38,6 +38,7 @@ static int search_places(struct library *lib, const struct results_request *r,
         size_t                n_some = 0;
         filter.has_min_score         = r->has_min_score;
         filter.min_score             = (float)r->min_score;
+        filter.every_page            = r->every_page;
         if (r->has_min_match) {
             float least          = library_match_score(match, r->min_match);
             filter.min_score     = r->has_min_score ? fmaxf(filter.min_score, least) : least;
@@ -101,6 +102,8 @@ static int print_json(const struct results_line *line, struct err *err)
         }
         if (line->taken_at)
             failed |= jnode_set_int(o, "taken_at", line->taken_at);
+        if (line->page)
+            failed |= jnode_set_int(o, "page", line->page);
     }
     return out_json(o, failed, err);
 }
@@ -118,6 +121,8 @@ int results_print(const struct common *common, const struct results_line *line, 
     else if (line->reranked)
         printf("%6s  ", "-");
     out_path(line->path);
+    if (line->page)
+        printf("  page %d", line->page);
     putchar('\n');
     return 0;
 }
@@ -151,7 +156,8 @@ static int print_hit(const struct printer *p, size_t rank, const struct rerank_r
                                 .path     = path,
                                 .width    = image->width,
                                 .height   = image->height,
-                                .taken_at = image->taken_at};
+                                .taken_at = image->taken_at,
+                                .page     = found->hit.page};
     rc                       = results_print(p->common, &line, p->width, err);
     if (!rc && p->preview)
         print_preview(p, path);

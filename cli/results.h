@@ -23,6 +23,7 @@ struct results_request {
     double             min_match;
     enum library_query kind;
     const char        *preview;     /* --preview's value, or NULL */
+    bool               every_page;  /* each page that is near, not each picture once */
     const uint8_t     *not_hash;    /* leaves out pictures with this content, or NULL */
     size_t             rerank;      /* how many to re-rank, with the session's re-ranker; 0: none */
     const struct query_term *terms; /* (n_terms) with rerank: what vector was made of */
@@ -46,6 +47,7 @@ struct results_line {
     const char *path;          /* absolute */
     int         width, height; /* 0: unknown */
     int64_t     taken_at;      /* 0: unknown */
+    int         page;          /* of a file with several, from 1; else 0 */
 };
 /* As JSON or as text; width: of the rank (results_width). */
 int results_print(const struct common *common, const struct results_line *line, int width,

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "image/formats.h"
 #include "storage/library_rerank.h"
 #include "storage/library_server.h"
 #include "storage/query.h"
@@ -31,6 +32,7 @@ static const char help[] =
     "  --min-score X       only results with at least this score\n"
     "  --min-match X       only results at least so good a match, 0 to 1 (0.35: good)\n"
     "  --in DIR            only pictures below this folder\n"
+    "  --pages             every page of a scan that fits, not each picture once\n"
     "  --rerank[=N]        look at the first N (50) again, picture and text together\n"
     "  --reranker DIR      with the re-ranker in this folder instead of the model's own\n"
     "  --server URL        ask the daemon there; one on this machine that serves the\n"
@@ -75,7 +77,7 @@ static void note_odd_words(const struct common *common, const struct args *args,
                  "%s stands among words and is taken as one: put + before it to search with the "
                  "picture",
                  word);
-        else if (ends_with(word, ".jpg") || ends_with(word, ".jpeg") || ends_with(word, ".png"))
+        else if (format_is_candidate(word))
             note(common, "there is no file %s: taken as words", word);
     }
 }
@@ -163,7 +165,8 @@ static bool ask_daemon(const struct common *common, const struct terms *terms, c
 {
     char *dir = NULL, *url = NULL;
     bool  answered = false;
-    if (common->model || common->precision != PRECISION_AUTO || request->preview || reranker)
+    if (common->model || common->precision != PRECISION_AUTO || request->preview || reranker ||
+        request->every_page)
         return false;
     if (common->library || !library_default_dir(&dir, NULL))
         answered = !library_server_find(common->library ? common->library : dir, &url, NULL) &&
@@ -205,6 +208,7 @@ int cmd_search(int argc, char **argv)
          .target = &request.min_match,
          .given  = &request.has_min_match},
         {.name = "--in", .kind = OPTION_TEXT, .target = &request.in},
+        {.name = "--pages", .kind = OPTION_FLAG, .target = &request.every_page},
         {.name = "--rerank", .kind = OPTION_MAYBE, .target = &rerank},
         {.name = "--reranker", .kind = OPTION_TEXT, .target = &reranker},
         {.name = "--server", .kind = OPTION_TEXT, .target = &server},
@@ -221,6 +225,8 @@ int cmd_search(int argc, char **argv)
         rc = err_set(&err, ERR_USAGE, "--reranker goes with --rerank");
     if (!rc && server && strcmp(server, "none") != 0 && reranker)
         rc = err_set(&err, ERR_USAGE, "--reranker does not go with --server");
+    if (!rc && server && strcmp(server, "none") != 0 && request.every_page)
+        rc = err_set(&err, ERR_USAGE, "--pages does not go with --server");
     if (!rc && server && request.preview)
         rc = err_set(&err, ERR_USAGE, "--preview does not go with --server");
     if (!rc)

@@ -23,6 +23,7 @@ static const char help[] =
     "  --min-score X       only results with at least this score\n"
     "  --min-match X       only results at least so good a match, 0 to 1 (0.35: good)\n"
     "  --in DIR            only pictures below this folder\n"
+    "  --pages             every page of a scan that fits, not each picture once\n"
     "  --preview[=WxH]     show the pictures in the terminal, at most WxH characters\n" HELP_LIBRARY
         HELP_MODEL HELP_PRECISION HELP_OUTPUT "\n"
     "Exit status: 0 found, 1 nothing found, 2 wrong usage, 3 failed.\n"
@@ -140,6 +141,7 @@ int cmd_similar(int argc, char **argv)
            .target = &request.min_match,
            .given  = &request.has_min_match},
           {.name = "--in", .kind = OPTION_TEXT, .target = &request.in},
+          {.name = "--pages", .kind = OPTION_FLAG, .target = &request.every_page},
           {.name = "--preview", .kind = OPTION_MAYBE, .target = &request.preview},
     };
     const char *files[1];

@@ -3,7 +3,9 @@
 #include "cli/output.h"
 #include "cli/session.h"
 
+#include "image/colour.h"
 #include "image/decoder.h"
+#include "image/formats.h"
 #include "storage/library_match.h"
 #include "storage/library_tags.h"
 
@@ -32,17 +34,23 @@ struct state {
     struct library_folder    *folders;
     size_t                    n_folders;
     char                      decoder[256]; /* how pictures are decoded, or why they cannot be */
+    unsigned                  formats;      /* format_bit: those that can be decoded here */
 };
 
-static void decoder_state(char *text, size_t size)
+static void decoder_state(struct state *st)
 {
     struct decoder *decoder = NULL;
     struct err      err     = ERR_INIT;
     int             rc      = decoder_open(NULL, &decoder, &err);
     if (!rc)
-        rc = decoder_start(decoder, &err);
-    (void)snprintf(text, size, "%s", rc ? err.msg : decoder_text(decoder));
+        rc = decoder_kinds(decoder, ~0u, &st->formats, &err);
+    (void)snprintf(st->decoder, sizeof st->decoder, "%s", rc ? err.msg : decoder_text(decoder));
     decoder_close(decoder);
+}
+
+static bool can_decode(const struct state *st, int kind)
+{
+    return (st->formats & format_bit((enum image_kind)kind)) != 0;
 }
 
 static int state_read(struct library *lib, struct state *st, struct err *err)
@@ -78,7 +86,7 @@ static int state_read(struct library *lib, struct state *st, struct err *err)
         rc = library_tagged_count(lib, &st->tagged, err);
     if (!rc)
         rc = library_folders(lib, &st->folders, &st->n_folders, err);
-    decoder_state(st->decoder, sizeof st->decoder);
+    decoder_state(st);
     return rc;
 }
 
@@ -94,6 +102,29 @@ static struct jnode *folder_json(const struct library_folder *f, int *failed)
     if (f->scanned_at)
         *failed |= jnode_set_int(o, "scanned_at", f->scanned_at);
     return o;
+}
+
+/* "formats": ["JPEG", ...], "missing": [{"format": "HEIC", "library": "libheif"}, ...] */
+static int add_formats(struct jnode *o, const struct state *st)
+{
+    struct jnode *formats = jnode_array(), *missing = jnode_array();
+    int           failed = !formats || !missing;
+    for (int kind = IMAGE_JPEG; kind < IMAGE_KINDS && !failed; kind++) {
+        const struct format *format = format_of((enum image_kind)kind);
+        struct jnode        *one    = NULL;
+        if (can_decode(st, kind)) {
+            failed |= jnode_push_str(formats, format->name);
+        } else if (!(one = jnode_object())) {
+            failed = 1;
+        } else {
+            failed |= jnode_set_str(one, "format", format->name);
+            failed |= jnode_set_str(one, "library", format->library);
+            failed |= jnode_push(missing, one);
+        }
+    }
+    failed |= jnode_set(o, "formats", formats);
+    failed |= jnode_set(o, "missing", missing);
+    return failed | jnode_set_bool(o, "colour_profiles", colour_is_built());
 }
 
 static int print_json(const struct state *st, const char *dir, struct err *err)
@@ -140,9 +171,30 @@ static int print_json(const struct state *st, const char *dir, struct err *err)
     }
     failed |= jnode_set_int(o, "generation", st->stats.generation);
     failed |= jnode_set_str(o, "decoder", st->decoder);
+    failed |= add_formats(o, st);
     failed |= jnode_set(o, "index", index);
     failed |= jnode_set(o, "folders", folders);
     return out_json(o, failed, err);
+}
+
+static void print_formats(const struct state *st)
+{
+    int n = 0;
+    fputs("formats    ", stdout);
+    for (int kind = IMAGE_JPEG; kind < IMAGE_KINDS; kind++) {
+        if (can_decode(st, kind))
+            printf("%s%s", n++ ? ", " : " ", format_of((enum image_kind)kind)->name);
+    }
+    puts(n ? "" : " none");
+    for (int kind = IMAGE_JPEG; kind < IMAGE_KINDS; kind++) {
+        const struct format *format = format_of((enum image_kind)kind);
+        if (!can_decode(st, kind) && format->library)
+            printf("missing     %s: it needs %s, which %s\n", format->name, format->library,
+                   format->built ? "cannot be loaded here, or lacks the codec"
+                                 : "this build of Osprey lacks");
+    }
+    if (!colour_is_built())
+        puts("missing     colour profiles: they need littlecms, which this build of Osprey lacks");
 }
 
 static void print_text(const struct state *st, const char *dir)
@@ -171,6 +223,7 @@ static void print_text(const struct state *st, const char *dir)
         printf("background  %zu of %" PRId64 " images, by which matches are told\n",
                st->background.n, st->background.images);
     printf("generation  %" PRId64 "\ndecoder     %s\n", s->generation, st->decoder);
+    print_formats(st);
     for (size_t i = 0; i < st->n_folders; i++) {
         const struct library_folder *f = &st->folders[i];
         char                         when[32];

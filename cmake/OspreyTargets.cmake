@@ -18,10 +18,13 @@ function(osprey_flags target)
 endfunction()
 
 # One static library from the .c files of a folder and its subfolders, without the
-# kernels of another kind of processor.
+# kernels of another kind of processor, and without those whose names match one of
+# the expressions that follow the name.
 function(osprey_library name)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.c)
-  list(FILTER sources EXCLUDE REGEX "/main\\.c$")
+  foreach(left_out "/main\\.c$" ${ARGN})
+    list(FILTER sources EXCLUDE REGEX ${left_out})
+  endforeach()
   if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|amd64")
     list(FILTER sources EXCLUDE REGEX "_avx[^/]*\\.c$")
   endif()

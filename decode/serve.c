@@ -1,13 +1,16 @@
 /* The worker's side of the decoding door: see serve.h.
  *
  * Everything that needs the system is done before the sandbox closes: mapping
- * the rooms, reading the time zone. Afterwards the only system calls are those
+ * the rooms, reading the time zone, loading the decoders that were asked for.
+ * Afterwards the only system calls are those
  * of read, write and the allocator.
  */
 #include "decode/serve.h"
 
 #include "decode/sandbox.h"
 #include "image/decode_wire.h"
+#include "image/formats.h"
+#include "image/modules.h"
 #include "meta/metadata_wire.h"
 #include "meta/xmp.h"
 #include "text/utf8.h"
@@ -112,10 +115,14 @@ static int set_up(struct rooms *rooms, struct err *err)
         return rc;
     mallopt(M_MMAP_THRESHOLD, KEPT_BYTES / 2);
     mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
+    mallopt(M_ARENA_MAX, 1); /* an arena for each thread would count as much memory */
     tzset();
     xmp_warm_up();
-    struct sandbox    box = {.memory_bytes = setup.memory_bytes, .cpu_seconds = setup.cpu_seconds};
-    struct wire_ready ready = {.head = wire_head(WIRE_READY)};
+    struct wire_ready ready = {.head = wire_head(WIRE_READY), .kinds = modules_load(setup.kinds)};
+    unsigned          heif  = format_bit(IMAGE_HEIC) | format_bit(IMAGE_AVIF);
+    struct sandbox    box   = {.memory_bytes = setup.memory_bytes,
+                               .cpu_seconds  = setup.cpu_seconds,
+                               .threads      = (setup.kinds & ready.kinds & heif) != 0};
     rc                      = sandbox_enter(&box, &ready.holds, err);
     if (!rc && send_whole(&ready, sizeof ready))
         rc = err_set(err, ERR_IO, "cannot answer: %s", strerror(errno));
@@ -168,8 +175,8 @@ static int decode(const struct wire_request *q, const struct rooms *rooms, serve
         return rc;
     if (q->head.kind == WIRE_PROBE)
         return image_probe(rooms->input, (size_t)q->n, info, err);
-    return image_decode_into(rooms->input, (size_t)q->n, q->min_side, &limits, rooms->output,
-                             rooms->output_bytes, image, info, err);
+    return image_decode_into(rooms->input, (size_t)q->n, q->page, q->min_side, &limits,
+                             rooms->output, rooms->output_bytes, image, info, err);
 }
 
 static void answer(const struct wire_request *q, const struct rooms *rooms, serve_hook *hook,
@@ -189,6 +196,8 @@ static void answer(const struct wire_request *q, const struct rooms *rooms, serv
     reply->info_width  = info.width;
     reply->info_height = info.height;
     reply->orientation = info.orientation;
+    reply->pages       = info.pages;
+    reply->colours     = (int32_t)info.colours;
     reply->taken_at    = info.taken_at;
     memcpy(reply->camera, info.camera, sizeof reply->camera);
     if (reply->code)
@@ -197,7 +206,7 @@ static void answer(const struct wire_request *q, const struct rooms *rooms, serv
 
 static bool is_request(const struct wire_request *q, const struct rooms *rooms)
 {
-    if (q->n > rooms->input_bytes || q->min_side < 0)
+    if (q->n > rooms->input_bytes || q->min_side < 0 || q->page < 0)
         return false;
     if (wire_is(&q->head, WIRE_METADATA))
         return q->more <= rooms->input_bytes - q->n &&

@@ -31,7 +31,17 @@ void item_free(struct item *item)
     free(item->regions);
     metadata_release(&item->said);
     free(item->fingerprint);
+    item_forget_parts(item);
     free(item);
+}
+
+void item_forget_parts(struct item *item)
+{
+    free(item->part_pages);
+    free(item->part_embeddings);
+    item->part_pages      = NULL;
+    item->part_embeddings = NULL;
+    item->n_parts         = 0;
 }
 
 void item_fail(struct item *item, const char *reason)

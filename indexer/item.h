@@ -39,16 +39,21 @@ struct item {
     struct image_info info;
     struct metadata   said; /* what it says of itself */
     bool              has_said;
-    int64_t           sidecar_ns;  /* of the sidecar that was read; 0: there is none */
-    uint32_t          colour;      /* dominant, as image/colour.h has it; 0: not known */
-    float            *embedding;   /* (dim) */
-    uint8_t          *regions;     /* what the re-ranker keeps; NULL: none are wanted */
-    uint8_t          *fingerprint; /* image/fingerprint.h; NULL: not decoded */
+    int64_t           sidecar_ns;      /* of the sidecar that was read; 0: there is none */
+    uint32_t          colour;          /* dominant, as image/dominant.h has it; 0: not known */
+    float            *embedding;       /* (dim) */
+    uint8_t          *regions;         /* what the re-ranker keeps; NULL: none are wanted */
+    uint8_t          *fingerprint;     /* image/fingerprint.h; NULL: not decoded */
+    size_t            n_parts;         /* pages after the first */
+    int              *part_pages;      /* (n_parts) from 2 */
+    float            *part_embeddings; /* (n_parts, dim) */
     int64_t           copy_of;
 };
 
 struct item *item_new(enum item_state state, const char *path);
 void         item_free(struct item *item); /* NULL-safe */
+/* Lets go of the parts. */
+void         item_forget_parts(struct item *item);
 /* Makes it an error; the reason is copied. */
 void         item_fail(struct item *item, const char *reason);
 

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "image/formats.h"
 #include "meta/metadata.h"
 
 #include <dirent.h>
@@ -14,7 +15,6 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -50,15 +50,7 @@ struct walk {
 
 bool walk_is_candidate(const char *name)
 {
-    static const char *const extensions[] = {".jpg", ".jpeg", ".jpe", ".jfif", ".png"};
-    const char              *dot          = strrchr(name, '.');
-    if (!dot)
-        return false;
-    for (size_t i = 0; i < sizeof extensions / sizeof *extensions; i++) {
-        if (!strcasecmp(dot, extensions[i]))
-            return true;
-    }
-    return false;
+    return format_is_candidate(name);
 }
 
 int64_t walk_mtime_ns(const struct stat *st)

@@ -5,7 +5,7 @@
  * falls out of sorting each folder's entries with the folders' names followed
  * by "/" (as git sorts its trees).
  *
- * Candidates are chosen by extension: .jpg .jpeg .jpe .jfif .png in any case. A
+ * Candidates are chosen by extension (format_is_candidate, image/formats.h). A
  * folder of such a name is one, too (WALK_BAD), and is walked like any other.
  * Hidden files and folders are passed over unless asked for. Symbolic links to
  * files are followed, those to folders are not: what they lead to is indexed

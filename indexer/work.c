@@ -2,10 +2,11 @@
 #include "indexer/work.h"
 
 #include "base/mem.h"
-#include "image/colour.h"
 #include "image/decoder.h"
+#include "image/dominant.h"
 #include "image/fingerprint.h"
 #include "image/preprocess.h"
+#include "indexer/pages.h"
 #include "indexer/source.h"
 
 #include <omp.h>
@@ -92,14 +93,25 @@ static uint64_t decode_cost(const struct image_info *info)
     return (uint64_t)info->width * (uint64_t)info->height * 3;
 }
 
-/* From bytes to the square of pixels that the tower takes. */
+/* To the user, by way of the queue. */
+static void tell_user(void *ctx, const char *text)
+{
+    struct item *note = item_new(ITEM_NOTE, "");
+    if (note)
+        note->reason = mem_strdup(text);
+    pass_on(ctx, note);
+}
+
+/* From bytes to the square of pixels that the tower takes; of further pages, to their
+ * embeddings. */
 static int make_pixels(struct worker *me, struct item *item, const uint8_t *bytes, size_t n,
                        uint8_t *pixels, struct err *err)
 {
     struct work             *crew = me->crew;
     const struct preprocess *p    = &encoder_info(crew->setup.encoder)->preprocess;
     struct image             view;
-    int                      rc = decoder_probe(me->decoder, bytes, n, &item->info, err);
+    item_forget_parts(item); /* of a try before */
+    int rc = decoder_probe(me->decoder, bytes, n, &item->info, err);
     if (rc)
         return rc;
     uint64_t taken = budget_take(crew->budget, decode_cost(&item->info));
@@ -113,6 +125,9 @@ static int make_pixels(struct worker *me, struct item *item, const uint8_t *byte
                                : err_set(err, ERR_NOMEM, "out of memory for a fingerprint");
     if (!rc)
         item->colour = colour_dominant(pixels, crew->pixel_bytes / 3);
+    struct pages_tools tools = {me->decoder, crew->setup.encoder, me->scratch};
+    if (!rc && item->info.pages > 1)
+        rc = pages_encode(&tools, bytes, n, item, tell_user, crew, err);
     budget_give(crew->budget, taken);
     return rc;
 }

@@ -118,6 +118,8 @@ int answers_hits(struct call *call, const struct search *search, size_t offset,
         int           failed = jnode_set_int(node, "rank", (int64_t)(i + 1)) |
                      jnode_set_real(node, "score", (double)hit->score) |
                      answers_image(call, &image, node);
+        if (hit->page)
+            failed |= jnode_set_int(node, "page", hit->page);
         if (search->match.known)
             failed |= jnode_set_real(node, "match", library_match_of(&search->match, hit->score));
         if (search->reranked && search->reranked[i].scored)

@@ -1,6 +1,7 @@
 /* /v1/images/{id}/thumbnail and /file: the library's pictures themselves. */
 #include "searchd/handlers.h"
 
+#include "image/formats.h"
 #include "searchd/answers.h"
 #include "searchd/beneath.h"
 #include "searchd/range.h"
@@ -9,7 +10,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 /* Whatever a file is, a browser that shows it on its own runs nothing from it. */
@@ -100,19 +100,6 @@ int handle_thumbnail(struct call *call, struct err *err)
     return rc;
 }
 
-static const char *type_of_kind(const char *kind)
-{
-    static const struct {
-        const char *kind, *type;
-    } types[] = {{"JPEG", "image/jpeg"}, {"PNG", "image/png"},   {"GIF", "image/gif"},
-                 {"WebP", "image/webp"}, {"TIFF", "image/tiff"}, {"HEIC", "image/heic"},
-                 {"HEIF", "image/heif"}, {"AVIF", "image/avif"}, {"BMP", "image/bmp"}};
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (!strcasecmp(kind, types[i].kind))
-            return types[i].type;
-    return "application/octet-stream";
-}
-
 /* A range holds for one version of the file. */
 static enum range_kind wanted_range(const struct http_request *r, const char *tag, uint64_t size,
                                     uint64_t *first, uint64_t *last)
@@ -160,7 +147,7 @@ int handle_file(struct call *call, struct err *err)
     if (rc)
         return rc;
     rc               = beneath_open(image.folder, image.path, &fd, &st, err);
-    const char *type = type_of_kind(image.kind);
+    const char *type = format_mime(image.kind);
     library_image_release(&image);
     if (rc)
         return rc;

@@ -123,6 +123,23 @@ int catalog_background_put(struct catalog *cat, int dim, const struct background
 int catalog_background_sample(struct catalog *cat, int64_t model_id, int dim, int64_t images,
                               uint16_t *vectors, size_t *n, struct err *err);
 
+/* ---- Parts (catalog_parts.c) ---- */
+
+struct catalog_part {
+    int64_t id, image_id;
+    int     page; /* from 2 */
+};
+
+int catalog_parts_count(struct catalog *cat, int64_t *n, struct err *err);
+int catalog_part_get(struct catalog *cat, int64_t id, struct catalog_part *out, struct err *err);
+/* An image's first part after a page; ERR_NOTFOUND, without a message, at the end. */
+int catalog_part_next(struct catalog *cat, int64_t image_id, int after_page,
+                      struct catalog_part *out, struct err *err);
+/* Finds or adds the part of an image and a page; sets its id. */
+int catalog_part_put(struct catalog *cat, struct catalog_part *part, struct err *err);
+/* With their embeddings; changes are noted. */
+int catalog_parts_drop(struct catalog *cat, int64_t image_id, struct err *err);
+
 /* ---- Changes: what the vector index catches up from ---- */
 
 int catalog_change_note(struct catalog *cat, int64_t image_id, struct err *err);

@@ -97,7 +97,7 @@ int catalog_background_sample(struct catalog *cat, int64_t model_id, int dim, in
                               uint16_t *vectors, size_t *n, struct err *err)
 {
     int64_t first = 0, last = 0;
-    int64_t from = embedding_key(model_id, 0), end = embedding_key(model_id + 1, 0);
+    int64_t from = embedding_key(model_id, 0), end = embedding_key(model_id, LIBRARY_FIRST_PART);
     bool    all = images <= LIBRARY_BACKGROUND;
     int     rc  = catalog_int(cat, &first, err,
                               "SELECT coalesce(min(key), 0) FROM embeddings WHERE key > ? AND key < ?",

@@ -120,10 +120,15 @@ static int check_relations(struct check *c, struct err *err)
          "DELETE FROM errors WHERE EXISTS (SELECT 1 FROM images i"
          " WHERE i.folder_id = errors.folder_id AND i.path = errors.path)",
          "files are listed both as an image and as broken"},
+        {"SELECT count(*) FROM parts WHERE image_id NOT IN (SELECT id FROM images)",
+         "DELETE FROM parts WHERE image_id NOT IN (SELECT id FROM images)",
+         "pages belong to an image that does not exist"},
         {"SELECT count(*) FROM embeddings WHERE (key & 0xffffffffff) NOT IN"
-         " (SELECT id FROM images) OR (key >> 40) NOT IN (SELECT id FROM models)",
+         " (SELECT id FROM images UNION ALL SELECT id FROM parts)"
+         " OR (key >> 40) NOT IN (SELECT id FROM models)",
          "DELETE FROM embeddings WHERE (key & 0xffffffffff) NOT IN"
-         " (SELECT id FROM images) OR (key >> 40) NOT IN (SELECT id FROM models)",
+         " (SELECT id FROM images UNION ALL SELECT id FROM parts)"
+         " OR (key >> 40) NOT IN (SELECT id FROM models)",
          "embeddings belong to an image or a model that does not exist"},
         {"SELECT count(*) FROM regions WHERE (key & 0xffffffffff) NOT IN"
          " (SELECT id FROM images) OR (key >> 40) NOT IN (SELECT id FROM rerankers)",
@@ -250,8 +255,10 @@ static int check_embeddings(struct check *c, struct err *err)
         c->report(c->ctx,
                   "more images are without a sound embedding; they are counted, not listed");
     for (size_t i = 0; i < list.len && c->repair && rc == 0; i++) {
-        rc = catalog_run(c->cat, err, "UPDATE images SET mtime_ns = ?2 WHERE id = ?1", "ii",
-                         list.ids[i], (int64_t)WAITS_FOR_INDEX);
+        rc = catalog_run(c->cat, err,
+                         "UPDATE images SET mtime_ns = ?2 WHERE id = ?1"
+                         " OR id = (SELECT image_id FROM parts WHERE id = ?1)",
+                         "ii", list.ids[i], (int64_t)WAITS_FOR_INDEX);
         if (rc == 0)
             rc = catalog_run(c->cat, err, "DELETE FROM embeddings WHERE key = ?", "i",
                              embedding_key(c->model->id, list.ids[i]));

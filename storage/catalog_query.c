@@ -62,10 +62,11 @@ void library_errors_free(struct library_error *errors, size_t n)
 int catalog_stats(struct catalog *cat, struct library_stats *out, struct err *err)
 {
     sqlite3_stmt *stmt;
-    int           rc = catalog_query(cat, &stmt, err,
-                                     "SELECT coalesce(sum(images), 0), coalesce(sum(errors), 0), count(*),"
-                                               " (SELECT generation FROM state) FROM folders",
-                                     "");
+    int           rc =
+        catalog_query(cat, &stmt, err,
+                      "SELECT coalesce(sum(images), 0), coalesce(sum(errors), 0), count(*),"
+                      " (SELECT generation FROM state), (SELECT count(*) FROM parts) FROM folders",
+                      "");
     if (rc == 0)
         rc = catalog_step_row(cat, stmt, err);
     if (rc <= 0)
@@ -74,6 +75,7 @@ int catalog_stats(struct catalog *cat, struct library_stats *out, struct err *er
     out->errors     = sqlite3_column_int64(stmt, 1);
     out->folders    = sqlite3_column_int64(stmt, 2);
     out->generation = sqlite3_column_int64(stmt, 3);
+    out->parts      = sqlite3_column_int64(stmt, 4);
     sqlite3_reset(stmt);
     return 0;
 }

@@ -104,10 +104,25 @@ static const char metadata_sql[] =
 /* The colour that stands in a picture's place until it is seen: 0x1RRGGBB, 0: unknown. */
 static const char colour_sql[] = "ALTER TABLE images ADD COLUMN colour INTEGER NOT NULL DEFAULT 0;";
 
+/* What an image has beside itself that is found by itself: the pages of a scan after
+ * the first. Ids begin where those of images never come (library.h), so that embeddings,
+ * changes and the vector index take both alike. */
+static const char parts_sql[] =
+    "CREATE TABLE parts ("
+    " id       INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " image_id INTEGER NOT NULL REFERENCES images (id) ON DELETE CASCADE,"
+    " page     INTEGER NOT NULL CHECK (page > 1)," /* from 1: the image itself */
+    " time_ms  INTEGER,"                           /* of a frame; NULL: no video */
+    " UNIQUE (image_id, page));"
+    "INSERT INTO sqlite_sequence (name, seq) VALUES ('parts', (1 << 39) - 1);"
+    "CREATE TRIGGER parts_went AFTER DELETE ON parts BEGIN"
+    " DELETE FROM embeddings WHERE key IN (SELECT (id << 40) | OLD.id FROM models);"
+    " INSERT INTO changes (image_id) VALUES (OLD.id); END;";
+
 static const struct catalog_step steps_known[] = {
-    {1, schema_sql},       {2, schema_heads}, {3, regions_sql},
-    {4, backgrounds_sql},  {5, sources_sql},  {6, taggers_sql},
-    {7, fingerprints_sql}, {8, metadata_sql}, {9, colour_sql},
+    {1, schema_sql},  {2, schema_heads}, {3, regions_sql},      {4, backgrounds_sql},
+    {5, sources_sql}, {6, taggers_sql},  {7, fingerprints_sql}, {8, metadata_sql},
+    {9, colour_sql},  {10, parts_sql},
 };
 
 static int read_version(struct catalog *cat, int64_t *version, int64_t *application,

@@ -314,6 +314,70 @@ static int put_embedding(struct library *lib, const struct library_model *model,
     return rc;
 }
 
+/* ---- Parts ---- */
+
+static int check_parts(const struct library_item *item, int dim, struct err *err)
+{
+    for (size_t i = 0; i < item->n_parts; i++) {
+        double sum = 0;
+        for (size_t k = 0; k < (size_t)dim; k++) {
+            double x = (double)item->part_embeddings[i * (size_t)dim + k];
+            sum += x * x;
+        }
+        if (item->part_pages[i] <= (i ? item->part_pages[i - 1] : 1) || !(fabs(sum - 1) <= 1e-3))
+            return err_set(err, ERR_USAGE, "cannot add %s: its page %d is none", item->path,
+                           item->part_pages[i]);
+    }
+    return 0;
+}
+
+/* Takes over the parts of the image that this one is a copy of. */
+static int copy_parts(struct library *lib, const struct library_model *model,
+                      const struct library_item *item, struct err *err)
+{
+    struct catalog_part from = {.page = 1};
+    int                 rc   = catalog_parts_drop(lib->cat, item->id, err);
+    while (rc == 0) {
+        rc = catalog_part_next(lib->cat, item->copy_of, from.page, &from, err);
+        if (rc == ERR_NOTFOUND)
+            return 0;
+        struct catalog_part to     = {.image_id = item->id, .page = from.page};
+        bool                active = false, wanted = false;
+        if (rc == 0)
+            rc = catalog_part_put(lib->cat, &to, err);
+        if (rc == 0)
+            rc =
+                catalog_embeddings_copy(lib->cat, from.id, to.id, model->id, &active, &wanted, err);
+        if (rc == 0 && active)
+            rc = catalog_change_note(lib->cat, to.id, err);
+    }
+    return rc;
+}
+
+/* Gives an image the parts that its file has now. Those of the same content keep
+ * their ids, whatever model sees them. */
+static int put_parts(struct library *lib, const struct library_model *model, bool active,
+                     const struct library_item *item, bool same_content, uint16_t *scratch,
+                     struct err *err)
+{
+    size_t dim = (size_t)model->dim;
+    int    rc  = 0;
+    if (item->copy_of > 0)
+        return item->copy_of == item->id ? 0 : copy_parts(lib, model, item, err);
+    if (!same_content || !item->n_parts)
+        rc = catalog_parts_drop(lib->cat, item->id, err);
+    for (size_t i = 0; i < item->n_parts && rc == 0; i++) {
+        struct catalog_part part = {.image_id = item->id, .page = item->part_pages[i]};
+        rc                       = catalog_part_put(lib->cat, &part, err);
+        lib->half.from_float(scratch, item->part_embeddings + i * dim, dim);
+        if (rc == 0)
+            rc = catalog_embedding_put(lib->cat, model->id, part.id, scratch, model->dim, err);
+        if (rc == 0 && active)
+            rc = catalog_change_note(lib->cat, part.id, err);
+    }
+    return rc;
+}
+
 static int add_item(struct library *lib, const struct library_model *model, bool active,
                     struct library_item *item, uint16_t *scratch, struct err *err)
 {
@@ -335,6 +399,8 @@ static int add_item(struct library *lib, const struct library_model *model, bool
         rc = put_embedding(lib, model, item, same_content, scratch, err);
     if (rc == 0 && item->said)
         rc = catalog_metadata_put(lib->cat, item->id, item->said, item->sidecar_ns, err);
+    if (rc == 0 && !item->embedded)
+        rc = put_parts(lib, model, active, item, same_content, scratch, err);
     if (rc == 0 && item->regions && lib->regions.id)
         rc = catalog_regions_put(lib->cat, &lib->regions, item->id, item->regions, err);
     if (rc == 0 && item->fingerprint)
@@ -358,8 +424,11 @@ int library_add(struct library *lib, int64_t model_id, struct library_item *item
     rc = catalog_model_by_id(lib->cat, model_id, &model, &active, err);
     if (rc == 0 && !(scratch = mem_array((size_t)model.dim, sizeof(*scratch))))
         rc = err_set(err, ERR_NOMEM, "cannot add images: out of memory");
-    for (size_t i = 0; i < n && rc == 0; i++)
+    for (size_t i = 0; i < n && rc == 0; i++) {
         rc = check_item(&items[i], model.dim, err);
+        if (rc == 0)
+            rc = check_parts(&items[i], model.dim, err);
+    }
     for (size_t i = 0; i < n && rc == 0; i++) {
         rc = add_item(lib, &model, active, &items[i], scratch, err);
         if (rc)

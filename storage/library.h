@@ -26,6 +26,11 @@
 
 #define LIBRARY_HASH_BYTES 16
 
+/* Ids from here on are of parts: the pages of a scan after the first, each with an
+ * embedding of its own. They are known inside the library alone, and to whoever reads
+ * its embeddings; hits and everything else speak of images. */
+#define LIBRARY_FIRST_PART (INT64_C(1) << 39)
+
 struct library;
 
 enum library_access {
@@ -142,7 +147,7 @@ struct library_image {
     int      orientation;              /* EXIF 1..8 as stored in the file */
     int64_t  taken_at;                 /* Unix seconds, 0 when unknown */
     char    *camera;                   /* "" when unknown */
-    uint32_t colour;                   /* dominant: 0x1RRGGBB, 0 when unknown (image/colour.h) */
+    uint32_t colour;                   /* dominant: 0x1RRGGBB, 0 when unknown (image/dominant.h) */
 };
 
 int  library_image_get(struct library *lib, int64_t id, struct library_image *out,
@@ -202,8 +207,12 @@ struct library_item {
     const struct metadata *said;
     int64_t                sidecar_ns; /* with said: the sidecar's mtime, 0: it has none */
 
-    int64_t copy_of;  /* > 0: same content as this image: takes over its embedding and
-                         its regions */
+    size_t       n_parts;         /* pages after the first; without copy_of */
+    const int   *part_pages;      /* (n_parts) rising, from 2 */
+    const float *part_embeddings; /* (n_parts, dim), L2-normalised */
+
+    int64_t copy_of;  /* > 0: same content as this image: takes over its embedding, its
+                         regions and its parts */
     int64_t id;       /* out: the image's id (0 for an error) */
     bool    embedded; /* out: it had its embedding and lacked regions alone */
 };
@@ -248,14 +257,17 @@ struct library_filter {
     bool               has_min_score;
     float              min_score; /* with has_min_score; listings ignore it */
     bool               exact; /* read every stored embedding: what the vector index is judged by */
+    bool               every_page; /* not one hit an image, but one for each page that is near */
 };
 
 struct library_hit {
-    int64_t id;
+    int64_t id;    /* of the image */
     float   score; /* exact; distance_score of the normalised query and embedding */
+    int     page;  /* which page of it that is, from 1; 0: it has no others */
 };
 
-/* The k best images for query (dim), best first, ties by id. Approximate
+/* The k best images for query (dim), best first, ties by id; of an image with pages
+ * its best one counts. Approximate
  * candidates are re-scored exactly from the stored embeddings. filter may be
  * NULL. Sees everything committed before the call. hits are freed with free(). */
 int library_search(struct library *lib, const float *query, size_t k,
@@ -294,6 +306,7 @@ void library_keep_index(struct library *lib, bool keep);
 
 struct library_stats {
     int64_t images;     /* readable pictures */
+    int64_t parts;      /* pages of them beside the first */
     int64_t errors;     /* pictures broken now */
     int64_t generation; /* grows with every change of the catalogue */
     int64_t folders;

@@ -60,13 +60,13 @@ double library_match_of(const struct library_match *match, float score);
 float  library_match_score(const struct library_match *match, double wanted);
 
 /* The reference sentences, encoded: *out (*n, dim), freed by the caller. */
-int library_match_sentences(const struct encoder *enc, float **out, size_t *n, struct err *err);
+int    library_match_sentences(const struct encoder *enc, float **out, size_t *n, struct err *err);
 /* How many they are. */
 size_t library_match_n_sentences(void);
 /* The median deviation of sentences whose closeness (n_sentences, n) to a background is
  * given. */
-int library_match_spread(const float *closeness, size_t n_sentences, size_t n, double *spread,
-                         struct err *err);
+int    library_match_spread(const float *closeness, size_t n_sentences, size_t n, double *spread,
+                            struct err *err);
 
 /* Stores the background anew when a tenth of the library has changed since, with the
  * spread of reference sentences where enc is the model that answers (it may be another,

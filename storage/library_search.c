@@ -197,7 +197,7 @@ static bool better(const struct library_hit *a, const struct library_hit *b)
 
 static void top_push(struct top *top, int64_t id, float score)
 {
-    struct library_hit *h = top->heap, hit = {id, score};
+    struct library_hit *h = top->heap, hit = {.id = id, .score = score};
     size_t              at;
     if (!(score >= -INFINITY)) /* a damaged embedding's NaN orders nowhere */
         return;
@@ -232,6 +232,7 @@ struct search {
     const float                 *query;
     const struct library_filter *filter; /* NULL unless it restricts images */
     bool                         exact;
+    bool                         parts; /* whether the library has any */
     struct top                   top;
 };
 
@@ -268,6 +269,22 @@ static int search_ids(struct search *s, const int64_t *ids, size_t n, struct err
     return rc;
 }
 
+/* Of images, with all their parts. */
+static int search_images(struct search *s, const int64_t *ids, size_t n, struct err *err)
+{
+    int rc = search_ids(s, ids, n, err);
+    for (size_t i = 0; i < n && rc == 0 && s->parts; i++) {
+        struct catalog_part part = {.page = 1};
+        while ((rc = catalog_part_next(s->lib->cat, ids[i], part.page, &part, err)) == 0) {
+            rc = score_one(s, part.id, err);
+            if (rc)
+                return rc;
+        }
+        rc = rc == ERR_NOTFOUND ? 0 : rc;
+    }
+    return rc;
+}
+
 static int search_everything(struct search *s, struct err *err)
 {
     struct library *lib = s->lib;
@@ -278,7 +295,7 @@ static int search_everything(struct search *s, struct err *err)
     if (s->filter) {
         int rc = catalog_filter_ids(lib->cat, s->filter, SIZE_MAX / 2, &ids, &n, err);
         if (rc == 0)
-            rc = search_ids(s, ids, n, err);
+            rc = search_images(s, ids, n, err);
         free(ids);
         return rc;
     }
@@ -291,8 +308,17 @@ static int search_everything(struct search *s, struct err *err)
 
 static int passes(struct search *s, int64_t id, bool *yes, struct err *err)
 {
-    *yes = true;
-    return s->filter ? catalog_filter_match(s->lib->cat, s->filter, id, yes, err) : 0;
+    struct catalog_part part = {.image_id = id};
+    int                 rc   = 0;
+    *yes                     = true;
+    if (s->filter && id >= LIBRARY_FIRST_PART)
+        rc = catalog_part_get(s->lib->cat, id, &part, err);
+    if (rc == ERR_NOTFOUND) { /* damage, of which verify tells */
+        *yes = false;
+        return 0;
+    }
+    return rc || !s->filter ? rc
+                            : catalog_filter_match(s->lib->cat, s->filter, part.image_id, yes, err);
 }
 
 static int search_delta(struct search *s, struct err *err)
@@ -301,7 +327,8 @@ static int search_delta(struct search *s, struct err *err)
     size_t              dim   = (size_t)delta->dim;
     int                 rc    = 0;
     for (size_t i = 0; i < delta->live && rc == 0; i++) {
-        struct library_hit hit = {delta->ids[i], closeness(s, delta->vectors + i * dim)};
+        struct library_hit hit = {.id    = delta->ids[i],
+                                  .score = closeness(s, delta->vectors + i * dim)};
         bool               yes = true;
         if (s->top.n == s->top.k && !better(&hit, &s->top.heap[0]))
             continue;
@@ -395,7 +422,7 @@ static int search_run(struct search *s, struct err *err)
         size_t   n   = 0;
         rc           = catalog_filter_ids(lib->cat, s->filter, FILTER_EXACT_MAX + 1, &ids, &n, err);
         if (rc == 0 && n <= FILTER_EXACT_MAX)
-            rc = search_ids(s, ids, n, err);
+            rc = search_images(s, ids, n, err);
         free(ids);
         if (rc || n <= FILTER_EXACT_MAX)
             return rc;
@@ -423,15 +450,98 @@ static int check_query(const float *query, int dim, struct err *err)
     return 0;
 }
 
+/* ---- From parts to images ---- */
+
+/* Names the image and the page that a hit is of. 1: there is none any more. */
+static int name_page(struct search *s, struct library_hit *hit, struct err *err)
+{
+    struct catalog_part part = {.page = 1};
+    int                 rc;
+    if (hit->id >= LIBRARY_FIRST_PART) {
+        rc = catalog_part_get(s->lib->cat, hit->id, &part, err);
+        if (rc == ERR_NOTFOUND)
+            return 1;
+        hit->id   = part.image_id;
+        hit->page = part.page;
+        return rc;
+    }
+    rc        = catalog_part_next(s->lib->cat, hit->id, 1, &part, err);
+    hit->page = rc == 0;
+    return rc == ERR_NOTFOUND ? 0 : rc;
+}
+
+static int by_image(const void *a, const void *b)
+{
+    const struct library_hit *x = a, *y = b;
+    if (x->id != y->id)
+        return x->id < y->id ? -1 : 1;
+    return x->score != y->score ? (x->score > y->score ? -1 : 1) : x->page - y->page;
+}
+
+/* Sorts what was found; each image's best page remains, or every one. */
+static int fold(struct search *s, bool every_page, struct err *err)
+{
+    struct top *top  = &s->top;
+    size_t      kept = 0;
+    for (size_t i = 0; i < top->n && s->parts; i++) {
+        int rc = name_page(s, &top->heap[i], err);
+        if (rc < 0)
+            return rc;
+        if (rc == 0)
+            top->heap[kept++] = top->heap[i];
+    }
+    if (s->parts)
+        top->n = kept;
+    if (s->parts && !every_page && top->n) {
+        qsort(top->heap, top->n, sizeof(*top->heap), by_image);
+        kept = 0;
+        for (size_t i = 0; i < top->n; i++)
+            if (i == 0 || top->heap[i].id != top->heap[i - 1].id)
+                top->heap[kept++] = top->heap[i];
+        top->n = kept;
+    }
+    qsort(top->heap, top->n, sizeof(*top->heap), by_rank);
+    return 0;
+}
+
+/* One search for as many as room says, pages counted one by one. */
+static int search_room(struct search *s, size_t room, struct err *err)
+{
+    free(s->top.heap);
+    s->top = (struct top){.k = room, .heap = mem_array(room + 1, sizeof(*s->top.heap))};
+    if (!s->top.heap)
+        return err_set(err, ERR_NOMEM, "cannot search for %zu images: out of memory", room);
+    return room ? search_run(s, err) : 0;
+}
+
+/* The k best images: more pages are asked for until so many images are among them. */
+static int search_images_best(struct search *s, size_t k, size_t all, bool every_page,
+                              struct err *err)
+{
+    for (size_t room = s->parts && !every_page && k < all / 2 ? 2 * k : k;; room *= 4) {
+        if (s->parts && !every_page && room > all / 4)
+            room = all;
+        int rc = search_room(s, room, err);
+        if (rc)
+            return rc;
+        bool full = s->top.n == room && room < all;
+        rc        = fold(s, every_page, err);
+        if (rc || !s->parts || every_page || s->top.n >= k || !full) {
+            s->top.n = s->top.n > k ? k : s->top.n;
+            return rc;
+        }
+    }
+}
+
 int library_search(struct library *lib, const float *query, size_t k,
                    const struct library_filter *filter, struct library_hit **hits, size_t *n,
                    struct err *err)
 {
     struct search        s = {.lib = lib, .query = query, .exact = filter && filter->exact};
     struct library_stats stats;
-    bool                 model = false;
-    *hits                      = NULL;
-    *n                         = 0;
+    bool                 model = false, every_page = filter && filter->every_page;
+    *hits = NULL;
+    *n    = 0;
     if (restricts(filter))
         s.filter = filter;
     int rc = library_begin_search(lib, &model, err);
@@ -441,13 +551,11 @@ int library_search(struct library *lib, const float *query, size_t k,
     if (rc == 0 && model)
         rc = check_query(query, lib->model.dim, err);
     if (rc == 0) {
-        s.top.k    = k < (size_t)stats.images ? k : (size_t)stats.images;
-        s.top.heap = mem_array(s.top.k + 1, sizeof(*s.top.heap));
-        if (!s.top.heap)
-            rc = err_set(err, ERR_NOMEM, "cannot search for %zu images: out of memory", k);
+        size_t all  = (size_t)(stats.images + stats.parts);
+        size_t most = every_page ? all : (size_t)stats.images;
+        s.parts     = stats.parts > 0;
+        rc = search_images_best(&s, model ? (k < most ? k : most) : 0, all, every_page, err);
     }
-    if (rc == 0 && model && s.top.k > 0)
-        rc = search_run(&s, err);
     catalog_rollback(lib->cat); /* nothing was written */
     if (rc) {
         free(s.top.heap);

@@ -188,11 +188,11 @@ static int rewrite(struct library *lib, struct err *err)
     int                  rc    = catalog_stats(lib->cat, &stats, err);
     if (rc)
         return rc;
-    enum vindex_kind kind = kind_for(lib, stats.images);
+    enum vindex_kind kind = kind_for(lib, stats.images + stats.parts);
     if (can_grow(lib, kind))
         rc = grow(lib, &fresh, err);
     else
-        rc = build_anew(lib, kind, stats.images, &fresh, err);
+        rc = build_anew(lib, kind, stats.images + stats.parts, &fresh, err);
     if (rc == 0)
         rc = vindex_write(fresh, lib->vectors_path, lib->seq, lib->stamp, lib->model.hash, err);
     vindex_free(fresh);
@@ -222,7 +222,7 @@ static int may_be_due(struct library *lib, bool force, bool *due, struct err *er
     rc = catalog_stats(lib->cat, &stats, err);
     catalog_rollback(lib->cat);
     int64_t base  = state.has_base ? state.base.count : 0;
-    int64_t delta = state.has_base ? state.delta : stats.images;
+    int64_t delta = state.has_base ? state.delta : stats.images + stats.parts;
     *due = state.has_model && (library_delta_is_large(lib, base, delta) || (force && delta > 0));
     return rc;
 }

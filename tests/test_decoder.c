@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "image/decoder_worker.h"
+#include "image/formats.h"
 
 #include <dirent.h>
 #include <pthread.h>
@@ -24,6 +25,7 @@
 #include <cmocka.h>
 
 #define IMAGES  TEST_DATA "/images/"
+#define FORMATS TEST_DATA "/formats/"
 #define WORKER  TEST_DECODERS "/osprey-decode"
 #define BAD     TEST_DECODERS "/tests/bad-decoder"
 #define PICTURE "baseline-420.jpg"
@@ -38,7 +40,7 @@ static struct bytes load(const char *name)
     char         path[512];
     struct err   err = ERR_INIT;
     struct bytes out = {0};
-    (void)snprintf(path, sizeof path, IMAGES "%s", name);
+    (void)snprintf(path, sizeof path, "%s%s", strchr(name, '/') ? "" : IMAGES, name);
     if (file_read(path, 1 << 20, &out.data, &out.n, &err))
         fail_msg("%s", err.msg);
     return out;
@@ -100,26 +102,66 @@ static bool check_same(struct decoder *d, const uint8_t *bytes, size_t n, int mi
     return !here_rc;
 }
 
-/* All test pictures whole, scaled, cut short and flipped. */
-static void check_all(struct decoder *d)
+/* All pictures of a folder whole, scaled, cut short and flipped. */
+static void check_folder(struct decoder *d, const char *folder, int *good, int *bad)
 {
-    DIR *dir  = opendir(IMAGES);
-    int  good = 0, bad = 0;
+    DIR *dir = opendir(folder);
     assert_non_null(dir);
     for (struct dirent *e; (e = readdir(dir));) {
+        char path[512];
         if (e->d_name[0] == '.')
             continue;
-        struct bytes file = load(e->d_name);
-        good += check_same(d, file.data, file.n, 0);
-        good += check_same(d, file.data, file.n, 4);
-        bad += !check_same(d, file.data, file.n / 2, 0);
+        (void)snprintf(path, sizeof path, "%s%s", folder, e->d_name);
+        struct bytes file = load(path);
+        *good += check_same(d, file.data, file.n, 0);
+        *good += check_same(d, file.data, file.n, 4);
+        *bad += !check_same(d, file.data, file.n / 2, 0);
         file.data[file.n / 3] ^= 0x55;
         (void)check_same(d, file.data, file.n, 0);
         free(file.data);
     }
     closedir(dir);
+}
+
+static void check_all(struct decoder *d)
+{
+    int good = 0, bad = 0;
+    check_folder(d, IMAGES, &good, &bad);
     assert_true(good > 100);
     assert_true(bad > 50);
+}
+
+/* Of every format, each through a worker that has to load it. */
+static void every_format_in_the_worker(void **state)
+{
+    (void)state;
+    struct decoder *d    = opened(&(struct decoder_options){.program = WORKER});
+    int             good = 0, bad = 0;
+    check_folder(d, FORMATS, &good, &bad);
+    assert_true(good > 50);
+    assert_true(bad > 20);
+    assert_non_null(strstr(decoder_text(d), "seccomp"));
+    decoder_close(d);
+}
+
+static void a_worker_loads_what_it_is_asked_for(void **state)
+{
+    (void)state;
+    unsigned        all = 0, able = 0, jpeg = format_bit(IMAGE_JPEG);
+    struct decoder *d    = opened(&(struct decoder_options){.program = WORKER});
+    struct decoder *here = opened(&(struct decoder_options){.program = "in-process"});
+    struct err      err  = ERR_INIT;
+    for (int kind = IMAGE_JPEG; kind < IMAGE_KINDS; kind++)
+        all |= format_of((enum image_kind)kind)->built ? format_bit((enum image_kind)kind) : 0;
+    assert_int_equal(decoder_kinds(d, jpeg, &able, &err), 0);
+    assert_true(able & jpeg);
+    assert_int_equal(able & (format_bit(IMAGE_HEIC) | format_bit(IMAGE_RAW)), 0);
+    assert_int_equal(decoder_kinds(d, ~0u, &able, &err), 0);
+    assert_int_equal(able, all);
+    assert_int_equal(decoder_kinds(here, ~0u, &able, &err), 0);
+    assert_int_equal(able, all);
+    decoder_close(here);
+    decoder_close(d);
 }
 
 static void the_worker_decodes_as_this_process(void **state)
@@ -408,6 +450,8 @@ int main(void)
     };
     const struct CMUnitTest there[] = {
         cmocka_unit_test(the_worker_decodes_as_this_process),
+        cmocka_unit_test(every_format_in_the_worker),
+        cmocka_unit_test(a_worker_loads_what_it_is_asked_for),
         cmocka_unit_test(misbehaviour_costs_one_error),
         cmocka_unit_test(a_worker_that_stands_still),
         cmocka_unit_test(what_the_sandbox_stops),

@@ -5,9 +5,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -28,7 +31,7 @@ enum { DONE = 0, REFUSED = 10, NO_SANDBOX = 11 };
 
 typedef long try_function(void);
 
-static int run(try_function *attempt, uint32_t *holds)
+static int run_with(try_function *attempt, bool threads, uint32_t *holds)
 {
     int report[2];
     assert_int_equal(pipe(report), 0);
@@ -36,7 +39,7 @@ static int run(try_function *attempt, uint32_t *holds)
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
-        struct sandbox box   = {.memory_bytes = 256 << 20, .cpu_seconds = 60};
+        struct sandbox box   = {.memory_bytes = 256 << 20, .cpu_seconds = 60, .threads = threads};
         uint32_t       inner = 0;
         struct err     err   = ERR_INIT;
         if (sandbox_enter(&box, &inner, &err))
@@ -55,6 +58,11 @@ static int run(try_function *attempt, uint32_t *holds)
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(got, sizeof *holds);
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static int run(try_function *attempt, uint32_t *holds)
+{
+    return run_with(attempt, false, holds);
 }
 
 static long try_nothing(void)
@@ -128,6 +136,34 @@ static long try_prctl(void)
     return syscall(SYS_prctl, 4 /* PR_SET_DUMPABLE */, 1, 0, 0, 0);
 }
 
+static void *thread_run(void *arg)
+{
+    *(int *)arg = 1;
+    return NULL;
+}
+
+static long try_thread(void)
+{
+    pthread_t thread;
+    int       ran = 0;
+    if (pthread_create(&thread, NULL, thread_run, &ran))
+        return -1;
+    return pthread_join(thread, NULL) || !ran ? -1 : 0;
+}
+
+static int try_odd_thread_body(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+/* Threads of another kind than pthread_create makes. */
+static long try_odd_thread(void)
+{
+    static char stack[65536];
+    return clone(try_odd_thread_body, stack + sizeof stack, CLONE_VM | SIGCHLD, NULL);
+}
+
 static long try_memory(void)
 {
     char *volatile block = malloc(64 << 20); /* within the limit */
@@ -189,6 +225,25 @@ static void nothing_else_is_reached(void **state)
     assert_int_not_equal(access("/tmp/osprey-sandbox-test", F_OK), 0);
 }
 
+static void threads_where_they_must_be(void **state)
+{
+    (void)state;
+    uint32_t holds;
+    assert_int_equal(run_with(try_thread, true, &holds), DONE);
+    static try_function *const all[] = {try_open, try_socket, try_exec,       try_fork,
+                                        try_kill, try_prctl,  try_odd_thread, try_limits};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        int end = run_with(all[i], true, &holds);
+        if ((holds & WIRE_HOLDS_SECCOMP) && end != REFUSED)
+            assert_int_equal(end, 128 + SIGSYS);
+    }
+    run(try_nothing, &holds);
+    if (!(holds & WIRE_HOLDS_MEMORY))
+        return; /* a sanitizer's build, which is asked for nothing more */
+    assert_refused(try_thread);
+    assert_refused(try_odd_thread);
+}
+
 static void memory_is_private_and_not_run(void **state)
 {
     (void)state;
@@ -206,6 +261,7 @@ int main(void)
         cmocka_unit_test(work_goes_on),
         cmocka_unit_test(seccomp_holds),
         cmocka_unit_test(nothing_else_is_reached),
+        cmocka_unit_test(threads_where_they_must_be),
         cmocka_unit_test(memory_is_private_and_not_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,101 +1,51 @@
 /* The one door through which files become pixels: see image.h.
  *
- * Chooses the decoder by content, finds and reads EXIF, and says in one place
- * what a picture may cost. It knows no format beyond its first bytes; the
- * decoders (decode_jpeg.c, decode_png.c) know no EXIF beyond where it lies.
+ * Chooses the decoder by content, finds and reads EXIF, and says what a picture
+ * may cost. It knows no format; the decoders know no EXIF beyond where it lies.
  */
 #include "image/decode.h"
 
-#include <stdio.h>
+#include "image/formats.h"
+#include "image/modules.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-void image_free(struct image *img)
-{
-    if (!img)
-        return;
-    free(img->data);
-    *img = (struct image){0};
-}
-
-const char *image_kind_name(enum image_kind kind)
-{
-    switch (kind) {
-    case IMAGE_JPEG:
-        return "JPEG";
-    case IMAGE_PNG:
-        return "PNG";
-    case IMAGE_UNKNOWN:
-    default:
-        return "unknown";
-    }
-}
-
-enum image_kind image_kind_of(const uint8_t *bytes, size_t n)
-{
-    static const uint8_t png[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
-    if (n >= 3 && bytes[0] == 0xFF && bytes[1] == 0xD8 && bytes[2] == 0xFF)
-        return IMAGE_JPEG;
-    if (n >= sizeof png && !memcmp(bytes, png, sizeof png))
-        return IMAGE_PNG;
-    return IMAGE_UNKNOWN;
-}
-
-struct image_limits image_limits_default(void)
-{
-    return (struct image_limits){.max_pixels = 512000000, .max_bytes = (uint64_t)2 << 30};
-}
-
-const char *count_text(char buf[COUNT_TEXT], uint64_t count)
-{
-    char digits[COUNT_TEXT];
-    int  n = snprintf(digits, sizeof digits, "%llu", (unsigned long long)count);
-    int  k = 0;
-    for (int i = 0; i < n; i++) {
-        if (i && (n - i) % 3 == 0)
-            buf[k++] = ',';
-        buf[k++] = digits[i];
-    }
-    buf[k] = '\0';
-    return buf;
-}
-
-int decode_check_pixels(const struct decode_job *job, uint64_t width, uint64_t height,
-                        struct err *err)
-{
-    if (width < 1 || height < 1)
-        return err_set(err, ERR_FORMAT, "it has no pixels (%llu x %llu)", (unsigned long long)width,
-                       (unsigned long long)height);
-    if (width > job->limits->max_pixels / height) {
-        char w[COUNT_TEXT], h[COUNT_TEXT], max[COUNT_TEXT];
-        return err_set(err, ERR_LIMIT, "%s x %s pixels are more than the limit of %s",
-                       count_text(w, width), count_text(h, height),
-                       count_text(max, job->limits->max_pixels));
-    }
-    return 0;
-}
+/* The decoders that are always there, and where EXIF lies. */
+static const struct {
+    int (*decode)(struct decode_job *job, struct err *err);
+    const uint8_t *(*find_exif)(const uint8_t *bytes, size_t n, size_t *len);
+} linked[IMAGE_KINDS] = {
+    [IMAGE_JPEG] = {jpeg_decode, jpeg_find_exif},
+    [IMAGE_PNG]  = {png_decode, png_find_exif},
+    [IMAGE_BMP]  = {bmp_decode, NULL},
+    [IMAGE_PNM]  = {pnm_decode, NULL},
+};
 
 static int decode_job_run(struct decode_job *job, struct image_info *info, struct err *err)
 {
-    *info      = (struct image_info){.orientation = 1};
+    *info      = (struct image_info){.orientation = 1, .pages = 1};
     info->kind = image_kind_of(job->bytes, job->n);
+    job->info  = info;
     if (!job->n)
         return err_set(err, ERR_FORMAT, "the file is empty");
     if (info->kind == IMAGE_UNKNOWN)
-        return err_set(err, ERR_FORMAT, "neither a JPEG nor a PNG");
+        return err_set(err, ERR_FORMAT, "not a picture of any known format");
 
-    bool           jpeg = info->kind == IMAGE_JPEG;
     size_t         len  = 0;
-    const uint8_t *exif =
-        jpeg ? jpeg_find_exif(job->bytes, job->n, &len) : png_find_exif(job->bytes, job->n, &len);
+    const uint8_t *exif = NULL;
+    if (linked[info->kind].find_exif)
+        exif = linked[info->kind].find_exif(job->bytes, job->n, &len);
     if (exif)
         exif_read(exif, len, info);
     job->orientation = info->orientation;
 
-    int  rc      = jpeg ? jpeg_decode(job, err) : png_decode(job, err);
-    bool swaps   = orient_swaps(info->orientation);
-    info->width  = swaps ? job->height : job->width;
-    info->height = swaps ? job->width : job->height;
+    int  rc           = linked[info->kind].decode ? linked[info->kind].decode(job, err)
+                                                  : module_decode(info->kind, job, err);
+    bool swaps        = orient_swaps(job->orientation);
+    info->orientation = job->orientation;
+    info->width       = swaps ? job->height : job->width;
+    info->height      = swaps ? job->width : job->height;
     return rc;
 }
 
@@ -123,15 +73,22 @@ static int decode(const struct decode_job *asked, struct image_info *info, struc
     return rc;
 }
 
-int image_decode(const uint8_t *bytes, size_t n, int min_side, const struct image_limits *limits,
-                 struct image *out, struct image_info *info, struct err *err)
+int image_decode_page(const uint8_t *bytes, size_t n, int page, int min_side,
+                      const struct image_limits *limits, struct image *out, struct image_info *info,
+                      struct err *err)
 {
     struct decode_job job = {
-        .bytes = bytes, .n = n, .limits = limits, .min_side = min_side, .out = out};
+        .bytes = bytes, .n = n, .limits = limits, .min_side = min_side, .page = page, .out = out};
     return decode(&job, info, err);
 }
 
-int image_decode_into(const uint8_t *bytes, size_t n, int min_side,
+int image_decode(const uint8_t *bytes, size_t n, int min_side, const struct image_limits *limits,
+                 struct image *out, struct image_info *info, struct err *err)
+{
+    return image_decode_page(bytes, n, 0, min_side, limits, out, info, err);
+}
+
+int image_decode_into(const uint8_t *bytes, size_t n, int page, int min_side,
                       const struct image_limits *limits, uint8_t *room, size_t size,
                       struct image *out, struct image_info *info, struct err *err)
 {
@@ -139,6 +96,7 @@ int image_decode_into(const uint8_t *bytes, size_t n, int min_side,
                              .n          = n,
                              .limits     = limits,
                              .min_side   = min_side,
+                             .page       = page,
                              .out        = out,
                              .room       = room,
                              .room_bytes = size};

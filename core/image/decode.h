@@ -17,8 +17,10 @@ struct decode_job {
     size_t                     n;
     const struct image_limits *limits;        /* unused when out is NULL */
     int                        min_side;      /* as for image_decode */
+    int                        page;          /* from 0, of a file that has several */
     int                        orientation;   /* EXIF 1..8, to be applied */
     int                        width, height; /* set by the decoder: as stored, full scale */
+    struct image_info         *info;          /* where a decoder puts what it alone can say */
     struct image              *out;           /* NULL: the header alone */
     uint8_t                   *room;          /* where pixels go, or NULL: allocated */
     size_t                     room_bytes;
@@ -26,20 +28,30 @@ struct decode_job {
 
 int jpeg_decode(struct decode_job *job, struct err *err);
 int png_decode(struct decode_job *job, struct err *err);
+int bmp_decode(struct decode_job *job, struct err *err);
+int pnm_decode(struct decode_job *job, struct err *err);
 
 /* The EXIF block (a TIFF structure, without the "Exif\0\0" before it) inside
  * bytes, NULL when there is none. They walk the file's segments or chunks and
  * trust no length. */
 const uint8_t *jpeg_find_exif(const uint8_t *bytes, size_t n, size_t *len);
 const uint8_t *png_find_exif(const uint8_t *bytes, size_t n, size_t *len);
+/* The contents of a PNG's first chunk of this name. */
+const uint8_t *png_find_chunk(const uint8_t *bytes, size_t n, const char *name, size_t *len);
 
 /* Fills orientation, taken_at and camera; leaves alone what the block does not
  * say sensibly. Never fails: broken EXIF is as good as none. */
 void exif_read(const uint8_t *tiff, size_t len, struct image_info *info);
+/* The same from single tags, as they stand in a file: "" or NULL when absent. */
+void exif_take(const char *make, const char *model, const char *date, const char *offset,
+               struct image_info *info);
 
 /* Whether width * height stays within max_pixels, both at least 1. */
 int decode_check_pixels(const struct decode_job *job, uint64_t width, uint64_t height,
                         struct err *err);
+
+/* Whether bytes, the decoder's own memory, stay within max_bytes. */
+int decode_check_bytes(const struct decode_job *job, uint64_t bytes, struct err *err);
 
 /* "1,024" into buf, which it returns. */
 #define COUNT_TEXT 32

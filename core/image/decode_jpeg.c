@@ -20,6 +20,7 @@
 #include "image/decode.h"
 
 #include "base/mem.h"
+#include "image/rows.h"
 
 #include <limits.h>
 #include <setjmp.h>
@@ -48,7 +49,8 @@ struct jpeg_reader {
     struct err                   *err;
     int                           rc;
     int                           max_scans;
-    uint8_t                      *row; /* one row of libjpeg's, before conversion or turning */
+    struct colour                *colour; /* to sRGB, NULL: none is needed */
+    struct rows                   rows;
 };
 
 /* Ends the decoding; err has been filled. */
@@ -202,30 +204,42 @@ static int read_rows(struct jpeg_reader *reader, struct decode_job *job)
     int  width = (int)cinfo->output_width, height = (int)cinfo->output_height;
     bool cmyk = cinfo->out_color_space == JCS_CMYK;
 
-    int rc = orient_alloc(job, width, height, reader->err);
+    int rc = rows_open(&reader->rows, job, width, height, ROWS_OPAQUE, cmyk ? NULL : reader->colour,
+                       reader->err);
     if (rc)
         return rc;
-    reader->row = mem_array((size_t)width, 4);
-    if (!reader->row)
-        return err_set(reader->err, ERR_NOMEM, "out of memory for a row of %d pixels", width);
-    bool direct = job->orientation == 1 && !cmyk;
     while (cinfo->output_scanline < cinfo->output_height) {
         int      y   = (int)cinfo->output_scanline;
-        uint8_t *row = direct ? job->out->data + (size_t)y * (size_t)width * 3 : reader->row;
+        uint8_t *row = cmyk ? reader->rows.row : rows_room(&reader->rows, y);
         if (jpeg_read_scanlines(cinfo, &row, 1) != 1)
             return err_set(reader->err, ERR_FAILED, "the JPEG library stopped at row %d", y);
-        if (cmyk)
+        if (cmyk && reader->colour)
+            colour_row(reader->colour, row, row, width);
+        else if (cmyk)
             cmyk_to_rgb(row, row, width);
-        if (!direct)
-            orient_row(job->out, width, height, job->orientation, y, row);
+        rows_put(&reader->rows, y, row);
     }
     return 0;
+}
+
+/* After the header was read. */
+static void find_colours(struct jpeg_reader *reader, const struct decode_job *job, bool cmyk)
+{
+    JOCTET  *icc = NULL;
+    unsigned n   = 0;
+    if (!jpeg_read_icc_profile(&reader->cinfo, &icc, &n))
+        return;
+    job->info->colours =
+        colour_from_icc(icc, n, cmyk ? COLOUR_CMYK_INVERTED : COLOUR_RGB, &reader->colour);
+    free(icc);
 }
 
 static int read_jpeg(struct jpeg_reader *reader, struct decode_job *job)
 {
     struct jpeg_decompress_struct *cinfo = &reader->cinfo;
     jpeg_mem_src(cinfo, job->bytes, job->n);
+    if (job->out)
+        jpeg_save_markers(cinfo, JPEG_APP0 + 2, 0xFFFF);
     jpeg_read_header(cinfo, TRUE);
     job->width  = (int)cinfo->image_width;
     job->height = (int)cinfo->image_height;
@@ -238,6 +252,7 @@ static int read_jpeg(struct jpeg_reader *reader, struct decode_job *job)
     cinfo->scale_denom = 8;
     bool cmyk          = cinfo->jpeg_color_space == JCS_CMYK || cinfo->jpeg_color_space == JCS_YCCK;
     cinfo->out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
+    find_colours(reader, job, cmyk);
     jpeg_start_decompress(cinfo);
     rc = read_rows(reader, job);
     if (!rc)
@@ -264,7 +279,8 @@ int jpeg_decode(struct decode_job *job, struct err *err)
     }
     jpeg_destroy_decompress(&reader->cinfo);
     int rc = reader->rc;
-    free(reader->row);
+    rows_close(&reader->rows);
+    colour_free(reader->colour);
     free(reader);
     return rc;
 }

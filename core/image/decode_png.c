@@ -1,15 +1,15 @@
 /* PNG through libpng: every colour type and depth, palettes, interlacing.
  *
- * 16 bits become 8 by rounding v * 255 / 65535 (libpng's scale_16). Alpha,
- * also that of tRNS, is composed on white as round((c * a + 255 * (255 - a)) /
- * 255) on the stored values, which is what pasting onto white does in Pillow.
- * Gamma and colour profiles are ignored. An ancillary chunk with a bad
+ * 16 bits become 8 by rounding v * 255 / 65535 (libpng's scale_16). Alpha may come
+ * from tRNS too. Of colours, cICP counts before iCCP, sRGB, and gAMA with cHRM
+ * (PNG, third edition, section 4.3). An ancillary chunk with a bad
  * checksum is skipped, a critical one is an error. A file without its end chunk
  * is whole, as in Pillow; one without the last data chunk's checksum is not.
  */
 #include "image/decode.h"
 
 #include "base/mem.h"
+#include "image/rows.h"
 
 #include <setjmp.h>
 #include <stdio.h>
@@ -29,9 +29,10 @@ struct png_reader {
     bool               ran_out;  /* the file ended too soon */
     bool               complete; /* every row is there */
     int                pass, passes;
-    int                y;          /* row being read */
-    uint8_t           *row;        /* one row before composing or turning */
-    uint8_t           *whole;      /* an interlaced picture, all passes together */
+    int                y;      /* row being read */
+    uint8_t           *whole;  /* an interlaced picture, all passes together */
+    struct colour     *colour; /* to sRGB, NULL: none is needed */
+    struct rows        rows;
     char               reason[96]; /* libpng's, when it gave up */
 };
 
@@ -81,16 +82,6 @@ static int explain(struct png_reader *reader)
     return err_set(reader->err, ERR_FORMAT, "corrupt %s: %s", where, reader->reason);
 }
 
-/* RGBA to RGB on white; in place is fine. */
-static void compose_on_white(const uint8_t *rgba, uint8_t *rgb, int width)
-{
-    for (int x = 0; x < width; x++, rgba += 4, rgb += 3) {
-        int a = rgba[3];
-        for (int c = 0; c < 3; c++)
-            rgb[c] = (uint8_t)((rgba[c] * a + 255 * (255 - a) + 127) / 255);
-    }
-}
-
 /* Everything to 8-bit RGB or RGBA. */
 static void ask_for_rgb(struct png_reader *reader)
 {
@@ -111,39 +102,24 @@ static void ask_for_rgb(struct png_reader *reader)
     png_read_update_info(png, reader->info);
 }
 
-static int read_plain(struct png_reader *reader, bool alpha)
+static int read_plain(struct png_reader *reader)
 {
-    struct decode_job *job    = reader->job;
-    bool               direct = job->orientation == 1 && !alpha;
-    int                rc     = orient_alloc(job, job->width, job->height, reader->err);
-    if (rc)
-        return rc;
-    reader->row = mem_array((size_t)job->width, 4);
-    if (!reader->row)
-        return err_set(reader->err, ERR_NOMEM, "out of memory for a row of %d pixels", job->width);
-    for (reader->y = 0; reader->y < job->height; reader->y++) {
-        uint8_t *row =
-            direct ? job->out->data + (size_t)reader->y * (size_t)job->width * 3 : reader->row;
+    for (reader->y = 0; reader->y < reader->job->height; reader->y++) {
+        uint8_t *row = rows_room(&reader->rows, reader->y);
         png_read_row(reader->png, row, NULL);
-        if (alpha)
-            compose_on_white(row, row, job->width);
-        if (!direct)
-            orient_row(job->out, job->width, job->height, job->orientation, reader->y, row);
+        rows_put(&reader->rows, reader->y, row);
     }
     return 0;
 }
 
-/* All passes go into one buffer; it becomes the picture unless it must turn. */
+/* All passes go into one buffer. */
 static int read_interlaced(struct png_reader *reader, bool alpha)
 {
     struct decode_job *job    = reader->job;
-    size_t             stride = (size_t)job->width * (alpha ? 4 : 3), bytes;
-    char               need[COUNT_TEXT], max[COUNT_TEXT];
-    if (!size_mul(stride, (size_t)job->height, &bytes) || bytes > job->limits->max_bytes)
-        return err_set(reader->err, ERR_LIMIT,
-                       "decoding it takes %s bytes, more than the limit of %s",
-                       count_text(need, (uint64_t)stride * (unsigned)job->height),
-                       count_text(max, job->limits->max_bytes));
+    size_t             stride = (size_t)job->width * (alpha ? 4 : 3);
+    int rc = decode_check_bytes(job, (uint64_t)stride * (unsigned)job->height, reader->err);
+    if (rc)
+        return rc;
     /* Zeroed: libpng combines each pass with the pixels before it. */
     reader->whole = mem_zeroed((size_t)job->height, stride);
     if (!reader->whole)
@@ -153,37 +129,56 @@ static int read_interlaced(struct png_reader *reader, bool alpha)
         for (reader->y = 0; reader->y < job->height; reader->y++)
             png_read_row(reader->png, reader->whole + (size_t)reader->y * stride, NULL);
     }
-    if (job->orientation != 1) {
-        int rc = orient_alloc(job, job->width, job->height, reader->err);
-        if (rc)
-            return rc;
-    }
-    for (int y = 0; y < job->height; y++) {
-        uint8_t *row = reader->whole + (size_t)y * stride;
-        uint8_t *rgb =
-            job->orientation == 1 ? reader->whole + (size_t)y * (size_t)job->width * 3 : row;
-        if (alpha)
-            compose_on_white(row, rgb, job->width);
-        if (job->orientation != 1)
-            orient_row(job->out, job->width, job->height, job->orientation, y, rgb);
-    }
-    if (job->orientation == 1) {
-        uint8_t *shrunk = mem_regrow(reader->whole, (size_t)job->height, (size_t)job->width * 3);
-        *job->out       = (struct image){
-                  .width = job->width, .height = job->height, .data = shrunk ? shrunk : reader->whole};
-        reader->whole = NULL;
-    }
+    for (int y = 0; y < job->height; y++)
+        rows_put(&reader->rows, y, reader->whole + (size_t)y * stride);
     return 0;
+}
+
+/* The code points of a cICP chunk, which libpng knows since 1.6.45 only. */
+static bool find_cicp(const struct png_reader *reader, int *primaries, int *transfer)
+{
+    size_t         len   = 0;
+    const uint8_t *chunk = png_find_chunk(reader->job->bytes, reader->job->n, "cICP", &len);
+    if (!chunk || len != 4)
+        return false;
+    *primaries = chunk[0];
+    *transfer  = chunk[1];
+    return true;
+}
+
+static void find_colours(struct png_reader *reader, bool alpha)
+{
+    png_structp         png    = reader->png;
+    png_infop           info   = reader->info;
+    enum colour_layout  layout = alpha ? COLOUR_RGBA : COLOUR_RGB;
+    enum image_colours *found  = &reader->job->info->colours;
+    int                 primaries, transfer, intent;
+    png_charp           name;
+    png_bytep           icc;
+    png_uint_32         n;
+    double              gamma, xy[8];
+    if (find_cicp(reader, &primaries, &transfer)) {
+        *found = colour_from_cicp(primaries, transfer, layout, &reader->colour);
+    } else if (png_get_iCCP(png, info, &name, &intent, &icc, &n)) {
+        *found = colour_from_icc(icc, n, layout, &reader->colour);
+    } else if (!png_get_sRGB(png, info, &intent) && png_get_gAMA(png, info, &gamma)) {
+        bool has = png_get_cHRM(png, info, &xy[0], &xy[1], &xy[2], &xy[3], &xy[4], &xy[5], &xy[6],
+                                &xy[7]) != 0;
+        *found   = colour_from_gamma(has ? xy : NULL, 1 / gamma, layout, &reader->colour);
+    }
 }
 
 static int read_png(struct png_reader *reader)
 {
-    struct decode_job *job = reader->job;
-    png_structp        png = reader->png;
+    static const png_byte colours[] = "iCCP\0sRGB\0gAMA\0cHRM";
+    struct decode_job    *job       = reader->job;
+    png_structp           png       = reader->png;
     png_set_read_fn(png, reader, on_read);
     png_set_user_limits(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX); /* ours are below */
-    /* Skip all chunks but those that make pixels (tRNS among them). */
+    /* Skip all chunks but those that make pixels (tRNS among them) and colours. */
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
+    if (job->out)
+        png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_AS_DEFAULT, colours, 4);
     png_set_crc_action(png, PNG_CRC_ERROR_QUIT, PNG_CRC_WARN_DISCARD);
     png_read_info(png, reader->info);
     job->width  = (int)png_get_image_width(png, reader->info);
@@ -200,8 +195,12 @@ static int read_png(struct png_reader *reader)
     int channels = png_get_channels(png, reader->info);
     if (png_get_bit_depth(png, reader->info) != 8 || (channels != 3 && channels != 4))
         return err_set(reader->err, ERR_FAILED, "the PNG library gave neither RGB nor RGBA");
-    rc = reader->passes > 1 ? read_interlaced(reader, channels == 4)
-                            : read_plain(reader, channels == 4);
+    bool alpha = channels == 4;
+    find_colours(reader, alpha);
+    rc = rows_open(&reader->rows, job, job->width, job->height, alpha ? ROWS_ALPHA : ROWS_OPAQUE,
+                   reader->colour, reader->err);
+    if (!rc)
+        rc = reader->passes > 1 ? read_interlaced(reader, alpha) : read_plain(reader);
     if (rc)
         return rc;
     reader->complete = true;
@@ -227,7 +226,8 @@ int png_decode(struct decode_job *job, struct err *err)
     else
         rc = read_png(reader);
     png_destroy_read_struct(&reader->png, &reader->info, NULL);
-    free(reader->row);
+    rows_close(&reader->rows);
+    colour_free(reader->colour);
     free(reader->whole);
     free(reader);
     return rc;
@@ -238,18 +238,23 @@ static uint32_t big_endian(const uint8_t *p)
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
-const uint8_t *png_find_exif(const uint8_t *bytes, size_t n, size_t *len)
+const uint8_t *png_find_chunk(const uint8_t *bytes, size_t n, const char *name, size_t *len)
 {
     size_t at = 8; /* past the signature; then length, name, data, checksum */
     while (n - at >= 12) {
         size_t size = big_endian(bytes + at);
         if (size > n - at - 12)
             return NULL;
-        if (!memcmp(bytes + at + 4, "eXIf", 4)) {
+        if (!memcmp(bytes + at + 4, name, 4)) {
             *len = size;
             return bytes + at + 8;
         }
         at += 12 + size;
     }
     return NULL;
+}
+
+const uint8_t *png_find_exif(const uint8_t *bytes, size_t n, size_t *len)
+{
+    return png_find_chunk(bytes, n, "eXIf", len);
 }

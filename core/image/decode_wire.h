@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define WIRE_MAGIC   UINT32_C(0x4F445731) /* "ODW1" */
-#define WIRE_VERSION 1
+#define WIRE_VERSION 2
 
 /* The descriptors that a worker is born with; it closes all others. */
 enum { WIRE_SOCKET = 3, WIRE_INPUT = 4, WIRE_OUTPUT = 5, WIRE_FIRST_FREE = 6 };
@@ -40,12 +40,14 @@ struct wire_setup {
     uint64_t         input_bytes, output_bytes; /* of the rooms */
     uint64_t         memory_bytes;              /* that decoding may take beside them */
     uint64_t         cpu_seconds;               /* in its whole life */
+    uint32_t         kinds;                     /* format_bit: what it must be able to decode */
+    uint32_t         unused;
 };
 
 struct wire_ready {
     struct wire_head head;
     uint32_t         holds; /* WIRE_HOLDS_* */
-    uint32_t         unused;
+    uint32_t         kinds; /* format_bit: what it can decode */
 };
 
 struct wire_request {
@@ -56,7 +58,7 @@ struct wire_request {
                                     (meta/metadata_wire.h) */
     uint64_t         max_pixels, max_bytes;
     int32_t          min_side;
-    uint32_t         unused;
+    int32_t          page; /* from 0 */
 };
 
 struct wire_reply {
@@ -69,6 +71,8 @@ struct wire_reply {
     int32_t          kind;          /* from here as in image_info */
     int32_t          info_width, info_height;
     int32_t          orientation;
+    int32_t          pages;
+    int32_t          colours;
     uint32_t         unused;
     char             camera[sizeof((struct image_info *)0)->camera];
     char             msg[512]; /* why it failed */

@@ -9,6 +9,8 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "image/decoder_worker.h"
+#include "image/formats.h"
+#include "image/modules.h"
 #include "meta/metadata_wire.h"
 #include "text/utf8.h"
 
@@ -40,6 +42,7 @@ struct decoder {
     char                  *program; /* NULL: in this process */
     struct room            input, output;
     struct worker          worker;
+    unsigned               kinds; /* format_bit: what workers have to load */
     uint64_t               serial;
     int                    served; /* by this worker */
     int64_t                worked; /* ms, this worker */
@@ -178,15 +181,38 @@ int decoder_start(struct decoder *d, struct err *err)
     d->broken = false;
     if (!d->program || d->worker.pid)
         return 0;
-    int      rc          = open_rooms(d, err);
+    int      rc                 = open_rooms(d, err);
     /* More than a worker can use before it is replaced. */
-    uint64_t cpu_seconds = (uint64_t)(WORKER_MS + 4 * (int64_t)d->options.ms) / 1000 + 60;
+    uint64_t cpu_seconds        = (uint64_t)(WORKER_MS + 4 * (int64_t)d->options.ms) / 1000 + 60;
+    struct worker_limits limits = {.memory_bytes = memory_limit(d), .cpu_seconds = cpu_seconds};
     if (!rc)
-        rc = worker_start(&d->worker, d->program, &d->input, &d->output, memory_limit(d),
-                          cpu_seconds, err);
+        rc = worker_start(&d->worker, d->program, &d->input, &d->output, &limits, d->kinds, err);
     d->served = 0;
     d->worked = 0;
     d->broken = rc != 0;
+    return rc;
+}
+
+/* From now on workers have what these kinds need. */
+static void want_kinds(struct decoder *d, unsigned kinds)
+{
+    if ((d->kinds | kinds) == d->kinds)
+        return;
+    d->kinds |= kinds;
+    worker_stop(&d->worker, PATIENCE_MS);
+}
+
+int decoder_kinds(struct decoder *d, unsigned wanted, unsigned *able, struct err *err)
+{
+    *able = 0;
+    if (!d->program) {
+        *able = modules_load(wanted);
+        return 0;
+    }
+    want_kinds(d, wanted);
+    int rc = decoder_start(d, err);
+    if (!rc)
+        *able = d->worker.kinds;
     return rc;
 }
 
@@ -241,10 +267,10 @@ static bool is_text(const char *text, size_t size)
 
 static bool is_info(const struct wire_reply *r)
 {
-    return r->kind >= IMAGE_UNKNOWN && r->kind <= IMAGE_PNG && r->info_width >= 0 &&
-           r->info_height >= 0 && r->orientation >= 1 && r->orientation <= 8 &&
-           r->taken_at >= FIRST_YEAR && r->taken_at < LAST_YEAR_END &&
-           is_text(r->camera, sizeof r->camera);
+    return r->kind >= IMAGE_UNKNOWN && r->kind < IMAGE_KINDS && r->info_width >= 0 &&
+           r->info_height >= 0 && r->orientation >= 1 && r->orientation <= 8 && r->pages >= 0 &&
+           r->colours >= 0 && r->colours < IMAGE_COLOURS_KINDS && r->taken_at >= FIRST_YEAR &&
+           r->taken_at < LAST_YEAR_END && is_text(r->camera, sizeof r->camera);
 }
 
 static bool is_answer(const struct decoder *d, const struct wire_request *q,
@@ -271,6 +297,8 @@ static void take_info(const struct wire_reply *r, struct image_info *info)
                                 .width       = r->info_width,
                                 .height      = r->info_height,
                                 .orientation = r->orientation,
+                                .pages       = r->pages,
+                                .colours     = (enum image_colours)r->colours,
                                 .taken_at    = r->taken_at};
     memcpy(info->camera, r->camera, sizeof info->camera);
 }
@@ -361,16 +389,20 @@ static int failed(const struct decoder *d, const struct wire_reply *r, struct er
 }
 
 /* One question about bytes, which may lie in the input room already. */
-static int run(struct decoder *d, enum wire_kind kind, const uint8_t *bytes, size_t n, int min_side,
-               struct wire_reply *r, struct err *err)
+static int run(struct decoder *d, enum wire_kind kind, const uint8_t *bytes, size_t n, int page,
+               int min_side, struct wire_reply *r, struct err *err)
 {
     struct wire_request q = {.head       = wire_head(kind),
                              .n          = n,
                              .max_pixels = d->options.limits.max_pixels,
                              .max_bytes  = d->options.limits.max_bytes,
-                             .min_side   = min_side};
+                             .min_side   = min_side,
+                             .page       = page};
     uint8_t            *room;
-    d->broken = false;
+    enum image_kind     format = image_kind_of(bytes, n);
+    d->broken                  = false;
+    if (format_of(format)->module && format_of(format)->built)
+        want_kinds(d, format_bit(format));
     if (!d->input.data || bytes != d->input.data || n > d->given) {
         int rc = decoder_input(d, n, &room, err);
         if (rc)
@@ -383,8 +415,13 @@ static int run(struct decoder *d, enum wire_kind kind, const uint8_t *bytes, siz
     int rc  = ask(d, &q, r, err);
     if (rc)
         return rc;
-    if (r->code)
-        return failed(d, r, err);
+    if (r->code) {
+        rc = failed(d, r, err);
+        /* Libraries may forget memory of a broken picture: no other shall lack it. */
+        if (format_of(format)->module)
+            worker_stop(&d->worker, PATIENCE_MS);
+        return rc;
+    }
     d->used = kind == WIRE_DECODE ? (size_t)r->width * (size_t)r->height * 3 : 0;
     return 0;
 }
@@ -395,24 +432,31 @@ int decoder_probe(struct decoder *d, const uint8_t *bytes, size_t n, struct imag
     struct wire_reply r;
     if (!d->program)
         return image_probe(bytes, n, info, err);
-    int rc = run(d, WIRE_PROBE, bytes, n, 0, &r, err);
+    int rc = run(d, WIRE_PROBE, bytes, n, 0, 0, &r, err);
     if (!rc)
         take_info(&r, info);
     return rc;
 }
 
-int decoder_decode(struct decoder *d, const uint8_t *bytes, size_t n, int min_side,
-                   struct image *view, struct image_info *info, struct err *err)
+/* Without a worker. */
+static int decode_here(struct decoder *d, const uint8_t *bytes, size_t n, int page, int min_side,
+                       struct image_info *info, struct err *err)
+{
+    image_free(&d->held);
+    return image_decode_page(bytes, n, page, min_side, &d->options.limits, &d->held, info, err);
+}
+
+int decoder_decode_page(struct decoder *d, const uint8_t *bytes, size_t n, int page, int min_side,
+                        struct image *view, struct image_info *info, struct err *err)
 {
     struct wire_reply r;
     *view = (struct image){0};
     if (!d->program) {
-        image_free(&d->held);
-        int rc = image_decode(bytes, n, min_side, &d->options.limits, &d->held, info, err);
+        int rc = decode_here(d, bytes, n, page, min_side, info, err);
         *view  = d->held;
         return rc;
     }
-    int rc = run(d, WIRE_DECODE, bytes, n, min_side, &r, err);
+    int rc = run(d, WIRE_DECODE, bytes, n, page, min_side, &r, err);
     if (rc)
         return rc;
     d->served++;
@@ -476,6 +520,12 @@ int decoder_change(struct decoder *d, size_t picture_n, size_t sidecar_n,
     buf_release(&packed);
     buf_release(&answer);
     return rc;
+}
+
+int decoder_decode(struct decoder *d, const uint8_t *bytes, size_t n, int min_side,
+                   struct image *view, struct image_info *info, struct err *err)
+{
+    return decoder_decode_page(d, bytes, n, 0, min_side, view, info, err);
 }
 
 bool decoder_is_broken(const struct decoder *d)

@@ -7,7 +7,8 @@
  *
  * A decoder belongs to one thread at a time, and holds one worker, which is
  * started with the first picture, serves thousands and ends with the decoder,
- * at the latest with the process.
+ * at the latest with the process. A picture of another format than those so far
+ * may need another worker: one loads what it was asked for, and no more.
  *
  * $OSPREY_DECODE names another program as the worker, or is "in-process": then
  * there is none, and pictures are decoded here, unguarded.
@@ -42,6 +43,10 @@ void decoder_close(struct decoder *d); /* NULL-safe */
 /* Starts the worker now, unless it runs: to learn early that it cannot be. */
 int decoder_start(struct decoder *d, struct err *err);
 
+/* Makes sure that the worker has what these kinds need (format_bit), and says which
+ * kinds it can decode at all. */
+int decoder_kinds(struct decoder *d, unsigned wanted, unsigned *able, struct err *err);
+
 /* Room for a file of n bytes, so that it needs no copy on its way: what is put
  * there may be given to the calls below. Valid until the next decoder_input. */
 int decoder_input(struct decoder *d, size_t n, uint8_t **bytes, struct err *err);
@@ -53,6 +58,9 @@ int decoder_probe(struct decoder *d, const uint8_t *bytes, size_t n, struct imag
                   struct err *err);
 int decoder_decode(struct decoder *d, const uint8_t *bytes, size_t n, int min_side,
                    struct image *view, struct image_info *info, struct err *err);
+/* Of a file of several pages the one that is asked for, from 0. */
+int decoder_decode_page(struct decoder *d, const uint8_t *bytes, size_t n, int page, int min_side,
+                        struct image *view, struct image_info *info, struct err *err);
 
 /* As metadata_read and metadata_change (meta/metadata.h), of a picture that lies in the room
  * of decoder_input, its sidecar of sidecar_n bytes (0: none) behind it; decoder_change

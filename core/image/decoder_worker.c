@@ -274,6 +274,7 @@ static int start_once(struct worker *w, const char *program, const struct room *
                                                  : WORKER_LATE;
     if (end == WORKER_ANSWERED && wire_is(&ready.head, WIRE_READY)) {
         w->holds = ready.holds;
+        w->kinds = ready.kinds;
         return 0;
     }
     int status = worker_stop(w, end == WORKER_DIED ? ENDING_MS : 0);
@@ -291,14 +292,15 @@ static int start_once(struct worker *w, const char *program, const struct room *
 }
 
 int worker_start(struct worker *w, const char *program, const struct room *input,
-                 const struct room *output, uint64_t memory_bytes, uint64_t cpu_seconds,
+                 const struct room *output, const struct worker_limits *limits, uint32_t kinds,
                  struct err *err)
 {
     struct wire_setup setup = {.head         = wire_head(WIRE_SETUP),
                                .input_bytes  = input->size,
                                .output_bytes = output->size,
-                               .memory_bytes = memory_bytes,
-                               .cpu_seconds  = cpu_seconds};
+                               .memory_bytes = limits->memory_bytes,
+                               .cpu_seconds  = limits->cpu_seconds,
+                               .kinds        = kinds};
     for (int tries = 1;; tries++) {
         struct err why = ERR_INIT;
         bool       killed;

@@ -32,6 +32,7 @@ struct worker {
     pid_t    pid;    /* 0: none */
     int      socket; /* -1: none */
     uint32_t holds;  /* WIRE_HOLDS_* */
+    uint32_t kinds;  /* format_bit: what it can decode */
 };
 
 enum worker_end {
@@ -42,9 +43,14 @@ enum worker_end {
     WORKER_NONSENSE  /* it sent something else than an answer */
 };
 
-/* Starts a program and waits until it is ready. */
+struct worker_limits {
+    uint64_t memory_bytes, cpu_seconds; /* as in wire_setup */
+};
+
+/* Starts a program and waits until it is ready. kinds: what it must be able to
+ * decode (format_bit). */
 int             worker_start(struct worker *w, const char *program, const struct room *input,
-                             const struct room *output, uint64_t memory_bytes, uint64_t cpu_seconds,
+                             const struct room *output, const struct worker_limits *limits, uint32_t kinds,
                              struct err *err);
 /* Asks and waits; ms as in decoder.h. */
 enum worker_end worker_ask(struct worker *w, const struct wire_request *request,

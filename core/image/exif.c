@@ -34,13 +34,10 @@ static void exif_bytes(ExifData *data, ExifIfd ifd, ExifTag tag, char *out, size
     out[n] = '\0';
 }
 
-/* The tag's text as UTF-8 without control characters, spaces collapsed and
- * trimmed. */
-static void exif_text(ExifData *data, ExifTag tag, char out[EXIF_TEXT])
+/* Text as UTF-8 without control characters, spaces collapsed and trimmed. */
+static void clean_text(const char *raw, char out[EXIF_TEXT])
 {
-    char raw[EXIF_TEXT];
-    exif_bytes(data, EXIF_IFD_0, tag, raw, sizeof raw);
-    size_t n = strlen(raw), k = 0;
+    size_t n = strnlen(raw, EXIF_TEXT - 1), k = 0;
     bool   gap = false;
     for (size_t i = 0; i < n;) {
         uint32_t cp;
@@ -124,12 +121,15 @@ static void read_orientation(ExifData *data, struct image_info *info)
         info->orientation = (int)value;
 }
 
-static void read_camera(ExifData *data, struct image_info *info)
+void exif_take(const char *make_raw, const char *model_raw, const char *date, const char *offset,
+               struct image_info *info)
 {
     char make[EXIF_TEXT], model[EXIF_TEXT];
-    exif_text(data, EXIF_TAG_MAKE, make);
-    exif_text(data, EXIF_TAG_MODEL, model);
-    size_t n = strlen(make);
+    clean_text(make_raw ? make_raw : "", make);
+    clean_text(model_raw ? model_raw : "", model);
+    int64_t seconds = date_seconds(date ? date : "");
+    info->taken_at  = seconds ? seconds - offset_seconds(offset ? offset : "") : 0;
+    size_t n        = strlen(make);
     /* "Canon" + "Canon EOS 5D" would say it twice. */
     if (n && !strncasecmp(make, model, n) && (!model[n] || model[n] == ' '))
         make[0] = '\0';
@@ -157,13 +157,13 @@ void exif_read(const uint8_t *tiff, size_t len, struct image_info *info)
         /* Left on, it would "repair" entries and invent missing ones. */
         exif_data_unset_option(data, EXIF_DATA_OPTION_FOLLOW_SPECIFICATION);
         exif_data_load_data(data, block, (unsigned)(len + sizeof exif_header));
-        char date[24], offset[8];
+        char date[24], offset[8], make[EXIF_TEXT], model[EXIF_TEXT];
+        exif_bytes(data, EXIF_IFD_0, EXIF_TAG_MAKE, make, sizeof make);
+        exif_bytes(data, EXIF_IFD_0, EXIF_TAG_MODEL, model, sizeof model);
         exif_bytes(data, EXIF_IFD_EXIF, EXIF_TAG_DATE_TIME_ORIGINAL, date, sizeof date);
         exif_bytes(data, EXIF_IFD_EXIF, EXIF_TAG_OFFSET_TIME_ORIGINAL, offset, sizeof offset);
-        int64_t seconds = date_seconds(date);
-        info->taken_at  = seconds ? seconds - offset_seconds(offset) : 0;
+        exif_take(make, model, date, offset, info);
         read_orientation(data, info);
-        read_camera(data, info);
     }
     free(block);
     if (data)

@@ -6,9 +6,10 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define COLOUR 6 /* mean distance of channels that JPEG's rounding of a grey picture stays below   \
-                  */
-#define CELLS  8 /* of the coarse shape, each way */
+#define COLOUR                                                                                     \
+    6           /* mean distance of channels that JPEG's rounding of a grey picture stays below    \
+                 */
+#define CELLS 8 /* of the coarse shape, each way */
 
 static int spread(const uint8_t *p)
 {

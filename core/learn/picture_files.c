@@ -3,13 +3,13 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "image/formats.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 
 #define MAX_DEPTH 64
@@ -20,13 +20,6 @@ struct listing {
     struct picture_files found;
     size_t               cap;
 };
-
-static bool is_picture(const char *name)
-{
-    const char *dot = strrchr(name, '.');
-    return dot &&
-           (!strcasecmp(dot, ".jpg") || !strcasecmp(dot, ".jpeg") || !strcasecmp(dot, ".png"));
-}
 
 /* Takes the path over. */
 static int keep(struct listing *l, char *path, struct err *err)
@@ -58,7 +51,7 @@ static int see(struct listing *l, char *below, int depth, struct err *err)
     } else if (!lstat(path, &link) && !stat(path, &target)) {
         if (S_ISDIR(link.st_mode))
             rc = walk(l, below, depth + 1, err);
-        else if (S_ISREG(target.st_mode) && is_picture(below)) {
+        else if (S_ISREG(target.st_mode) && format_is_candidate(below)) {
             rc    = keep(l, below, err);
             below = NULL;
         }

@@ -1,7 +1,7 @@
 /* The pictures below a folder, for training and measuring: nothing is remembered
  * of them. (What fills libraries is the indexer's walk.)
  *
- * By extension (.jpg, .jpeg, .png in any case), hidden files and folders left
+ * By extension (image/formats.h), hidden files and folders left
  * out, symbolic links to folders not followed. Sorted by path as bytes, so that
  * the same folder gives the same order everywhere.
  */

@@ -83,8 +83,8 @@ _osprey() {
         return
     fi
     case $command in
-        search) own='--image --min-score --min-match --in --rerank --reranker --server --preview' ;;
-        similar) own='--others --min-score --min-match --in --preview' ;;
+        search) own='--image --min-score --min-match --in --pages --rerank --reranker --server --preview' ;;
+        similar) own='--others --min-score --min-match --in --pages --preview' ;;
         embed) own='--image --npy' ;;
         index) own='--threads --hidden --regions --reranker' ;;
         tag) own='--vocab --examples --prompts --threshold --top --once --write --remove --dry-run --list' ;;

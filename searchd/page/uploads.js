@@ -5,7 +5,7 @@ import { kept } from './dom.js';
 
 const SMALL = 400_000; // bytes that are sent as they are
 const SIDE = 768; // pixels; models look at a few hundred
-const TAKEN = ['image/jpeg', 'image/png'];
+const TAKEN = ['image/jpeg', 'image/png', 'image/webp', 'image/gif', 'image/avif', 'image/bmp'];
 
 const known = new Map(); // name -> data URL
 

@@ -1,5 +1,8 @@
 -- What takes each step of storage/catalog_schema.c back, the newest first: the tests make
 -- catalogues of older versions with it. "-- N" begins what undoes version N.
+-- 10
+DROP TRIGGER parts_went;
+DROP TABLE parts;
 -- 9
 ALTER TABLE images DROP COLUMN colour;
 -- 8

@@ -52,7 +52,10 @@ static void decode(const uint8_t *data, size_t size)
         fuzz_check(rc || !probed);
         if (!rc) {
             fuzz_check(info.width == header.width && info.height == header.height);
-            fuzz_check(min_side || (img.width == info.width && img.height == info.height));
+            /* A camera's raw file may come at half its size, or as its preview. */
+            fuzz_check(min_side || info.kind == IMAGE_RAW ||
+                       (img.width == info.width && img.height == info.height));
+            fuzz_check(info.pages >= 1 && info.colours < IMAGE_COLOURS_KINDS);
             use(&img);
         }
         image_free(&img);

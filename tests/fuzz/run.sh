@@ -39,6 +39,7 @@ export TMPDIR
 TMPDIR=$(mktemp -d "$place/osprey-fuzz-XXXXXX")
 trap 'rm -rf "$TMPDIR"' EXIT
 export ASAN_OPTIONS=${ASAN_OPTIONS:-allocator_may_return_null=1:detect_stack_use_after_return=1}
+export LSAN_OPTIONS=${LSAN_OPTIONS:-suppressions=$SOURCE/leaks.supp:print_suppressions=0}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 
 # A header that asks for more memory than this has to be refused before.

@@ -89,7 +89,14 @@ missing_packages()
     done
 }
 
-list_of() { sed 's/#.*//' "$ROOT/tools/setup/packages/$1.txt" | tr -s ' \t\n' '\n' | sed '/^$/d'; }
+# The packages of a list, and of its supplement for this release (NAME.debian-13.txt).
+list_of()
+{
+    local more
+    more=$ROOT/tools/setup/packages/$1.$(. /etc/os-release 2>/dev/null && echo "${ID:-}-${VERSION_ID:-}").txt
+    [ -e "$more" ] || more=
+    cat "$ROOT/tools/setup/packages/$1.txt" ${more:+"$more"} | sed 's/#.*//' | tr -s ' \t\n' '\n' | sed '/^$/d'
+}
 
 # install_packages WHAT NAME...: installs those that are missing, if any.
 install_packages()

@@ -8,7 +8,8 @@
 PLACE=$DEPS/arm64
 SYSROOT=$PLACE/root
 LIBRARIES="libc6-dev libgomp1 libjansson-dev libutf8proc-dev libxxhash-dev libpng-dev
-    libjpeg62-turbo-dev libexif-dev libseccomp-dev libcmocka-dev"
+    libjpeg62-turbo-dev libexif-dev libseccomp-dev libcmocka-dev
+    libwebp-dev libgif-dev libtiff-dev liblcms2-dev" # formats whose libraries need no others
 export BUILD=$ROOT/build-arm64
 
 # apt for aarch64, as if nothing were installed.

@@ -1,5 +1,5 @@
 /* The dominant colour of pictures made for it. */
-#include "image/colour.h"
+#include "image/dominant.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,0 +1,122 @@
+/* The table of formats: see formats.h. */
+#include "image/formats.h"
+
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+#ifndef OSPREY_HAVE_WEBP
+#define OSPREY_HAVE_WEBP 0
+#endif
+#ifndef OSPREY_HAVE_GIF
+#define OSPREY_HAVE_GIF 0
+#endif
+#ifndef OSPREY_HAVE_TIFF
+#define OSPREY_HAVE_TIFF 0
+#endif
+#ifndef OSPREY_HAVE_HEIF
+#define OSPREY_HAVE_HEIF 0
+#endif
+#ifndef OSPREY_HAVE_JXL
+#define OSPREY_HAVE_JXL 0
+#endif
+#ifndef OSPREY_HAVE_RAW
+#define OSPREY_HAVE_RAW 0
+#endif
+
+#define MAX_EXTENSION 8 /* bytes of one, with its dot */
+
+static const struct format formats[IMAGE_KINDS] = {
+    [IMAGE_UNKNOWN] = {.name = "unknown", .extensions = " "},
+    [IMAGE_JPEG]    = {.name       = "JPEG",
+                       .mime       = "image/jpeg",
+                       .extensions = " .jpg .jpeg .jpe .jfif ",
+                       .built      = true},
+    [IMAGE_PNG] = {.name = "PNG", .mime = "image/png", .extensions = " .png .apng ", .built = true},
+    [IMAGE_WEBP] = {.name       = "WebP",
+                    .mime       = "image/webp",
+                    .extensions = " .webp ",
+                    .module     = "webp",
+                    .library    = "libwebp",
+                    .built      = OSPREY_HAVE_WEBP},
+    [IMAGE_GIF]  = {.name       = "GIF",
+                    .mime       = "image/gif",
+                    .extensions = " .gif ",
+                    .module     = "gif",
+                    .library    = "giflib",
+                    .built      = OSPREY_HAVE_GIF},
+    [IMAGE_TIFF] = {.name       = "TIFF",
+                    .mime       = "image/tiff",
+                    .extensions = " .tif .tiff ",
+                    .module     = "tiff",
+                    .library    = "libtiff",
+                    .built      = OSPREY_HAVE_TIFF},
+    [IMAGE_HEIC] = {.name       = "HEIC",
+                    .mime       = "image/heic",
+                    .extensions = " .heic .heif .hif ",
+                    .module     = "heif",
+                    .library    = "libheif",
+                    .built      = OSPREY_HAVE_HEIF},
+    [IMAGE_AVIF] = {.name       = "AVIF",
+                    .mime       = "image/avif",
+                    .extensions = " .avif ",
+                    .module     = "heif",
+                    .library    = "libheif",
+                    .built      = OSPREY_HAVE_HEIF},
+    [IMAGE_JXL]  = {.name       = "JPEG XL",
+                    .mime       = "image/jxl",
+                    .extensions = " .jxl ",
+                    .module     = "jxl",
+                    .library    = "libjxl",
+                    .built      = OSPREY_HAVE_JXL},
+    [IMAGE_RAW]  = {.name       = "RAW",
+                    .mime       = "image/x-dcraw",
+                    .extensions = " .dng .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .raf .orf .rw2 "
+                                   ".rwl .pef .srw .erf .3fr .fff .iiq .mos .mef .mrw .kdc .dcr "
+                                   ".x3f ",
+                    .module     = "raw",
+                    .library    = "libraw",
+                    .built      = OSPREY_HAVE_RAW},
+    [IMAGE_BMP]  = {.name = "BMP", .mime = "image/bmp", .extensions = " .bmp .dib ", .built = true},
+    [IMAGE_PNM]  = {.name       = "PNM",
+                    .mime       = "image/x-portable-anymap",
+                    .extensions = " .pnm .ppm .pgm .pbm ",
+                    .built      = true},
+};
+
+const struct format *format_of(enum image_kind kind)
+{
+    return &formats[kind > IMAGE_UNKNOWN && kind < IMAGE_KINDS ? kind : IMAGE_UNKNOWN];
+}
+
+const char *image_kind_name(enum image_kind kind)
+{
+    return format_of(kind)->name;
+}
+
+const char *format_mime(const char *name)
+{
+    for (int kind = IMAGE_JPEG; kind < IMAGE_KINDS; kind++) {
+        if (!strcasecmp(name, formats[kind].name))
+            return formats[kind].mime;
+    }
+    return "application/octet-stream";
+}
+
+bool format_is_candidate(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    char        wanted[MAX_EXTENSION + 3];
+    size_t      n = dot ? strlen(dot) : 0;
+    if (n < 2 || n > MAX_EXTENSION || strchr(dot, ' '))
+        return false;
+    wanted[0] = ' ';
+    for (size_t i = 0; i < n; i++)
+        wanted[i + 1] = (char)tolower((unsigned char)dot[i]);
+    memcpy(wanted + n + 1, " ", 2);
+    for (int kind = IMAGE_JPEG; kind < IMAGE_KINDS; kind++) {
+        if (strstr(formats[kind].extensions, wanted))
+            return true;
+    }
+    return false;
+}

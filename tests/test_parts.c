@@ -1,0 +1,317 @@
+/* Tests of pages in a library: found by themselves, one hit an image unless asked,
+ * through every way to search; and they go, stay and move with their image. */
+#include "tests/library_fixture.h"
+
+
+#include <math.h>
+
+#define IMAGES 60
+#define PAGES  5 /* of every third image, beside the first */
+
+struct world {
+    char           *dir;
+    struct library *lib;
+    int64_t         folder, model;
+    int64_t         id[IMAGES];
+};
+
+static uint64_t seed_of(int image, int page)
+{
+    return (uint64_t)(1 + image * 100 + page);
+}
+
+/* Image i has PAGES more pages if i % 3 == 0. */
+static int pages_of(int image)
+{
+    return image % 3 ? 1 : 1 + PAGES;
+}
+
+static int64_t add_scan(struct library *lib, int64_t model, int64_t folder, const char *path,
+                        int image, int pages, uint64_t content)
+{
+    struct err          err = ERR_INIT;
+    float               first[DIM], others[PAGES][DIM];
+    int                 numbers[PAGES];
+    struct library_item item = picture(folder, path, content, first);
+    unit_vector(first, DIM, seed_of(image, 1));
+    for (int p = 0; p + 1 < pages; p++) {
+        numbers[p] = p + 2;
+        unit_vector(others[p], DIM, seed_of(image, p + 2));
+    }
+    item.n_parts         = (size_t)(pages - 1);
+    item.part_pages      = numbers;
+    item.part_embeddings = others[0];
+    assert_ok(library_add(lib, model, &item, 1, &err), &err);
+    return item.id;
+}
+
+static int open_world(void **state)
+{
+    struct world *w   = calloc(1, sizeof *w);
+    struct err    err = ERR_INIT;
+    assert_non_null(w);
+    w->dir = temporary_dir();
+    assert_ok(library_open(w->dir, LIBRARY_CREATE, &w->lib, &err), &err);
+    w->folder = add_folder(w->lib, "/pictures");
+    w->model  = fill_model(w->lib, "aaaa", true);
+    for (int i = 0; i < IMAGES; i++) {
+        char path[32];
+        (void)snprintf(path, sizeof path, "%s/%02d.tif", i % 2 ? "odd" : "even", i);
+        w->id[i] = add_scan(w->lib, w->model, w->folder, path, i, pages_of(i), (uint64_t)i + 1);
+    }
+    *state = w;
+    return 0;
+}
+
+static int close_world(void **state)
+{
+    struct world *w = *state;
+    library_close(w->lib);
+    remove_dir(w->dir);
+    free(w);
+    return 0;
+}
+
+/* The best page of an image for a query, and its score. */
+static float best_page(int image, const float *query, int *page)
+{
+    float best = -2;
+    for (int p = 1; p <= pages_of(image); p++) {
+        float vector[DIM], score = 0;
+        unit_vector(vector, DIM, seed_of(image, p));
+        for (int i = 0; i < DIM; i++)
+            score += vector[i] * query[i];
+        if (score > best) {
+            best  = score;
+            *page = p;
+        }
+    }
+    return best;
+}
+
+/* Every hit is its image's best page, in order, and as many come as there are. */
+static void check_search(struct world *w, const struct library_filter *filter, bool even_only,
+                         size_t k)
+{
+    for (uint64_t q = 0; q < 20; q++) {
+        struct err          err = ERR_INIT;
+        float               query[DIM];
+        struct library_hit *hits;
+        size_t              n;
+        bool                seen[IMAGES] = {false};
+        size_t              there        = even_only ? IMAGES / 2 : IMAGES;
+        unit_vector(query, DIM, q % 2 ? seed_of((int)q * 3 % IMAGES, 3) : 77777 + q);
+        assert_ok(library_search(w->lib, query, k, filter, &hits, &n, &err), &err);
+        assert_int_equal(n, k < there ? k : there);
+        float least = n ? hits[n - 1].score : 2;
+        for (size_t i = 0; i < n; i++) {
+            int image = 0, page = 0;
+            while (image < IMAGES && w->id[image] != hits[i].id)
+                image++;
+            assert_true(image < IMAGES && !seen[image] && !(even_only && image % 2));
+            seen[image] = true;
+            assert_float_equal(hits[i].score, best_page(image, query, &page), 2e-3);
+            assert_int_equal(hits[i].page, pages_of(image) > 1 ? page : 0);
+            assert_true(i == 0 || hits[i].score <= hits[i - 1].score);
+        }
+        for (int image = 0; image < IMAGES; image += even_only ? 2 : 1) {
+            int page;
+            if (!seen[image])
+                assert_true(best_page(image, query, &page) <= least + 2e-3f);
+        }
+        free(hits);
+    }
+}
+
+static void each_image_once_with_its_best_page(void **state)
+{
+    struct world         *w     = *state;
+    struct library_filter exact = {.exact = true};
+    struct library_filter even  = {.folder_id = w->folder, .below = "even"};
+    static const size_t   ks[]  = {1, 3, 10, 59, 60, 1000};
+    for (size_t i = 0; i < sizeof ks / sizeof ks[0]; i++) {
+        check_search(w, NULL, false, ks[i]);
+        check_search(w, &exact, false, ks[i]);
+        check_search(w, &even, true, ks[i]);
+    }
+    struct err err = ERR_INIT;
+    /* the same from the index's file */
+    assert_ok(library_index_maintain(w->lib, true, &err), &err);
+    for (size_t i = 0; i < sizeof ks / sizeof ks[0]; i++) {
+        check_search(w, NULL, false, ks[i]);
+        check_search(w, &even, true, ks[i]);
+    }
+    assert_sound(w->lib);
+}
+
+static void every_page_if_asked(void **state)
+{
+    struct world         *w    = *state;
+    struct library_filter all  = {.every_page = true};
+    struct err            err  = ERR_INIT;
+    struct library_hit   *hits = NULL;
+    size_t                n    = 0;
+    float                 query[DIM];
+    unit_vector(query, DIM, seed_of(3, 4));
+    assert_ok(library_search(w->lib, query, 1000, &all, &hits, &n, &err), &err);
+    assert_int_equal(n, IMAGES + IMAGES / 3 * PAGES);
+    assert_int_equal(hits[0].id, w->id[3]);
+    assert_int_equal(hits[0].page, 4);
+    int of_third = 0;
+    for (size_t i = 0; i < n; i++)
+        of_third += hits[i].id == w->id[3];
+    assert_int_equal(of_third, 1 + PAGES);
+    free(hits);
+    assert_ok(library_search(w->lib, query, 7, &all, &hits, &n, &err), &err);
+    assert_int_equal(n, 7);
+    free(hits);
+}
+
+/* What comes first for a page of an image, 0: another. */
+static int page_found(struct world *w, int image, int page, int64_t id)
+{
+    struct err          err = ERR_INIT;
+    struct library_hit *hits;
+    size_t              n;
+    float               query[DIM];
+    unit_vector(query, DIM, seed_of(image, page));
+    assert_ok(library_search(w->lib, query, 1, NULL, &hits, &n, &err), &err);
+    assert_int_equal(n, 1);
+    int found = hits[0].score > 0.99F && hits[0].id == id ? hits[0].page : 0;
+    free(hits);
+    return found;
+}
+
+static void pages_follow_their_file(void **state)
+{
+    struct world        *w   = *state;
+    struct err           err = ERR_INIT;
+    struct library_stats stats;
+    assert_ok(library_stats(w->lib, &stats, &err), &err);
+    assert_int_equal(stats.images, IMAGES);
+    assert_int_equal(stats.parts, IMAGES / 3 * PAGES);
+    assert_int_equal(page_found(w, 0, 4, w->id[0]), 4);
+
+    /* Touched: the same content keeps its pages. Then it has fewer, then none. */
+    add_scan(w->lib, w->model, w->folder, "even/00.tif", 0, 1 + PAGES, 1);
+    assert_int_equal(page_found(w, 0, 4, w->id[0]), 4);
+    add_scan(w->lib, w->model, w->folder, "even/00.tif", 0, 3, 5001);
+    assert_int_equal(page_found(w, 0, 4, w->id[0]), 0);
+    assert_int_equal(page_found(w, 0, 3, w->id[0]), 3);
+    add_scan(w->lib, w->model, w->folder, "even/00.tif", 0, 1, 5002);
+    assert_int_equal(page_found(w, 0, 3, w->id[0]), 0);
+    assert_ok(library_stats(w->lib, &stats, &err), &err);
+    assert_int_equal(stats.parts, (IMAGES / 3 - 1) * PAGES);
+    assert_sound(w->lib);
+
+    /* A copy has the pages, too, and when the original goes it takes its place. */
+    float               unused[DIM];
+    struct library_item copy = picture(w->folder, "even/copy.tif", 7, unused);
+    copy.copy_of             = w->id[6];
+    copy.embedding           = NULL;
+    assert_ok(library_add(w->lib, w->model, &copy, 1, &err), &err);
+    assert_int_equal(page_found(w, 6, 5, w->id[6]), 5);
+    assert_ok(library_stats(w->lib, &stats, &err), &err);
+    assert_int_equal(stats.parts, IMAGES / 3 * PAGES);
+    assert_ok(library_move(w->lib, w->id[6], copy.id, &err), &err);
+    assert_int_equal(page_found(w, 6, 5, w->id[6]), 5);
+    assert_sound(w->lib);
+
+    /* A file that is gone, one that is broken now, and a folder that is forgotten. */
+    const char *gone[] = {"odd/09.tif"};
+    assert_ok(library_remove(w->lib, w->folder, gone, 1, &err), &err);
+    assert_int_equal(page_found(w, 9, 2, w->id[9]), 0);
+    struct library_item broken = {
+        .folder_id = w->folder, .path = "even/12.tif", .size = 1, .error = "truncated"};
+    assert_ok(library_add(w->lib, w->model, &broken, 1, &err), &err);
+    assert_int_equal(page_found(w, 12, 2, w->id[12]), 0);
+    assert_sound(w->lib);
+    int64_t removed = 0;
+    assert_ok(library_forget(w->lib, "/pictures", &removed, &err), &err);
+    assert_ok(library_stats(w->lib, &stats, &err), &err);
+    assert_int_equal(stats.images, 0);
+    assert_int_equal(stats.parts, 0);
+    assert_sound(w->lib);
+}
+
+static void another_model_sees_the_pages_again(void **state)
+{
+    struct world *w      = *state;
+    struct err    err    = ERR_INIT;
+    int64_t       second = fill_model(w->lib, "bbbb", false);
+    for (int i = 0; i < IMAGES; i++) {
+        char path[32];
+        (void)snprintf(path, sizeof path, "%s/%02d.tif", i % 2 ? "odd" : "even", i);
+        int64_t id = add_scan(w->lib, second, w->folder, path, i, pages_of(i), (uint64_t)i + 1);
+        assert_int_equal(id, w->id[i]);
+    }
+    assert_ok(library_model_activate(w->lib, second, &err), &err);
+    check_search(w, NULL, false, 10);
+    assert_sound(w->lib);
+}
+
+static void repair_knows_pages(void **state)
+{
+    struct world *w      = *state;
+    struct err    err    = ERR_INIT;
+    int64_t       damage = 0;
+    library_close(w->lib);
+    w->lib = NULL;
+    char command[4400];
+    (void)snprintf(command, sizeof command,
+                   "python3 -c \"import sqlite3; db = sqlite3.connect('%s/catalog.db');"
+                   " db.execute('UPDATE embeddings SET vector = zeroblob(length(vector))"
+                   " WHERE (key & 0xffffffffff) = (SELECT min(id) FROM parts)'); db.commit()\"",
+                   w->dir);
+    if (system(command) != 0)
+        skip();
+    assert_ok(library_open(w->dir, LIBRARY_EXISTING, &w->lib, &err), &err);
+    assert_ok(library_verify(w->lib, false, NULL, NULL, &damage, &err), &err);
+    assert_true(damage > 0);
+    assert_ok(library_verify(w->lib, true, NULL, NULL, &damage, &err), &err);
+    assert_int_equal(damage, 0);
+    /* Its image waits to be indexed again, as a file that changed. */
+    struct library_known *known;
+    size_t                n;
+    assert_ok(
+        library_known_after(w->lib, w->folder, w->model, "even/00.tif", "", 1, &known, &n, &err),
+        &err);
+    assert_int_equal(n, 1);
+    assert_true(known[0].mtime_ns < 0);
+    library_known_free(known, n);
+}
+
+static void odd_pages_are_refused(void **state)
+{
+    struct world       *w   = *state;
+    struct err          err = ERR_INIT;
+    float               first[DIM], others[2 * DIM] = {0};
+    int                 numbers[2] = {2, 2};
+    struct library_item item       = picture(w->folder, "even/new.tif", 900, first);
+    item.n_parts                   = 2;
+    item.part_pages                = numbers;
+    item.part_embeddings           = others;
+    assert_int_equal(library_add(w->lib, w->model, &item, 1, &err), ERR_USAGE);
+    unit_vector(others, DIM, 1);
+    unit_vector(others + DIM, DIM, 2);
+    assert_int_equal(library_add(w->lib, w->model, &item, 1, &err), ERR_USAGE); /* twice 2 */
+    numbers[1] = 9;
+    assert_ok(library_add(w->lib, w->model, &item, 1, &err), &err);
+    others[DIM] = NAN;
+    assert_int_equal(library_add(w->lib, w->model, &item, 1, &err), ERR_USAGE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(each_image_once_with_its_best_page, open_world,
+                                        close_world),
+        cmocka_unit_test_setup_teardown(every_page_if_asked, open_world, close_world),
+        cmocka_unit_test_setup_teardown(pages_follow_their_file, open_world, close_world),
+        cmocka_unit_test_setup_teardown(another_model_sees_the_pages_again, open_world,
+                                        close_world),
+        cmocka_unit_test_setup_teardown(repair_knows_pages, open_world, close_world),
+        cmocka_unit_test_setup_teardown(odd_pages_are_refused, open_world, close_world),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
