@@ -79,7 +79,7 @@ static int read_after(struct judge *j, int64_t after, struct err *err)
     rc = catalog_walk_begin(j->lib->cat, j->model.id, after, err);
     while (rc >= 0 && j->n < BLOCK &&
            (rc = catalog_walk_next(j->lib->cat, &id, &vector, &bytes, err)) > 0)
-        if (bytes == (size_t)j->model.dim * 2)
+        if (bytes == (size_t)j->model.dim * 2 && id < LIBRARY_FIRST_PART)
             take(j, id, vector);
     catalog_rollback(j->lib->cat);
     return rc < 0 ? rc : 0;
@@ -94,7 +94,7 @@ static int read_ids(struct judge *j, const int64_t *ids, size_t n, struct err *e
         return rc;
     for (size_t i = 0; i < n && rc == 0; i++) {
         const uint16_t *vector;
-        if (ids[i] <= 0) /* a change of models */
+        if (ids[i] <= 0 || ids[i] >= LIBRARY_FIRST_PART) /* a change of models; a page */
             continue;
         rc = catalog_embedding_get(j->lib->cat, j->model.id, ids[i], j->model.dim, &vector, err);
         if (rc == 0)
