@@ -1,25 +1,30 @@
-/* Folders that a command line asks for, as filters of a library: a folder may lie in one
- * of the library's, or hold several of them. */
+/* Where to look: folders that a user names, as filters over the library. */
 #ifndef OSPREY_CLI_PLACES_H
 #define OSPREY_CLI_PLACES_H
 
 #include "base/err.h"
 #include "storage/library.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
-/* Where to look: one filter, or one for each library folder inside --in. */
+/* One filter without conditions, or one for each library folder that lies in a folder asked
+ * for, or that it lies in. */
 struct places {
     struct library_filter *filters;
     size_t                 n;
     struct library_folder *folders; /* own the strings that filters point into */
     size_t                 n_folders;
-    char                  *dir; /* the folder asked for, absolute, ends with '/' */
+    char                 **dirs; /* (n_dirs) the folders asked for, absolute, end with '/' */
+    size_t                 n_dirs;
 };
 
-/* in NULL: everything, one empty filter. ERR_NOTFOUND for a folder of which the library
- * knows nothing. */
-int  places_init(struct places *p, struct library *lib, const char *in, struct err *err);
+/* dirs (n): none means everywhere. ERR_NOTFOUND for a folder that has nothing to do with the
+ * library. Released also after a failure. */
+int  places_init(struct places *p, struct library *lib, const char *const *dirs, size_t n,
+                 struct err *err);
 void places_release(struct places *p);
+/* Whether an absolute path, its folder's and what is below, lies in one of them. */
+bool places_have(const struct places *p, const char *folder, const char *below);
 
 #endif

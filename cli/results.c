@@ -251,10 +251,8 @@ int results_show(struct session *s, const struct results_request *r, size_t *sho
     size_t                k     = r->k ? r->k : RESULTS_DEFAULT_K;
     size_t                fetch = k > r->rerank ? k : r->rerank;
     *shown                      = 0;
-    int rc                      = places_init(&places, s->lib, r->in, err);
-    if (rc)
-        return rc;
-    if (r->preview)
+    int rc                      = places_init(&places, s->lib, &r->in, r->in != NULL, err);
+    if (!rc && r->preview)
         rc = preview_open(r->preview, &printer.preview, err);
     if (!rc)
         rc = library_match_begin(s->lib, r->vector, r->kind, &printer.match, err);

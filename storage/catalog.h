@@ -12,6 +12,7 @@
 #define OSPREY_STORAGE_CATALOG_H
 
 #include "base/err.h"
+#include "meta/metadata.h"
 #include "storage/library.h"
 #include "storage/library_match.h"
 #include "storage/library_tags.h"
@@ -138,6 +139,17 @@ int catalog_changes_after(struct catalog *cat, int64_t seq, int64_t **ids, size_
 int catalog_changes_count(struct catalog *cat, int64_t seq, int64_t *n, struct err *err);
 int catalog_changes_trim(struct catalog *cat, int64_t before_seq, struct err *err);
 
+/* ---- Fingerprints (library_fingerprints.h, catalog_fingerprints.c) ---- */
+
+/* Does nothing for a hash that no image has. hash: (LIBRARY_HASH_BYTES), bytes and out:
+ * (FINGERPRINT_BYTES). */
+int catalog_fingerprint_put(struct catalog *cat, const uint8_t *hash, const uint8_t *bytes,
+                            struct err *err);
+int catalog_fingerprint_get(struct catalog *cat, const uint8_t *hash, uint8_t *out,
+                            struct err *err); /* ERR_NOTFOUND */
+int catalog_fingerprints_missing(struct catalog *cat, int64_t after, size_t limit,
+                                 struct library_image **out, size_t *n, struct err *err);
+
 /* ---- Folders ---- */
 
 int catalog_folder_add(struct catalog *cat, const char *path, int64_t *id, char **below,
@@ -195,6 +207,21 @@ int catalog_said_join(struct catalog *cat, int64_t from, int64_t into, struct er
 int catalog_tags_list(struct catalog *cat, struct library_tag_count **out, size_t *n,
                       struct err *err);
 int catalog_tagged_count(struct catalog *cat, int64_t *n, struct err *err);
+
+/* ---- What pictures say of themselves (catalog_metadata.c) ---- */
+
+int catalog_metadata_put(struct catalog *cat, int64_t image_id, const struct metadata *m,
+                         int64_t sidecar_ns, struct err *err);
+/* What the picture `from` says, `into` says instead: they are the same, moved. */
+int catalog_metadata_move(struct catalog *cat, int64_t from, int64_t into, struct err *err);
+int catalog_sidecar_get(struct catalog *cat, int64_t image_id, int64_t *sidecar_ns,
+                        struct err *err);
+/* Osprey wrote into a picture, or beside it: it is what it was, in other bytes. Nothing
+ * where the catalogue knew something else of it. */
+int catalog_image_rewritten(struct catalog *cat, int64_t image_id, const uint8_t *old_hash,
+                            const uint8_t *hash, int64_t size, int64_t mtime_ns, struct err *err);
+int catalog_sidecar_rewritten(struct catalog *cat, int64_t image_id, int64_t old_ns, int64_t now_ns,
+                              struct err *err);
 
 /* The tagger kept of a model (library_tagger.h, catalog_tagger.c). */
 struct kept_tagger {

@@ -8,10 +8,12 @@
 
 #include <sqlite3.h>
 
-#define CATALOG_VERSION        6
-#define CATALOG_APPLICATION_ID 0x4f737072 /* "Ospr" */
-#define CATALOG_BUSY_MS        30000
-#define CATALOG_STATEMENTS     96
+#define CATALOG_VERSION          8
+#define CATALOG_APPLICATION_ID   0x4f737072 /* "Ospr" */
+/* Of what is read from pictures: grows when more of it is, so that all are read again. */
+#define CATALOG_METADATA_VERSION 1
+#define CATALOG_BUSY_MS          30000
+#define CATALOG_STATEMENTS       112
 
 struct catalog {
     sqlite3 *db;

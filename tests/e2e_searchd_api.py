@@ -9,6 +9,7 @@ import unittest
 
 import pictures
 import searchd
+from names import as_names
 from searchd import DATA, DESCRIPTION, b64, read
 
 
@@ -306,7 +307,7 @@ class Api(unittest.TestCase):
                 "image": b64(read("orient-6.jpg")), "labels": labels, "prompts": prompts,
                 "scale": 10}).json["results"]
             for r in found:
-                each = [self.embedding(t % r["label"]) for t in texts]
+                each = [as_names(self.embedding(t % r["label"])) for t in texts]
                 mean = [sum(c) for c in zip(*each, strict=True)]
                 self.assertAlmostEqual(r["score"], dot(own, mean) / dot(mean, mean) ** 0.5, places=4)
 

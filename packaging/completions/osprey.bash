@@ -6,7 +6,7 @@ _osprey_models() {
 
 _osprey() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-    local commands='index search similar embed tag status verify backup relocate forget eval train serve model'
+    local commands='index search similar embed tag caption dupes export import status verify backup relocate forget eval train serve model'
     local common='--library --model --precision -k --json --quiet --help'
     local command='' own='' i
 
@@ -28,12 +28,12 @@ _osprey() {
             compopt -o filenames 2>/dev/null
             return
             ;;
-        --library | --in | --images | --dev-images | --output | --labels | --examples | --reranker)
+        --library | --in | --root | --images | --dev-images | --output | --labels | --examples | --reranker)
             COMPREPLY=($(compgen -d -- "$cur"))
             compopt -o filenames 2>/dev/null
             return
             ;;
-        --image | --npy | --captions | --prompts | --svg | --golden | --dev-captions | --breadth | --class-names | \
+        --image | --npy | --bank | --html | --script | --captions | --prompts | --svg | --golden | --dev-captions | --breadth | --class-names | \
             --config | --token-file)
             COMPREPLY=($(compgen -f -- "$cur"))
             compopt -o filenames 2>/dev/null
@@ -45,6 +45,10 @@ _osprey() {
             ;;
         --split)
             COMPREPLY=($(compgen -W 'train restval val test all' -- "$cur"))
+            return
+            ;;
+        --kinds)
+            COMPREPLY=($(compgen -W 'identical same near identical,same' -- "$cur"))
             return
             ;;
         --precision)
@@ -83,7 +87,11 @@ _osprey() {
         similar) own='--others --min-score --min-match --in --preview' ;;
         embed) own='--image --npy' ;;
         index) own='--threads --hidden --regions --reranker' ;;
-        tag) own='--vocab --examples --prompts --threshold --top --once --dry-run --list' ;;
+        tag) own='--vocab --examples --prompts --threshold --top --once --write --remove --dry-run --list' ;;
+        caption) own='--bank --threshold --write --dry-run --remove' ;;
+        dupes) own='--kinds --same --near --html --script' ;;
+        export) own='--in' ;;
+        import) own='--root' ;;
         status) own='--errors' ;;
         verify) own='--repair' ;;
         eval) own='--images --captions --split --labels --prompts --image-to-image --rerank --reranker --index --sample --svg --seed' ;;
@@ -103,7 +111,7 @@ _osprey() {
         return
     fi
     case $command in
-        index | tag | relocate | forget)
+        index | tag | caption | dupes | export | import | relocate | forget)
             COMPREPLY=($(compgen -d -- "$cur"))
             compopt -o filenames 2>/dev/null
             ;;
