@@ -9,8 +9,9 @@ and the C that Osprey's cross-validation chooses among, the best of them) predic
 very embeddings that the libraries hold. Needs numpy, scikit-learn, pillow.
 
 Speed: the whole command, labels known from before and not, beside numpy on ready
-embeddings (one product, calibrated in the same way, the best five) and beside Pillow
-decoding the pictures, which is what Python pays before it can embed them.
+embeddings (one product, calibrated in the same way, the best five; as a process that
+loads them, and inside one that holds them) and beside Pillow decoding the pictures, which
+is what Python pays before it can embed them.
 """
 import argparse
 import json
@@ -21,6 +22,7 @@ import shutil
 import sqlite3
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -148,8 +150,13 @@ def speed(pictures, runs):
         x = np.array([v for _, v in embeddings(tmp / "lib")])
         rows = rng.standard_normal((400, x.shape[1])).astype(np.float32)
         mean, scale = np.zeros(400, np.float32), np.full(400, .05, np.float32)
-        times = {"osprey, new labels": [], "osprey, again": [], "numpy, ready embeddings": [],
-                 "Pillow decoding": []}
+        for name, array in (("x", x), ("rows", rows), ("mean", mean), ("scale", scale)):
+            np.save(tmp / (name + ".npy"), array)
+        process = ("import sys, numpy as np; sys.path.insert(0, %r); from bench_tag import numpy_tags;"
+                   " numpy_tags(*[np.load(%r + n + '.npy') for n in ('x', 'rows', 'mean', 'scale')])"
+                   % (os.path.dirname(os.path.abspath(__file__)), str(tmp) + "/"))
+        times = {"osprey, new labels": [], "osprey, again": [], "numpy, a process": [],
+                 "numpy, inside one": [], "Pillow decoding": []}
 
         def timed(name, run):
             start = time.perf_counter()
@@ -162,7 +169,9 @@ def speed(pictures, runs):
             shutil.rmtree(tmp / "cache/osprey/labels", ignore_errors=True)
             timed("osprey, new labels", lambda: osprey(*tag))
             timed("osprey, again", lambda: osprey(*tag))
-            timed("numpy, ready embeddings", lambda: numpy_tags(x, rows, mean, scale))
+            timed("numpy, a process", lambda: subprocess.run([sys.executable, "-c", process],
+                                                             check=True))
+            timed("numpy, inside one", lambda: numpy_tags(x, rows, mean, scale))
         timed("Pillow decoding", lambda: [Image.open(f).convert("RGB").resize((224, 224))
                                           for f in sorted(folder.iterdir())])
         print("%d pictures, 400 labels, whole command, least of %d runs" % (len(x), runs))
