@@ -1,5 +1,9 @@
 -- What takes each step of storage/catalog_schema.c back, the newest first: the tests make
 -- catalogues of older versions with it. "-- N" begins what undoes version N.
+-- 7
+DROP TRIGGER images_went_fingerprints;
+DROP TRIGGER images_changed_fingerprints;
+DROP TABLE fingerprints;
 -- 6
 DROP TRIGGER models_went_taggers;
 DROP TABLE taggers;
