@@ -3,6 +3,7 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/places.h"
+#include "cli/write_pictures.h"
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -28,26 +29,34 @@ static const char help[] =
     "  --bank FILE         sentences, one a line (default: some 2,000 that come with Osprey)\n"
     "  -k N                how many to show of each picture, best first (default 1)\n"
     "  --threshold X       how well a sentence fits at least, 0 to 1 (default 0.35)\n"
-    "  --dry-run           only show, store nothing\n"
-    "  --remove            take Osprey's captions back out of the library\n" HELP_LIBRARY HELP_MODEL
+    "  --write PLACE       write captions, as alternative texts too, where other programs read\n"
+    "                      them: sidecar (NAME.xmp beside each picture) or file (in JPEG, PNG,\n"
+    "                      TIFF and WebP); another program's caption stays\n"
+    "  --dry-run           only show, store nothing; with --write what would be written\n"
+    "  --remove            take Osprey's captions back out of the library, and out of the\n"
+    "                      pictures and what lies beside them\n" HELP_LIBRARY HELP_MODEL
         HELP_PRECISION HELP_OUTPUT "\n"
     "Exit status: 0 some picture got one, 1 none did, 2 wrong usage, 3 failed.\n"
     "\n"
     "Examples:\n"
     "  osprey caption\n"
-    "  osprey caption --dry-run -k 3 --json ~/Pictures/2019\n";
+    "  osprey caption --dry-run -k 3 --json ~/Pictures/2019\n"
+    "  osprey caption --write sidecar\n";
 
 struct request {
-    const char *bank;
-    double      threshold;
-    bool        dry_run, remove;
-    size_t      k;
+    const char      *bank;
+    double           threshold;
+    bool             dry_run, remove;
+    size_t           k;
+    const char      *write;
+    enum write_place place; /* of write */
 };
 
 struct job {
     struct session            *s;
     const struct request      *request;
     const struct caption_bank *bank;
+    struct picture_writer     *writer; /* of a dry run that shows what would be written */
     size_t                     dim;
     struct library_image       images[BLOCK];
     float                     *vectors;  /* (BLOCK, dim) */
@@ -109,6 +118,15 @@ static int store(struct job *j, size_t n, struct err *err)
     return rc;
 }
 
+static int show_writing(const struct job *j, size_t i, struct err *err)
+{
+    const struct caption     *best = j->captions + i * j->request->k;
+    const struct library_said said = {
+        .text   = j->counts[i] ? (char *)j->bank->sentences[best->sentence] : NULL,
+        .source = LIBRARY_OSPREY};
+    return picture_writer_write(j->writer, j->images[i].id, &said, j->counts[i] > 0, err);
+}
+
 /* n images with their vectors. */
 static int judge_block(struct job *j, size_t n, struct err *err)
 {
@@ -124,7 +142,9 @@ static int judge_block(struct job *j, size_t n, struct err *err)
     j->looked_at += (int64_t)n;
     if (!rc && !r->dry_run)
         rc = store(j, n, err);
-    for (size_t i = 0; i < n && !rc && !output_broken(); i++)
+    for (size_t i = 0; i < n && !rc && j->writer; i++)
+        rc = show_writing(j, i, err);
+    for (size_t i = 0; i < n && !rc && !output_broken() && !j->writer; i++)
         if (!j->s->common->quiet || j->s->common->json)
             rc = print_one(j, i, err);
     return rc;
@@ -164,6 +184,12 @@ static int judge_place(struct job *j, const struct library_filter *place, struct
     return rc;
 }
 
+static struct write_options writing(const struct session *s, const struct request *r)
+{
+    return (struct write_options){
+        .common = s->common, .place = r->place, .captions = true, .dry = r->dry_run};
+}
+
 static int caption(struct session *s, const struct request *r, const struct places *places,
                    int64_t *captioned, struct err *err)
 {
@@ -179,6 +205,9 @@ static int caption(struct session *s, const struct request *r, const struct plac
         if (!j->vectors || !j->captions)
             rc = err_set(err, ERR_NOMEM, "out of memory");
     }
+    const struct write_options options = writing(s, r);
+    if (!rc && r->place && r->dry_run)
+        rc = picture_writer_open(s->lib, &options, &j->writer, err);
     if (!rc && !bank.matches[0].known)
         note(s->common, "too few pictures to tell what fits: nothing can be said of them");
     for (size_t i = 0; i < places->n && !rc; i++)
@@ -188,7 +217,12 @@ static int caption(struct session *s, const struct request *r, const struct plac
              (long long)j->captioned, (long long)j->looked_at, bank.n);
         *captioned = j->captioned;
     }
+    if (j && j->writer)
+        rc = picture_writer_end(j->writer, rc, err);
+    else if (!rc && r->place)
+        rc = write_pictures(s->lib, &options, places->filters, places->n, err);
     if (j) {
+        picture_writer_close(j->writer);
         free(j->vectors);
         free(j->captions);
     }
@@ -197,9 +231,12 @@ static int caption(struct session *s, const struct request *r, const struct plac
     return rc;
 }
 
-static int take_back(struct session *s, int64_t *removed, struct err *err)
+static int take_back(struct session *s, const struct request *r, int64_t *removed, struct err *err)
 {
-    int rc = session_library(s, err);
+    const struct write_options options = writing(s, r);
+    int                        rc      = session_library(s, err);
+    if (!rc)
+        rc = write_pictures_back(s->lib, &options, NULL, 0, err);
     if (!rc)
         rc = library_captions_remove(s->lib, LIBRARY_OSPREY, removed, err);
     if (!rc)
@@ -214,7 +251,7 @@ static int run(struct session *s, const struct request *r, const char *const *di
     if (r->remove && (n_dirs || r->dry_run))
         return err_set(err, ERR_USAGE, "--remove stands alone: it goes for the whole library");
     if (r->remove)
-        return take_back(s, done, err);
+        return take_back(s, r, done, err);
     int rc = session_library(s, err);
     if (!rc)
         rc = places_init(&places, s->lib, dirs, n_dirs, err);
@@ -239,6 +276,7 @@ int cmd_caption(int argc, char **argv)
           {.name = "--threshold", .kind = OPTION_REAL, .target = &request.threshold},
           {.name = "--dry-run", .kind = OPTION_FLAG, .target = &request.dry_run},
           {.name = "--remove", .kind = OPTION_FLAG, .target = &request.remove},
+          {.name = "--write", .kind = OPTION_TEXT, .target = &request.write},
     };
     int rc = options_parse(argc, argv, own, sizeof own / sizeof *own, &common, &args, &err);
     if (!rc && common.help) {
@@ -249,6 +287,8 @@ int cmd_caption(int argc, char **argv)
         rc = err_set(&err, ERR_USAGE, "--threshold takes a number from 0 to 1");
     if (!rc && common.k > MOST_K)
         rc = err_set(&err, ERR_USAGE, "-k takes at most %d here", MOST_K);
+    if (!rc)
+        rc = write_place_of(request.write, &request.place, &err);
     if (!rc)
         rc = args_folders(&args, &dirs, &n_dirs, &err);
     if (!rc) {

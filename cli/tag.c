@@ -1,14 +1,15 @@
 /* osprey tag: labels for pictures, from words, from examples, or from both.
  *
  * Labels are made here (tag_labels.h), judged and kept by the library (library_tagger.h),
- * and shown as they come. Tags that are written where other programs read them would be
- * told of each picture as tell_picture is.
+ * and shown as they come. With --write they are then written where other programs read
+ * them (write_pictures.h), whatever has been tagged before among them.
  */
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/places.h"
 #include "cli/session.h"
 #include "cli/tag_labels.h"
+#include "cli/write_pictures.h"
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -27,6 +28,7 @@ static const char help[] =
     "Usage: osprey tag [OPTION...] --vocab FILE|NAME [DIR...]\n"
     "       osprey tag [OPTION...] --examples EXAMPLES [--vocab FILE|NAME] [DIR...]\n"
     "       osprey tag [OPTION...] [DIR...]\n"
+    "       osprey tag --remove [OPTION...] [DIR...]\n"
     "       osprey tag --list\n"
     "\n"
     "  --vocab FILE|NAME   the labels: a line for each, with a tab and synonyms behind it\n"
@@ -40,7 +42,12 @@ static const char help[] =
     "  --top N             at most N tags a picture, not counting those above them\n"
     "                      (default 5)\n"
     "  --once              forget the labels: later pictures get no tags by themselves\n"
-    "  --dry-run           only show what would be said\n"
+    "  --write PLACE       write tags where other programs read them: sidecar (NAME.xmp\n"
+    "                      beside each picture) or file (in JPEG, PNG, TIFF and WebP);\n"
+    "                      what others wrote there stays\n"
+    "  --remove            take Osprey's tags back, out of the library and out of the\n"
+    "                      pictures and what lies beside them\n"
+    "  --dry-run           only show what would be said, with --write what would be written\n"
     "  --list              list the tags that there are, with counts\n" HELP_LIBRARY HELP_MODEL
         HELP_PRECISION HELP_OUTPUT "\n"
     "Without --vocab and --examples: by the labels of the last time. With DIR: only\n"
@@ -49,11 +56,14 @@ static const char help[] =
     "Examples:\n"
     "  osprey tag --vocab everyday\n"
     "  osprey tag --vocab labels.txt --threshold 0.3 --dry-run ~/Scans\n"
-    "  osprey tag --examples ~/Examples --vocab everyday --json\n";
+    "  osprey tag --examples ~/Examples --vocab everyday --json\n"
+    "  osprey tag --vocab labels.txt --write sidecar\n";
 
 struct tag_options {
     struct tag_request request;
-    bool               has_threshold, has_top, once, dry_run, list;
+    bool               has_threshold, has_top, once, dry_run, list, remove;
+    const char        *write;
+    enum write_place   place; /* of write */
 };
 
 /* ---- Showing ---- */
@@ -148,7 +158,12 @@ static int get_labels(struct session *s, const struct tag_options *o, struct tag
         int rc = session_library_encoder(s, err);
         return rc ? rc : tag_labels_make(s, &o->request, out, err);
     }
-    int rc = library_tagger_get(s->lib, out, err);
+    struct err why = ERR_INIT;
+    int        rc  = library_tagger_get(s->lib, out, &why);
+    if (rc == ERR_NOTFOUND && o->place) /* what was said before is written */
+        return 0;
+    if (rc && rc != ERR_NOTFOUND)
+        return err_set(err, why.code, "%s", why.msg);
     if (rc == ERR_NOTFOUND)
         return err_set(err, ERR_USAGE,
                        "no labels were given, and none are kept from before: use --vocab, "
@@ -183,6 +198,96 @@ static int find_places(struct session *s, const struct args *dirs, struct places
     return rc;
 }
 
+/* ---- Writing, and taking back ---- */
+
+static struct write_options writing(const struct session *s, const struct tag_options *o)
+{
+    return (struct write_options){
+        .common = s->common, .place = o->place, .tags = true, .dry = o->dry_run};
+}
+
+/* Of a dry run: what would be written of this picture. */
+static int tell_writer(void *ctx, int64_t id, const struct library_said *tags, size_t n,
+                       struct err *err)
+{
+    return picture_writer_write(ctx, id, tags, n, err);
+}
+
+/* What Osprey said of the pictures that a filter allows goes from the library. */
+static int forget_filtered(struct session *s, const struct library_filter *filter, struct err *err)
+{
+    struct library_cursor after = {0};
+    size_t                n     = 1;
+    int                   rc    = 0;
+    while (!rc && n > 0) {
+        struct library_image *page        = NULL;
+        struct library_saying saying[256] = {0};
+        n                                 = 0;
+        rc = library_list(s->lib, filter, LIBRARY_BY_ID, &after, 256, &page, &n, err);
+        for (size_t i = 0; i < n; i++) {
+            saying[i].image_id = after.id = page[i].id;
+            library_image_release(&page[i]);
+        }
+        free(page);
+        if (!rc && n)
+            rc = library_tags_replace(s->lib, LIBRARY_OSPREY, saying, n, NULL, err);
+    }
+    return rc;
+}
+
+/* From both places, unless one is named; then from the library. */
+static int take_back(struct session *s, const struct tag_options *o,
+                     const struct library_filter *filters, size_t n, struct err *err)
+{
+    const struct write_options options = writing(s, o);
+    int64_t                    removed;
+    int                        rc = write_pictures_back(s->lib, &options, filters, n, err);
+    if (rc || o->dry_run)
+        return rc;
+    for (size_t i = 0; i < n && !rc; i++)
+        rc = forget_filtered(s, &filters[i], err);
+    if (n == 0) {
+        rc = library_tagger_forget(s->lib, err);
+        if (!rc)
+            rc = library_tags_remove(s->lib, LIBRARY_OSPREY, NULL, &removed, err);
+    }
+    return rc;
+}
+
+/* ---- All of it ---- */
+
+/* Judges the pictures by the labels, and says what was found; writes, where asked to. */
+static int judge(struct session *s, const struct tag_options *o, const struct tagger *tagger,
+                 const struct library_filter *filters, size_t n, struct library_tag_tally *tally,
+                 struct err *err)
+{
+    struct picture_writer     *w       = NULL;
+    struct library_tagging     job     = {.tagger    = tagger,
+                                          .filters   = filters,
+                                          .n_filters = n,
+                                          .dry_run   = o->dry_run,
+                                          .tell = s->common->json || o->dry_run ? tell_picture : NULL,
+                                          .ctx  = s};
+    bool                       keep    = n == 0 && !o->dry_run && !o->once;
+    const struct write_options options = writing(s, o);
+    int rc = o->dry_run && o->place ? picture_writer_open(s->lib, &options, &w, err) : 0;
+    if (w) {
+        job.tell = tell_writer;
+        job.ctx  = w;
+    }
+    if (!rc)
+        rc = keep ? library_tagger_keep(s->lib, &job, tally, err)
+                  : library_tag(s->lib, &job, tally, err);
+    if (!rc && o->once && !o->dry_run)
+        rc = library_tagger_forget(s->lib, err);
+    if (!rc)
+        summarise(s->common, tally, o->dry_run);
+    if (w)
+        rc = picture_writer_end(w, rc, err);
+    picture_writer_close(w);
+    return rc;
+}
+
 static int tag(struct session *s, const struct tag_options *o, const struct args *dirs,
                struct library_tag_tally *tally, struct err *err)
 {
@@ -192,24 +297,19 @@ static int tag(struct session *s, const struct tag_options *o, const struct args
     size_t                 n       = 0;
     int                    rc      = places ? find_places(s, dirs, places, &filters, &n, err)
                                             : err_set(err, ERR_NOMEM, "out of memory");
-    if (!rc)
-        rc = get_labels(s, o, &tagger, err);
-    if (!rc) {
-        const struct library_tagging job  = {.tagger    = tagger,
-                                             .filters   = filters,
-                                             .n_filters = n,
-                                             .dry_run   = o->dry_run,
-                                             .tell =
-                                                s->common->json || o->dry_run ? tell_picture : NULL,
-                                             .ctx = s};
-        bool                         keep = n == 0 && !o->dry_run && !o->once;
-        rc                                = keep ? library_tagger_keep(s->lib, &job, tally, err)
-                                                 : library_tag(s->lib, &job, tally, err);
-        if (!rc && o->once && !o->dry_run)
-            rc = library_tagger_forget(s->lib, err);
+    if (!rc && o->remove) {
+        rc = take_back(s, o, filters, n, err);
+        goto out;
     }
     if (!rc)
-        summarise(s->common, tally, o->dry_run);
+        rc = get_labels(s, o, &tagger, err);
+    if (!rc && tagger)
+        rc = judge(s, o, tagger, filters, n, tally, err);
+    if (!rc && o->place && !(o->dry_run && tagger)) {
+        const struct write_options options = writing(s, o);
+        rc                                 = write_pictures(s->lib, &options, filters, n, err);
+    }
+out:
     tagger_free(tagger);
     free(filters);
     for (size_t i = 0; places && i < dirs->n; i++)
@@ -224,8 +324,11 @@ static int check_options(const struct tag_options *o, const struct args *dirs, s
         return err_set(err, ERR_USAGE, "--threshold takes a number from 0 to 1");
     if (o->request.prompts && !o->request.vocab)
         return err_set(err, ERR_USAGE, "--prompts is for the words of --vocab");
-    if (o->list && (o->request.vocab || o->request.examples || dirs->n || o->dry_run || o->once))
+    if (o->list && (o->request.vocab || o->request.examples || dirs->n || o->dry_run || o->once ||
+                    o->remove || o->write))
         return err_set(err, ERR_USAGE, "--list goes alone");
+    if (o->remove && (o->request.vocab || o->request.examples || o->once))
+        return err_set(err, ERR_USAGE, "--remove goes with --write, --dry-run and folders alone");
     return 0;
 }
 
@@ -249,6 +352,8 @@ int cmd_tag(int argc, char **argv)
         {.name = "--top", .kind = OPTION_COUNT, .target = &o.request.top, .given = &o.has_top},
         {.name = "--once", .kind = OPTION_FLAG, .target = &o.once},
         {.name = "--dry-run", .kind = OPTION_FLAG, .target = &o.dry_run},
+        {.name = "--write", .kind = OPTION_TEXT, .target = &o.write},
+        {.name = "--remove", .kind = OPTION_FLAG, .target = &o.remove},
         {.name = "--list", .kind = OPTION_FLAG, .target = &o.list},
     };
     int rc = options_parse(argc, argv, own, sizeof own / sizeof *own, &common, &args, &err);
@@ -260,10 +365,12 @@ int cmd_tag(int argc, char **argv)
     if (!rc)
         rc = check_options(&o, &args, &err);
     if (!rc)
+        rc = write_place_of(o.write, &o.place, &err);
+    if (!rc)
         rc = session_library(&session, &err);
     if (!rc)
         rc = o.list ? list_tags(&session, &found, &err) : tag(&session, &o, &args, &tally, &err);
-    found = found || tally.images > 0;
+    found = found || tally.images > 0 || o.remove || o.place;
 out:
     session_release(&session);
     args_release(&args);

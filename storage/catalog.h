@@ -12,6 +12,7 @@
 #define OSPREY_STORAGE_CATALOG_H
 
 #include "base/err.h"
+#include "meta/metadata.h"
 #include "storage/library.h"
 #include "storage/library_match.h"
 #include "storage/library_tags.h"
@@ -174,6 +175,8 @@ int catalog_find_content(struct catalog *cat, int64_t model_id, int64_t reranker
                          const uint8_t *hash, int64_t size, int64_t *id, struct err *err);
 /* Puts or replaces the row of an image and takes away an error at its path;
  * sets item->id. *same_content: it was there before with this very hash. */
+/* Sets the colour of the image that was put. */
+int catalog_image_colour(struct catalog *cat, const struct library_item *item, struct err *err);
 int catalog_image_put(struct catalog *cat, struct library_item *item, bool *same_content,
                       struct err *err);
 /* Puts or replaces an error; an image at its path goes, and a change is noted. */
@@ -206,6 +209,21 @@ int catalog_said_join(struct catalog *cat, int64_t from, int64_t into, struct er
 int catalog_tags_list(struct catalog *cat, struct library_tag_count **out, size_t *n,
                       struct err *err);
 int catalog_tagged_count(struct catalog *cat, int64_t *n, struct err *err);
+
+/* ---- What pictures say of themselves (catalog_metadata.c) ---- */
+
+int catalog_metadata_put(struct catalog *cat, int64_t image_id, const struct metadata *m,
+                         int64_t sidecar_ns, struct err *err);
+/* What the picture `from` says, `into` says instead: they are the same, moved. */
+int catalog_metadata_move(struct catalog *cat, int64_t from, int64_t into, struct err *err);
+int catalog_sidecar_get(struct catalog *cat, int64_t image_id, int64_t *sidecar_ns,
+                        struct err *err);
+/* Osprey wrote into a picture, or beside it: it is what it was, in other bytes. Nothing
+ * where the catalogue knew something else of it. */
+int catalog_image_rewritten(struct catalog *cat, int64_t image_id, const uint8_t *old_hash,
+                            const uint8_t *hash, int64_t size, int64_t mtime_ns, struct err *err);
+int catalog_sidecar_rewritten(struct catalog *cat, int64_t image_id, int64_t old_ns, int64_t now_ns,
+                              struct err *err);
 
 /* The tagger kept of a model (library_tagger.h, catalog_tagger.c). */
 struct kept_tagger {

@@ -87,8 +87,8 @@ _osprey() {
         similar) own='--others --min-score --min-match --in --preview' ;;
         embed) own='--image --npy' ;;
         index) own='--threads --hidden --regions --reranker' ;;
-        tag) own='--vocab --examples --prompts --threshold --top --once --dry-run --list' ;;
-        caption) own='--bank --threshold --dry-run --remove' ;;
+        tag) own='--vocab --examples --prompts --threshold --top --once --write --remove --dry-run --list' ;;
+        caption) own='--bank --threshold --write --dry-run --remove' ;;
         dupes) own='--kinds --same --near --html --script' ;;
         export) own='--in' ;;
         import) own='--root' ;;
@@ -98,7 +98,8 @@ _osprey() {
         train) own='--images --captions --labels --breadth --dev-captions --dev-images --base --output --replace --supervision --semi-weight --views --parts --loss --distance --margin --hardest --smoothing --temperature --dim --hidden --linear --dropout --text-dropout --distil --class-names --class-weight --visual-weight --epochs --batch --lr --weight-decay --patience --seed --threads --checkpoint-every --resume --form --steps --groups --group-size --reach --top' ;;
         serve)
             own='--port --listen --config --token-file --trust --host --cors --max-k'
-            own+=' --workers --queue --cache --max-body --max-pixels --timeout --arrive-seconds --log'
+            own+=' --workers --queue --cache --max-body --max-pixels --timeout --arrive-seconds'
+            own+=' --thumbnails --log'
             ;;
         model) own='--batch --threads --golden --tolerance' ;;
         help)
