@@ -40,6 +40,7 @@ struct item {
     struct metadata   said; /* what it says of itself */
     bool              has_said;
     int64_t           sidecar_ns;  /* of the sidecar that was read; 0: there is none */
+    uint32_t          colour;      /* dominant, as image/colour.h has it; 0: not known */
     float            *embedding;   /* (dim) */
     uint8_t          *regions;     /* what the re-ranker keeps; NULL: none are wanted */
     uint8_t          *fingerprint; /* image/fingerprint.h; NULL: not decoded */

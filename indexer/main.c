@@ -2,6 +2,7 @@
  * pipeline, a summary out. */
 #include "base/file.h"
 #include "base/json.h"
+#include "base/mem.h"
 #include "base/parallel.h"
 #include "indexer/choice.h"
 #include "indexer/ingest.h"
@@ -11,7 +12,6 @@
 #include "storage/library_tagger.h"
 
 #include <getopt.h>
-#include <malloc.h>
 #include <omp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -395,15 +395,6 @@ static void print_text(const struct outcome *sum, const struct library_stats *st
     printf(".\n");
 }
 
-/* Memory is to stay flat for days: few arenas, and large blocks (files, pixels)
- * go back to the system as soon as they are freed. */
-static void memory_tune(int threads)
-{
-    mallopt(M_MMAP_THRESHOLD, 4 << 20);
-    mallopt(M_TRIM_THRESHOLD, 16 << 20);
-    mallopt(M_ARENA_MAX, threads + 2);
-}
-
 static void signals_catch(void)
 {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
@@ -427,13 +418,13 @@ int main(int argc, char **argv)
     if (!o.threads)
         o.threads = parallel_cores();
     omp_set_num_threads(o.threads);
-    memory_tune(o.threads);
+    mem_stay_flat(o.threads + 2);
     signals_catch();
     int rc = open_library(&o, &lib, &err);
     if (!rc)
         rc = library_lock(lib, &err);
     if (!rc)
-        rc = progress_new(o.json, o.quiet, &progress, &err);
+        rc = progress_new(library_dir(lib), o.json, o.quiet, &progress, &err);
     if (!rc)
         rc = choice_make(lib, o.model, o.precision, &choice, &err);
     if (!rc && o.regions)

@@ -2,6 +2,7 @@
 #include "indexer/work.h"
 
 #include "base/mem.h"
+#include "image/colour.h"
 #include "image/decoder.h"
 #include "image/fingerprint.h"
 #include "image/preprocess.h"
@@ -110,6 +111,8 @@ static int make_pixels(struct worker *me, struct item *item, const uint8_t *byte
     if (!rc)
         rc = item->fingerprint ? fingerprint_make(&view, item->fingerprint, err)
                                : err_set(err, ERR_NOMEM, "out of memory for a fingerprint");
+    if (!rc)
+        item->colour = colour_dominant(pixels, crew->pixel_bytes / 3);
     budget_give(crew->budget, taken);
     return rc;
 }

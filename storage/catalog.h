@@ -175,6 +175,8 @@ int catalog_find_content(struct catalog *cat, int64_t model_id, int64_t reranker
                          const uint8_t *hash, int64_t size, int64_t *id, struct err *err);
 /* Puts or replaces the row of an image and takes away an error at its path;
  * sets item->id. *same_content: it was there before with this very hash. */
+/* Sets the colour of the image that was put. */
+int catalog_image_colour(struct catalog *cat, const struct library_item *item, struct err *err);
 int catalog_image_put(struct catalog *cat, struct library_item *item, bool *same_content,
                       struct err *err);
 /* Puts or replaces an error; an image at its path goes, and a change is noted. */

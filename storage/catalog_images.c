@@ -29,6 +29,7 @@ int catalog_image_from_row(sqlite3_stmt *stmt, struct library_image *out, struct
     out->orientation = sqlite3_column_int(stmt, 10);
     out->taken_at    = sqlite3_column_int64(stmt, 11);
     out->camera      = mem_strdup((const char *)sqlite3_column_text(stmt, 12));
+    out->colour      = (uint32_t)sqlite3_column_int64(stmt, 13);
     if (!out->folder || !out->path || !out->camera) {
         library_image_release(out);
         return err_set(err, ERR_NOMEM, "cannot read an image's entry: out of memory");
@@ -242,6 +243,14 @@ int catalog_image_put(struct catalog *cat, struct library_item *item, bool *same
         return rc; /* a path that is an image is no error */
     return catalog_run(cat, err, "DELETE FROM errors WHERE folder_id = ? AND path = ?", "ip",
                        item->folder_id, item->path);
+}
+
+int catalog_image_colour(struct catalog *cat, const struct library_item *item, struct err *err)
+{
+    return catalog_run(cat, err,
+                       "UPDATE images SET colour = coalesce(nullif(?2, 0),"
+                       " (SELECT colour FROM images WHERE id = ?3), 0) WHERE id = ?1",
+                       "iii", item->id, (int64_t)item->colour, item->copy_of);
 }
 
 /* Removes the image at a path and notes the change; nothing if there is none. */

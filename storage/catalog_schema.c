@@ -101,9 +101,13 @@ static const char metadata_sql[] =
     "ALTER TABLE images ADD COLUMN sidecar_ns INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE images ADD COLUMN metadata INTEGER NOT NULL DEFAULT 0;";
 
+/* The colour that stands in a picture's place until it is seen: 0x1RRGGBB, 0: unknown. */
+static const char colour_sql[] = "ALTER TABLE images ADD COLUMN colour INTEGER NOT NULL DEFAULT 0;";
+
 static const struct catalog_step steps_known[] = {
-    {1, schema_sql},  {2, schema_heads}, {3, regions_sql},      {4, backgrounds_sql},
-    {5, sources_sql}, {6, taggers_sql},  {7, fingerprints_sql}, {8, metadata_sql},
+    {1, schema_sql},       {2, schema_heads}, {3, regions_sql},
+    {4, backgrounds_sql},  {5, sources_sql},  {6, taggers_sql},
+    {7, fingerprints_sql}, {8, metadata_sql}, {9, colour_sql},
 };
 
 static int read_version(struct catalog *cat, int64_t *version, int64_t *application,

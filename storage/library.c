@@ -330,6 +330,8 @@ static int add_item(struct library *lib, const struct library_model *model, bool
         return catalog_error_put(lib->cat, item, err);
     rc = catalog_image_put(lib->cat, item, &same_content, err);
     if (rc == 0)
+        rc = catalog_image_colour(lib->cat, item, err);
+    if (rc == 0)
         rc = put_embedding(lib, model, item, same_content, scratch, err);
     if (rc == 0 && item->said)
         rc = catalog_metadata_put(lib->cat, item->id, item->said, item->sidecar_ns, err);

@@ -130,18 +130,19 @@ int  library_relocate(struct library *lib, const char *old_path, const char *new
 /* ---- Images ---- */
 
 struct library_image {
-    int64_t id;
-    int64_t folder_id;
-    char   *folder;                   /* absolute */
-    char   *path;                     /* below the folder */
-    int64_t size;                     /* bytes */
-    int64_t mtime_ns;                 /* nanoseconds since 1970, UTC */
-    uint8_t hash[LIBRARY_HASH_BYTES]; /* XXH3-128 of the file's contents */
-    int     width, height;            /* pixels as seen */
-    char    kind[16];                 /* "JPEG" */
-    int     orientation;              /* EXIF 1..8 as stored in the file */
-    int64_t taken_at;                 /* Unix seconds, 0 when unknown */
-    char   *camera;                   /* "" when unknown */
+    int64_t  id;
+    int64_t  folder_id;
+    char    *folder;                   /* absolute */
+    char    *path;                     /* below the folder */
+    int64_t  size;                     /* bytes */
+    int64_t  mtime_ns;                 /* nanoseconds since 1970, UTC */
+    uint8_t  hash[LIBRARY_HASH_BYTES]; /* XXH3-128 of the file's contents */
+    int      width, height;            /* pixels as seen */
+    char     kind[16];                 /* "JPEG" */
+    int      orientation;              /* EXIF 1..8 as stored in the file */
+    int64_t  taken_at;                 /* Unix seconds, 0 when unknown */
+    char    *camera;                   /* "" when unknown */
+    uint32_t colour;                   /* dominant: 0x1RRGGBB, 0 when unknown (image/colour.h) */
 };
 
 int  library_image_get(struct library *lib, int64_t id, struct library_image *out,
@@ -193,6 +194,7 @@ struct library_item {
     int                    orientation;
     int64_t                taken_at;
     const char            *camera;
+    uint32_t               colour;      /* as in library_image; 0 with copy_of: that one's */
     const float           *embedding;   /* (dim), L2-normalised; NULL with copy_of */
     const uint8_t         *regions;     /* with library_regions_want; NULL: none */
     const uint8_t         *fingerprint; /* image/fingerprint.h; NULL: none was made */

@@ -40,6 +40,8 @@
 #define EF_SEARCH         128
 #define EF_GLANCE         48
 #define TRAINING_PER_LIST 48
+#define LEAST_LISTS       8
+#define FAR_LIST          0.3F /* of the best centroid's score */
 #define METRIC_SHIFT      8
 #define SMALL_BUILD       5000               /* vectors */
 #define CHECK_ON_OPEN     ((size_t)64 << 20) /* bytes; hashing these takes milliseconds */
@@ -461,22 +463,37 @@ static size_t lists_to_probe(const struct vindex *ix, int effort)
 {
     size_t lists = faiss_IndexIVF_nlist(ix->ivf);
     size_t probe = effort > 0 ? lists / 64 * (size_t)effort : 0;
-    probe        = probe < 8 ? 8 : probe;
+    probe        = probe < LEAST_LISTS ? LEAST_LISTS : probe;
     return probe > lists ? lists : probe;
 }
 
+/* Of lists, best centroid first, those that can be worth a look: where the library falls
+ * into clusters, a list whose centroid is so much further off than the nearest has none
+ * of the query's. Where it does not, centroids' scores lie closer together than that. */
+static size_t lists_worth(const float *near, size_t n)
+{
+    size_t worth = LEAST_LISTS < n ? LEAST_LISTS : n;
+    while (worth < n && near[worth] > near[0] * FAR_LIST)
+        worth++;
+    return worth;
+}
+
+/* prune: leave lists out that are not worth a look. */
 static int search_lists(const struct vindex *ix, const float *query, size_t fetch, size_t probe,
-                        int64_t *ids, float *scores, struct err *err)
+                        bool prune, int64_t *ids, float *scores, struct err *err)
 {
     idx_t *assign = mem_array(probe, sizeof(*assign));
     float *near   = mem_array(probe, sizeof(*near));
     int    rc     = 0;
     if (!assign || !near)
         rc = err_set(err, ERR_NOMEM, "cannot search the vector index: out of memory");
-    if (rc == 0 && (faiss_Index_search(faiss_IndexIVF_quantizer(ix->ivf), 1, query, (idx_t)probe,
-                                       near, assign) != 0 ||
-                    faiss_IndexIVF_search_preassigned(ix->ivf, 1, query, (idx_t)fetch, assign, near,
-                                                      scores, ids, 0) != 0))
+    if (rc == 0 && faiss_Index_search(faiss_IndexIVF_quantizer(ix->ivf), 1, query, (idx_t)probe,
+                                      near, assign) != 0)
+        rc = faiss_fail("search", "", err);
+    for (size_t i = rc == 0 && prune ? lists_worth(near, probe) : probe; i < probe; i++)
+        assign[i] = -1; /* FAISS passes it over */
+    if (rc == 0 && faiss_IndexIVF_search_preassigned(ix->ivf, 1, query, (idx_t)fetch, assign, near,
+                                                     scores, ids, 0) != 0)
         rc = faiss_fail("search", "", err);
     free(assign);
     free(near);
@@ -501,7 +518,8 @@ static int search_one(const struct vindex *ix, const float *query, size_t fetch,
 {
     int rc = 0;
     if (ix->info.kind == VINDEX_IVF)
-        rc = search_lists(ix, query, fetch, lists_to_probe(ix, effort), ids, scores, err);
+        rc = search_lists(ix, query, fetch, lists_to_probe(ix, effort), effort <= 1, ids, scores,
+                          err);
     else if (faiss_Index_search(ix->inner, 1, query, (idx_t)fetch, scores, ids) != 0)
         rc = faiss_fail("search", "", err);
     *n = 0;

@@ -98,7 +98,8 @@ _osprey() {
         train) own='--images --captions --labels --breadth --dev-captions --dev-images --base --output --replace --supervision --semi-weight --views --parts --loss --distance --margin --hardest --smoothing --temperature --dim --hidden --linear --dropout --text-dropout --distil --class-names --class-weight --visual-weight --epochs --batch --lr --weight-decay --patience --seed --threads --checkpoint-every --resume --form --steps --groups --group-size --reach --top' ;;
         serve)
             own='--port --listen --config --token-file --trust --host --cors --max-k'
-            own+=' --workers --queue --cache --max-body --max-pixels --timeout --arrive-seconds --log'
+            own+=' --workers --queue --cache --max-body --max-pixels --timeout --arrive-seconds'
+            own+=' --thumbnails --log'
             ;;
         model) own='--batch --threads --golden --tolerance' ;;
         help)

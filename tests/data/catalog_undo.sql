@@ -1,5 +1,7 @@
 -- What takes each step of storage/catalog_schema.c back, the newest first: the tests make
 -- catalogues of older versions with it. "-- N" begins what undoes version N.
+-- 9
+ALTER TABLE images DROP COLUMN colour;
 -- 8
 ALTER TABLE images DROP COLUMN sidecar_ns;
 ALTER TABLE images DROP COLUMN metadata;
