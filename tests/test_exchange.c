@@ -1,0 +1,277 @@
+/* Tests of cli/npy.h, cli/exchange.h and cli/caption_bank.h: files that come from outside. */
+#include "cli/caption_bank.h"
+#include "cli/exchange.h"
+#include "cli/npy.h"
+
+#include "base/half.h"
+#include "base/json.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define ROWS 5
+#define DIM  3
+
+static char *place(const char *name)
+{
+    char *path = path_join("/tmp", name);
+    assert_non_null(path);
+    return path;
+}
+
+static void put(const char *path, const void *bytes, size_t n)
+{
+    struct err err = ERR_INIT;
+    assert_int_equal(file_replace(path, bytes, n, &err), 0);
+}
+
+static void rows_come_back(void **state)
+{
+    (void)state;
+    struct err         err  = ERR_INIT;
+    char              *path = place("osprey-test-rows.npy");
+    struct npy_writer *w;
+    struct npy         npy;
+    float              row[DIM];
+    assert_int_equal(npy_writer_open(path, DIM, &w, &err), 0);
+    for (int i = 0; i < ROWS; i++) {
+        for (int j = 0; j < DIM; j++)
+            row[j] = (float)(10 * i + j) / 7;
+        assert_int_equal(npy_writer_row(w, row, &err), 0);
+    }
+    assert_int_equal(npy_writer_finish(w, &err), 0);
+    npy_writer_close(w);
+    assert_int_equal(npy_open(path, &npy, &err), 0);
+    assert_int_equal(npy.rows, ROWS);
+    assert_int_equal(npy.dim, DIM);
+    assert_false(npy.half);
+    for (size_t i = 0; i < ROWS; i++) {
+        npy_row(&npy, i, row);
+        for (size_t j = 0; j < DIM; j++)
+            assert_true(row[j] == (float)(10 * i + j) / 7);
+    }
+    npy_close(&npy);
+    remove(path);
+    free(path);
+}
+
+static void what_is_not_finished_leaves_nothing(void **state)
+{
+    (void)state;
+    struct err         err  = ERR_INIT;
+    char              *path = place("osprey-test-none.npy");
+    struct npy_writer *w;
+    assert_int_equal(npy_writer_open(path, DIM, &w, &err), 0);
+    npy_writer_close(w);
+    assert_false(file_exists(path));
+    free(path);
+    npy_writer_close(NULL);
+}
+
+/* An array file with this header and so many bytes behind it. */
+static int open_with(const char *header, size_t bytes, struct npy *npy, struct err *err)
+{
+    static uint8_t file[4096];
+    char          *path = place("osprey-test-bad.npy");
+    size_t         n    = strlen(header);
+    memset(file, 0, sizeof file);
+    memcpy(file, "\x93NUMPY\x01\x00", 8);
+    file[8] = (uint8_t)n;
+    memcpy(file + 10, header, n);
+    put(path, file, 10 + n + bytes);
+    *err   = (struct err)ERR_INIT;
+    int rc = npy_open(path, npy, err);
+    remove(path);
+    free(path);
+    return rc;
+}
+
+static void headers_are_read_as_they_are_written(void **state)
+{
+    (void)state;
+    struct err err;
+    struct npy npy;
+    assert_int_equal(
+        open_with("{'descr':'<f2','shape': (2,3),'fortran_order': False}", 12, &npy, &err), 0);
+    assert_true(npy.half && npy.rows == 2 && npy.dim == 3);
+    npy_close(&npy);
+    assert_int_equal(
+        open_with("{'descr': '<f4', 'fortran_order': False, 'shape': (0, 3), }", 0, &npy, &err), 0);
+    assert_int_equal(npy.rows, 0);
+    npy_close(&npy);
+
+    const struct {
+        const char *header;
+        size_t      bytes;
+        int         code;
+    } bad[] = {
+        {"{'descr': '<f8', 'fortran_order': False, 'shape': (1, 1), }", 8, ERR_UNSUPPORTED},
+        {"{'descr': '>f4', 'fortran_order': False, 'shape': (1, 1), }", 4, ERR_UNSUPPORTED},
+        {"{'descr': '<f4', 'fortran_order': True, 'shape': (1, 1), }", 4, ERR_UNSUPPORTED},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }", 12, ERR_FORMAT},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1, 1), }", 4, ERR_FORMAT},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 1), }", 4, ERR_FORMAT},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }", 23, ERR_FORMAT},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 4), }", 16,
+         ERR_FORMAT},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999, 4), }", 16,
+         ERR_FORMAT},
+        {"{'descr': '<f4', 'fortran_order': False", 4, ERR_FORMAT},
+        {"", 4, ERR_FORMAT},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(open_with(bad[i].header, bad[i].bytes, &npy, &err), bad[i].code);
+        assert_non_null(strstr(err.msg, "osprey-test-bad.npy"));
+    }
+}
+
+static void halves_become_floats(void **state)
+{
+    (void)state;
+    struct err  err = ERR_INIT;
+    struct npy  npy;
+    char       *path      = place("osprey-test-half.npy");
+    uint8_t     file[200] = "\x93NUMPY\x01\x00";
+    const char *header    = "{'descr': '<f2', 'fortran_order': False, 'shape': (1, 3), }";
+    const float values[3] = {1, -0.5f, 0.25f};
+    uint16_t    halves[3];
+    float       row[3];
+    file[8] = (uint8_t)strlen(header);
+    memcpy(file + 10, header, strlen(header));
+    half_from_float(halves, values, 3);
+    memcpy(file + 10 + strlen(header), halves, sizeof halves);
+    put(path, file, 10 + strlen(header) + sizeof halves);
+    assert_int_equal(npy_open(path, &npy, &err), 0);
+    npy_row(&npy, 0, row);
+    assert_memory_equal(row, values, sizeof row);
+    npy_close(&npy);
+    remove(path);
+    free(path);
+}
+
+/* ---- Tables ---- */
+
+static void paths_of_a_csv(void **state)
+{
+    (void)state;
+    struct err            err = ERR_INIT;
+    struct exchange_table t;
+    char                 *path   = place("osprey-test.csv"), *value;
+    const char            text[] = "caption,image_path,n\r\n"
+                                   "\"a \"\"b\"\",\nc\",\"x, y.jpg\",1\r\n"
+                                   "plain,z.jpg,2\n"
+                                   ",last.jpg,";
+    put(path, text, sizeof text - 1);
+    assert_int_equal(exchange_table_open(&t, path, &err), 0);
+    const char *wanted[] = {"x, y.jpg", "z.jpg", "last.jpg"};
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(exchange_table_path(&t, &value, &err), 1);
+        assert_string_equal(value, wanted[i]);
+        free(value);
+    }
+    assert_int_equal(exchange_table_path(&t, &value, &err), 0);
+    exchange_table_close(&t);
+
+    const char *bad[] = {"a,b\nx,y\n", "", "image_path\n\"open", "image_path,b\nonly\n"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        err = (struct err)ERR_INIT;
+        put(path, bad[i], strlen(bad[i]));
+        int rc = exchange_table_open(&t, path, &err);
+        if (rc == 0) {
+            rc = exchange_table_path(&t, &value, &err);
+            exchange_table_close(&t);
+        }
+        assert_int_equal(rc, ERR_FORMAT);
+        assert_non_null(strstr(err.msg, "osprey-test.csv"));
+    }
+    remove(path);
+    free(path);
+}
+
+static void paths_of_json_lines(void **state)
+{
+    (void)state;
+    struct err            err = ERR_INIT;
+    struct exchange_table t;
+    char                 *path   = place("osprey-test.jsonl"), *value;
+    const char            text[] = "{\"image_path\": \"a.jpg\", \"path\": \"no\"}\n\n"
+                                   "{\"path\": \"b\\ufffd\", \"path_bytes\": \"Yv8=\"}\r\n"
+                                   "{\"other\": 1}";
+    put(path, text, sizeof text - 1);
+    assert_int_equal(exchange_table_open(&t, path, &err), 0);
+    assert_int_equal(exchange_table_path(&t, &value, &err), 1);
+    assert_string_equal(value, "a.jpg");
+    free(value);
+    assert_int_equal(exchange_table_path(&t, &value, &err), 1);
+    assert_string_equal(value, "b\xff");
+    free(value);
+    assert_int_equal(exchange_table_path(&t, &value, &err), ERR_FORMAT);
+    assert_non_null(strstr(err.msg, "row 3"));
+    assert_null(value);
+    exchange_table_close(&t);
+    remove(path);
+    free(path);
+}
+
+/* ---- Banks ---- */
+
+static int parse(const char *text, size_t len, struct caption_bank *bank, struct err *err)
+{
+    char *copy = malloc(len + 1);
+    assert_non_null(copy);
+    memcpy(copy, text, len);
+    copy[len] = '\0';
+    *err      = (struct err)ERR_INIT;
+    return caption_bank_parse(copy, len, "bank.txt", bank, err);
+}
+
+static void a_bank_keeps_each_sentence_once(void **state)
+{
+    (void)state;
+    struct err          err;
+    struct caption_bank bank;
+    const char          text[] = "\xef\xbb\xbf# a bank\n  two cats \r\n\na dog\ntwo cats\n\tz";
+    assert_int_equal(parse(text, sizeof text - 1, &bank, &err), 0);
+    assert_int_equal(bank.n, 3);
+    assert_string_equal(bank.sentences[0], "two cats");
+    assert_string_equal(bank.sentences[1], "a dog");
+    assert_string_equal(bank.sentences[2], "z");
+    caption_bank_release(&bank);
+}
+
+static void bad_banks_are_refused(void **state)
+{
+    (void)state;
+    struct err          err;
+    struct caption_bank bank;
+    char                longer[2400];
+    memset(longer, 'x', sizeof longer);
+    assert_int_equal(parse("", 0, &bank, &err), ERR_FORMAT);
+    assert_int_equal(parse("# none\n", 7, &bank, &err), ERR_FORMAT);
+    assert_int_equal(parse("a\0b", 3, &bank, &err), ERR_FORMAT);
+    assert_int_equal(parse("\xff\xfe", 2, &bank, &err), ERR_FORMAT);
+    assert_int_equal(parse(longer, sizeof longer, &bank, &err), ERR_LIMIT);
+    assert_non_null(strstr(err.msg, "bank.txt, line 1"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_come_back),
+        cmocka_unit_test(what_is_not_finished_leaves_nothing),
+        cmocka_unit_test(headers_are_read_as_they_are_written),
+        cmocka_unit_test(halves_become_floats),
+        cmocka_unit_test(paths_of_a_csv),
+        cmocka_unit_test(paths_of_json_lines),
+        cmocka_unit_test(a_bank_keeps_each_sentence_once),
+        cmocka_unit_test(bad_banks_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
