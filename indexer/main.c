@@ -9,6 +9,7 @@
 #include "indexer/plan.h"
 #include "indexer/progress.h"
 #include "storage/library_match.h"
+#include "storage/library_tagger.h"
 
 #include <getopt.h>
 #include <omp.h>
@@ -38,6 +39,7 @@ struct options {
 struct outcome {
     struct tally tally;
     int64_t      unchanged, kept, offline;
+    int64_t      judged, tagged; /* by the labels kept with the library */
     bool         stopped;
     bool         switched; /* another model answers from now on */
     double       seconds;
@@ -221,6 +223,18 @@ static void outcome_add(struct outcome *sum, const struct ingest *run, const str
         sum->offline += plan->targets[i].offline;
 }
 
+/* By the labels that are kept with the library, where there are any. */
+static int tag_new(struct library *lib, struct outcome *sum, struct err *err)
+{
+    struct library_tag_tally tagged;
+    int                      rc = library_tagger_catch_up(lib, &tagged, err);
+    if (!rc) {
+        sum->judged += tagged.images;
+        sum->tagged += tagged.tagged;
+    }
+    return rc;
+}
+
 /* One run with one model. */
 static int run_model(const struct options *o, struct library *lib, struct choice *choice,
                      struct progress *progress, bool first, struct outcome *sum, struct err *err)
@@ -264,6 +278,8 @@ static int run_model(const struct options *o, struct library *lib, struct choice
     }
     if (!rc)
         rc = library_background_maintain(lib, choice->encoder, err);
+    if (!rc)
+        rc = tag_new(lib, sum, err);
     plan_release(&plan);
     return rc;
 }
@@ -332,6 +348,8 @@ static int print_json(const struct outcome *sum, const struct library_stats *sta
     bad |= jnode_set_int(out, "encoded", t->encoded);
     if (choice->reranker)
         bad |= jnode_set_int(out, "regions", t->regions);
+    if (sum->judged)
+        bad |= jnode_set_int(out, "tagged", sum->tagged);
     bad |= jnode_set_int(out, "skipped", t->skipped);
     bad |= jnode_set_int(out, "kept", sum->kept);
     bad |= jnode_set_int(out, "offline", sum->offline);
@@ -362,6 +380,9 @@ static void print_text(const struct outcome *sum, const struct library_stats *st
     if (choice->reranker)
         printf("%lld picture%s given regions for re-ranking\n", (long long)t->regions,
                t->regions == 1 ? "" : "s");
+    if (sum->judged)
+        printf("%lld of %lld pictures tagged by the library's labels\n", (long long)sum->tagged,
+               (long long)sum->judged);
     if (t->skipped)
         printf("%lld went or changed while they were read; the next run sees to them\n",
                (long long)t->skipped);

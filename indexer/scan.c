@@ -160,6 +160,15 @@ static int keep_below(struct scan *s, const char *dir, struct err *err)
     return 0;
 }
 
+static int64_t sidecar_time(const struct scan *s, const char *path)
+{
+    struct source sidecar;
+    int64_t       ns;
+    source_open_sidecar(s->root_fd, path, &sidecar, &ns);
+    source_close(&sidecar);
+    return ns;
+}
+
 /* What is known at a path where the walk saw nothing. */
 static void event_unseen(const struct scan *s, const struct library_known *known,
                          struct scan_event *event)
@@ -177,7 +186,8 @@ static void event_unseen(const struct scan *s, const struct library_known *known
         event->size       = (int64_t)st.st_size;
         event->mtime_ns   = walk_mtime_ns(&st);
         event->same_bytes = event->size == known->size && event->mtime_ns == known->mtime_ns;
-        if (!event->same_bytes || (known->id && !known->embedded))
+        event->same_said  = known->sidecar_ns == sidecar_time(s, known->path);
+        if (!event->same_bytes || (known->id && !(known->embedded && event->same_said)))
             event->kind = SCAN_FILE;
         else
             event->kind = known->id ? SCAN_SAME : SCAN_SAME_ERROR;
@@ -189,19 +199,21 @@ static int event_seen(struct scan *s, const struct library_known *known, struct 
                       struct err *err)
 {
     const struct walk_entry *found = &s->found;
-    *event                         = (struct scan_event){.path     = found->path,
-                                                         .size     = found->size,
-                                                         .mtime_ns = found->mtime_ns,
-                                                         .reason   = found->reason,
-                                                         .known    = known != NULL};
+    *event                         = (struct scan_event){.path       = found->path,
+                                                         .size       = found->size,
+                                                         .mtime_ns   = found->mtime_ns,
+                                                         .sidecar_ns = found->sidecar_ns,
+                                                         .reason     = found->reason,
+                                                         .known      = known != NULL};
     if (known) {
         event->known_id   = known->id;
         event->embedded   = known->embedded;
         event->same_bytes = known->size == found->size && known->mtime_ns == found->mtime_ns;
+        event->same_said  = known->sidecar_ns == found->sidecar_ns;
     }
     bool same_error = known && !known->id && event->same_bytes;
     if (found->kind == WALK_FILE) {
-        bool same   = event->same_bytes && event->known_id && event->embedded;
+        bool same   = event->same_bytes && event->known_id && event->embedded && event->same_said;
         event->kind = same ? SCAN_SAME : same_error ? SCAN_SAME_ERROR : SCAN_FILE;
         return 0;
     }

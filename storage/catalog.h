@@ -12,8 +12,10 @@
 #define OSPREY_STORAGE_CATALOG_H
 
 #include "base/err.h"
+#include "meta/metadata.h"
 #include "storage/library.h"
 #include "storage/library_match.h"
+#include "storage/library_tags.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,6 +32,8 @@ int  catalog_begin_read(struct catalog *cat, struct err *err);
 int  catalog_begin_write(struct catalog *cat, struct err *err); /* waits for other writers */
 int  catalog_commit(struct catalog *cat, struct err *err);
 void catalog_rollback(struct catalog *cat); /* harmless without a transaction */
+/* Commits when rc is 0, undoes otherwise; rc again. */
+int  catalog_finish(struct catalog *cat, int rc, struct err *err);
 
 /* ---- Models ---- */
 
@@ -135,6 +139,17 @@ int catalog_changes_after(struct catalog *cat, int64_t seq, int64_t **ids, size_
 int catalog_changes_count(struct catalog *cat, int64_t seq, int64_t *n, struct err *err);
 int catalog_changes_trim(struct catalog *cat, int64_t before_seq, struct err *err);
 
+/* ---- Fingerprints (library_fingerprints.h, catalog_fingerprints.c) ---- */
+
+/* Does nothing for a hash that no image has. hash: (LIBRARY_HASH_BYTES), bytes and out:
+ * (FINGERPRINT_BYTES). */
+int catalog_fingerprint_put(struct catalog *cat, const uint8_t *hash, const uint8_t *bytes,
+                            struct err *err);
+int catalog_fingerprint_get(struct catalog *cat, const uint8_t *hash, uint8_t *out,
+                            struct err *err); /* ERR_NOTFOUND */
+int catalog_fingerprints_missing(struct catalog *cat, int64_t after, size_t limit,
+                                 struct library_image **out, size_t *n, struct err *err);
+
 /* ---- Folders ---- */
 
 int catalog_folder_add(struct catalog *cat, const char *path, int64_t *id, char **below,
@@ -171,6 +186,60 @@ int catalog_path_remove(struct catalog *cat, int64_t folder_id, const char *path
 int catalog_image_move(struct catalog *cat, int64_t from, int64_t to, struct err *err);
 int catalog_errors(struct catalog *cat, struct library_error **out, size_t *n, struct err *err);
 int catalog_stats(struct catalog *cat, struct library_stats *out, struct err *err);
+
+/* ---- Tags and captions (library_tags.h, catalog_tags.c) ---- */
+
+enum catalog_said { CATALOG_TAGS, CATALOG_CAPTIONS };
+
+int catalog_said_get(struct catalog *cat, enum catalog_said kind, int64_t image_id,
+                     struct library_said **out, size_t *n, struct err *err);
+/* Writes nothing where the same was said before. */
+int catalog_said_replace(struct catalog *cat, enum catalog_said kind, enum library_source source,
+                         const struct library_saying *images, size_t n, int64_t *changed,
+                         struct err *err);
+/* tag NULL: all; of captions always all. */
+int catalog_said_remove(struct catalog *cat, enum catalog_said kind, enum library_source source,
+                        const char *tag, int64_t *removed, struct err *err);
+/* What Osprey said of an image goes. */
+int catalog_said_void(struct catalog *cat, int64_t image_id, struct err *err);
+/* What Osprey said of `from` it says of `to`, and nothing else. */
+int catalog_said_copy(struct catalog *cat, int64_t from, int64_t to, struct err *err);
+/* What people said of `from` counts for `into` too. */
+int catalog_said_join(struct catalog *cat, int64_t from, int64_t into, struct err *err);
+int catalog_tags_list(struct catalog *cat, struct library_tag_count **out, size_t *n,
+                      struct err *err);
+int catalog_tagged_count(struct catalog *cat, int64_t *n, struct err *err);
+
+/* ---- What pictures say of themselves (catalog_metadata.c) ---- */
+
+int catalog_metadata_put(struct catalog *cat, int64_t image_id, const struct metadata *m,
+                         int64_t sidecar_ns, struct err *err);
+/* What the picture `from` says, `into` says instead: they are the same, moved. */
+int catalog_metadata_move(struct catalog *cat, int64_t from, int64_t into, struct err *err);
+int catalog_sidecar_get(struct catalog *cat, int64_t image_id, int64_t *sidecar_ns,
+                        struct err *err);
+/* Osprey wrote into a picture, or beside it: it is what it was, in other bytes. Nothing
+ * where the catalogue knew something else of it. */
+int catalog_image_rewritten(struct catalog *cat, int64_t image_id, const uint8_t *old_hash,
+                            const uint8_t *hash, int64_t size, int64_t mtime_ns, struct err *err);
+int catalog_sidecar_rewritten(struct catalog *cat, int64_t image_id, int64_t old_ns, int64_t now_ns,
+                              struct err *err);
+
+/* The tagger kept of a model (library_tagger.h, catalog_tagger.c). */
+struct kept_tagger {
+    int64_t  seq, stamp; /* of the last change that it has judged */
+    uint8_t *data;       /* (len) learn/tagger.h */
+    size_t   len;        /* bytes */
+};
+
+/* ERR_NOTFOUND; data is freed by the caller. */
+int catalog_tagger_get(struct catalog *cat, int64_t model_id, struct kept_tagger *out,
+                       struct err *err);
+int catalog_tagger_put(struct catalog *cat, int64_t model_id, const struct kept_tagger *kept,
+                       struct err *err);
+int catalog_tagger_reach(struct catalog *cat, int64_t model_id, int64_t seq, int64_t stamp,
+                         struct err *err);
+int catalog_tagger_drop(struct catalog *cat, struct err *err);
 
 /* Whether anything but the score is asked for. */
 bool catalog_filter_restricts(const struct library_filter *filter);

@@ -69,12 +69,45 @@ static const char sources_sql[] =
     "ALTER TABLE tags_said RENAME TO tags;"
     "CREATE INDEX tags_tag ON tags (tag);";
 
+/* The labels by which pictures of a model are tagged as they come (library_tagger.h), and
+ * the last change that they have judged. They go when the model is retired. */
+static const char taggers_sql[] =
+    "CREATE TABLE taggers ("
+    " model_id INTEGER PRIMARY KEY REFERENCES models (id),"
+    " seq   INTEGER NOT NULL,"
+    " stamp INTEGER NOT NULL,"
+    " data  BLOB NOT NULL);"
+    "CREATE TRIGGER models_went_taggers AFTER UPDATE OF state ON models"
+    " WHEN NEW.state = 'retired' BEGIN"
+    " DELETE FROM taggers WHERE model_id = NEW.id; END;";
+
+/* What copies of pictures are told by (core/image/fingerprint.h), kept by content. */
+static const char fingerprints_sql[] =
+    "CREATE TABLE fingerprints ("
+    " id   INTEGER PRIMARY KEY,"
+    " hash BLOB NOT NULL UNIQUE,"
+    " kept BLOB NOT NULL);"
+    "CREATE TRIGGER images_went_fingerprints AFTER DELETE ON images BEGIN"
+    " DELETE FROM fingerprints WHERE hash = OLD.hash"
+    " AND NOT EXISTS (SELECT 1 FROM images WHERE hash = OLD.hash); END;"
+    "CREATE TRIGGER images_changed_fingerprints AFTER UPDATE OF hash ON images"
+    " WHEN NEW.hash <> OLD.hash BEGIN"
+    " DELETE FROM fingerprints WHERE hash = OLD.hash"
+    " AND NOT EXISTS (SELECT 1 FROM images WHERE hash = OLD.hash); END;";
+
+/* sidecar_ns: of the sidecar that was read, 0: there was none. metadata: which version of
+ * the reader of what pictures say read it; 0: none yet. */
+static const char metadata_sql[] =
+    "ALTER TABLE images ADD COLUMN sidecar_ns INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE images ADD COLUMN metadata INTEGER NOT NULL DEFAULT 0;";
+
 /* The colour that stands in a picture's place until it is seen: 0x1RRGGBB, 0: unknown. */
 static const char colour_sql[] = "ALTER TABLE images ADD COLUMN colour INTEGER NOT NULL DEFAULT 0;";
 
 static const struct catalog_step steps_known[] = {
-    {1, schema_sql},      {2, schema_heads}, {3, regions_sql},
-    {4, backgrounds_sql}, {5, sources_sql},  {6, colour_sql},
+    {1, schema_sql},       {2, schema_heads}, {3, regions_sql},
+    {4, backgrounds_sql},  {5, sources_sql},  {6, taggers_sql},
+    {7, fingerprints_sql}, {8, metadata_sql}, {9, colour_sql},
 };
 
 static int read_version(struct catalog *cat, int64_t *version, int64_t *application,

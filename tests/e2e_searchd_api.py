@@ -10,6 +10,7 @@ import unittest
 
 import pictures
 import searchd
+from names import as_names
 from searchd import DATA, DESCRIPTION, b64, read
 
 

@@ -6,7 +6,7 @@ _osprey_models() {
 
 _osprey() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-    local commands='index search similar embed status verify backup relocate forget eval train serve model'
+    local commands='index search similar embed tag caption dupes export import status verify backup relocate forget eval train serve model'
     local common='--library --model --precision -k --json --quiet --help'
     local command='' own='' i
 
@@ -23,12 +23,17 @@ _osprey() {
     done
 
     case $prev in
-        --library | --in | --images | --dev-images | --output | --labels | --reranker)
+        --vocab)
+            COMPREPLY=($(compgen -W 'everyday imagenet moderation' -- "$cur") $(compgen -f -- "$cur"))
+            compopt -o filenames 2>/dev/null
+            return
+            ;;
+        --library | --in | --root | --images | --dev-images | --output | --labels | --examples | --reranker)
             COMPREPLY=($(compgen -d -- "$cur"))
             compopt -o filenames 2>/dev/null
             return
             ;;
-        --image | --npy | --captions | --prompts | --svg | --golden | --dev-captions | --breadth | --class-names | \
+        --image | --npy | --bank | --html | --script | --captions | --prompts | --svg | --golden | --dev-captions | --breadth | --class-names | \
             --config | --token-file)
             COMPREPLY=($(compgen -f -- "$cur"))
             compopt -o filenames 2>/dev/null
@@ -40,6 +45,10 @@ _osprey() {
             ;;
         --split)
             COMPREPLY=($(compgen -W 'train restval val test all' -- "$cur"))
+            return
+            ;;
+        --kinds)
+            COMPREPLY=($(compgen -W 'identical same near identical,same' -- "$cur"))
             return
             ;;
         --precision)
@@ -61,7 +70,7 @@ _osprey() {
         --semi-weight | --views | --parts | --margin | --smoothing | --temperature | --dim | --hidden) return ;;
         --dropout | --text-dropout | --distil | --class-weight | --visual-weight | --epochs) return ;;
         --lr | --weight-decay | --patience | --checkpoint-every) return ;;
-        -k | --min-score | --min-match | --batch | --threads | --tolerance | --seed | --sample | --port | --listen | --server | --trust | --host | --cors | \
+        -k | --top | --threshold | --min-score | --min-match | --batch | --threads | --tolerance | --seed | --sample | --port | --listen | --server | --trust | --host | --cors | \
             --max-k | --workers | --queue | --cache | --max-body | --max-pixels | --timeout) return ;;
         --log)
             COMPREPLY=($(compgen -W 'off text json' -- "$cur"))
@@ -78,6 +87,11 @@ _osprey() {
         similar) own='--others --min-score --min-match --in --preview' ;;
         embed) own='--image --npy' ;;
         index) own='--threads --hidden --regions --reranker' ;;
+        tag) own='--vocab --examples --prompts --threshold --top --once --write --remove --dry-run --list' ;;
+        caption) own='--bank --threshold --write --dry-run --remove' ;;
+        dupes) own='--kinds --same --near --html --script' ;;
+        export) own='--in' ;;
+        import) own='--root' ;;
         status) own='--errors' ;;
         verify) own='--repair' ;;
         eval) own='--images --captions --split --labels --prompts --image-to-image --rerank --reranker --index --sample --svg --seed' ;;
@@ -98,7 +112,7 @@ _osprey() {
         return
     fi
     case $command in
-        index | relocate | forget)
+        index | tag | caption | dupes | export | import | relocate | forget)
             COMPREPLY=($(compgen -d -- "$cur"))
             compopt -o filenames 2>/dev/null
             ;;

@@ -1,7 +1,17 @@
 -- What takes each step of storage/catalog_schema.c back, the newest first: the tests make
 -- catalogues of older versions with it. "-- N" begins what undoes version N.
--- 6
+-- 9
 ALTER TABLE images DROP COLUMN colour;
+-- 8
+ALTER TABLE images DROP COLUMN sidecar_ns;
+ALTER TABLE images DROP COLUMN metadata;
+-- 7
+DROP TRIGGER images_went_fingerprints;
+DROP TRIGGER images_changed_fingerprints;
+DROP TABLE fingerprints;
+-- 6
+DROP TRIGGER models_went_taggers;
+DROP TABLE taggers;
 -- 5
 DROP INDEX images_taken;
 ALTER TABLE images DROP COLUMN lens;
