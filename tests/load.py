@@ -81,6 +81,12 @@ class Embeddings:
             return {i: sum(map(float.__mul__, query, v)) for i, v in zip(self.ids, self.vectors)}
 
 
+def turned_away(error):
+    """An answer that a daemon without time gives: too many wait, or the time is up."""
+    what = error.args[0] if error.args else None
+    return isinstance(what, tuple) and len(what) > 2 and what[2] in (429, 503)
+
+
 class Load(unittest.TestCase):
     def setUp(self):
         self.shop = searchd.Shop(60)
@@ -106,6 +112,9 @@ class Load(unittest.TestCase):
                 work(rnd)
                 self.seen[work.__name__] += 1
             except Exception as e:  # pylint: disable=broad-except
+                if turned_away(e):
+                    self.seen["turned away"] += 1
+                    continue
                 self.faults.append("%.0f s, %s: %r" % (time.monotonic() - self.begun, work.__name__, e))
                 print(self.faults[-1], flush=True)
 
@@ -205,6 +214,8 @@ class Load(unittest.TestCase):
                           "search_ms": {"p%d" % p: round(times[len(times) * p // 100] * 1e3, 1)
                                         for p in (50, 90, 99)}}), flush=True)
         self.assertEqual(self.faults, [])
+        # none on a machine that has any time for it
+        self.assertLessEqual(self.seen["turned away"], self.seen["search"] // 1000)
         for name in ("search", "checked exactly", "upload", "hang_up", "add_pictures"):
             self.assertGreater(self.seen[name], 2, self.seen)
         self.assertGreater(images[-1], len(GIVEN) or 100)
