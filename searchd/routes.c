@@ -20,6 +20,8 @@ const struct route routes[] = {
     {"/v1/images/{id}/thumbnail", "GET", 0, handle_thumbnail},
     {"/v1/images/{id}/file", "GET", 0, handle_file},
     {"/v1/images/{id}/similar", "GET", 0, handle_similar},
+    {"/v1/images/{id}/tags", "POST", ROUTE_BODY, handle_image_tags},
+    {"/v1/tags", "GET POST", ROUTE_BODY, handle_tags},
     {"/v1/classify", "POST", ROUTE_BODY, handle_classify},
     {"/v1/embeddings", "POST", ROUTE_BODY, handle_embeddings},
     {"/ping", "GET", ROUTE_OPEN | ROUTE_QUICK, handle_ping},
