@@ -2,7 +2,7 @@
 import { $, h, icon, toast } from './dom.js';
 import { language, t } from './strings.js';
 import { get, libraries, onLogin, useLibrary } from './api.js';
-import { format, isFiltered, isSearch, LESS, nothing, parse, sameness, texts, withTerm } from './query.js';
+import { FILTERS, format, isFiltered, isSearch, LESS, nothing, parse, sameness, texts, withTerm } from './query.js';
 import { keep } from './uploads.js';
 import { coloursOf } from './colours.js';
 import { Source } from './source.js';
@@ -187,6 +187,8 @@ const viewer = new Viewer({
   },
   like: (item, sign) => like(item, sign),
   filter: (name, value) => change({ filters: { ...state.filters, [name]: value }, view: 0 }),
+  tag: (label) => showTagged(label),
+  tagged: () => status.look(),
   at: async (i) => {
     if (i < 0) return null;
     if (i >= source.items.length - 3) await needMore();
@@ -201,6 +203,10 @@ function open(i) {
   history.pushState({ from: 'page', opened: true }, '', format(state));
   viewer.show(item, i);
 }
+
+/* All pictures that have a tag. */
+const showTagged = (label) => go(FILTERS.includes('tag')
+  ? { ...nothing(state.library), filters: { tag: label } } : { ...nothing(state.library), text: label.split('|').at(-1) });
 
 function like(item, sign) {
   viewer.hide();
@@ -265,7 +271,7 @@ const status = new Status({
     // The list grows under one's eyes only while one is at its beginning.
     if (!source.items.length) load();
     else if (!source.searching && atTop()) freshen();
-    else if (!source.searching) offerNew();
+    else if (!source.searching && (stats.images !== before.images || stats.indexing)) offerNew();
   },
 });
 

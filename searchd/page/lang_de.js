@@ -137,4 +137,15 @@ export default {
   login_token: 'Token',
   login_button: 'Anmelden',
   login_wrong: 'Dieses Token stimmt nicht.',
+
+  m_tags: 'Schlagwörter',
+  m_captions: 'Bildunterschriften',
+  said_picture: 'in der Bilddatei',
+  said_osprey: 'von Osprey gesehen',
+  said_user: 'von Ihnen',
+  only_tag: 'Nur Bilder mit dem Schlagwort {label}',
+  tag_add: 'Eigenes Schlagwort',
+  tag_add_button: 'Hinzufügen',
+  tag_remove: 'Schlagwort {label} entfernen',
+  tag_not_kept: 'Das Schlagwort ließ sich nicht speichern.',
 };

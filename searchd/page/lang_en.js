@@ -137,4 +137,15 @@ export default {
   login_token: 'Token',
   login_button: 'Log in',
   login_wrong: 'That token is not right.',
+
+  m_tags: 'Tags',
+  m_captions: 'Captions',
+  said_picture: 'in the picture’s file',
+  said_osprey: 'seen by Osprey',
+  said_user: 'yours',
+  only_tag: 'Only pictures tagged {label}',
+  tag_add: 'A tag of your own',
+  tag_add_button: 'Add',
+  tag_remove: 'Take the tag {label} away',
+  tag_not_kept: 'The tag could not be kept.',
 };
