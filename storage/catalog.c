@@ -102,6 +102,9 @@ static int bind_all(sqlite3_stmt *stmt, const char *kinds, va_list ap)
             rc            = sqlite3_bind_blob64(stmt, i, p, (sqlite3_uint64)n, SQLITE_STATIC);
             break;
         }
+        case 'r': /* a number that is none is NULL to SQLite */
+            rc = sqlite3_bind_double(stmt, i, va_arg(ap, double));
+            break;
         default:
             rc = SQLITE_MISUSE;
         }
@@ -226,6 +229,14 @@ void catalog_rollback(struct catalog *cat)
         sqlite3_reset(cat->cache[i].stmt);
     if (!sqlite3_get_autocommit(cat->db))
         sqlite3_exec(cat->db, "ROLLBACK", NULL, NULL, NULL);
+}
+
+int catalog_finish(struct catalog *cat, int rc, struct err *err)
+{
+    if (rc == 0)
+        return catalog_commit(cat, err);
+    catalog_rollback(cat);
+    return rc;
 }
 
 /* ---- Opening ---- */

@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "storage/library.h"
 #include "storage/library_match.h"
+#include "storage/library_tags.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,6 +31,8 @@ int  catalog_begin_read(struct catalog *cat, struct err *err);
 int  catalog_begin_write(struct catalog *cat, struct err *err); /* waits for other writers */
 int  catalog_commit(struct catalog *cat, struct err *err);
 void catalog_rollback(struct catalog *cat); /* harmless without a transaction */
+/* Commits when rc is 0, undoes otherwise; rc again. */
+int  catalog_finish(struct catalog *cat, int rc, struct err *err);
 
 /* ---- Models ---- */
 
@@ -169,6 +172,29 @@ int catalog_path_remove(struct catalog *cat, int64_t folder_id, const char *path
 int catalog_image_move(struct catalog *cat, int64_t from, int64_t to, struct err *err);
 int catalog_errors(struct catalog *cat, struct library_error **out, size_t *n, struct err *err);
 int catalog_stats(struct catalog *cat, struct library_stats *out, struct err *err);
+
+/* ---- Tags and captions (library_tags.h, catalog_tags.c) ---- */
+
+enum catalog_said { CATALOG_TAGS, CATALOG_CAPTIONS };
+
+int catalog_said_get(struct catalog *cat, enum catalog_said kind, int64_t image_id,
+                     struct library_said **out, size_t *n, struct err *err);
+/* Writes nothing where the same was said before. */
+int catalog_said_replace(struct catalog *cat, enum catalog_said kind, enum library_source source,
+                         const struct library_saying *images, size_t n, int64_t *changed,
+                         struct err *err);
+/* tag NULL: all; of captions always all. */
+int catalog_said_remove(struct catalog *cat, enum catalog_said kind, enum library_source source,
+                        const char *tag, int64_t *removed, struct err *err);
+/* What Osprey said of an image goes. */
+int catalog_said_void(struct catalog *cat, int64_t image_id, struct err *err);
+/* What Osprey said of `from` it says of `to`, and nothing else. */
+int catalog_said_copy(struct catalog *cat, int64_t from, int64_t to, struct err *err);
+/* What people said of `from` counts for `into` too. */
+int catalog_said_join(struct catalog *cat, int64_t from, int64_t into, struct err *err);
+int catalog_tags_list(struct catalog *cat, struct library_tag_count **out, size_t *n,
+                      struct err *err);
+int catalog_tagged_count(struct catalog *cat, int64_t *n, struct err *err);
 
 /* Whether anything but the score is asked for. */
 bool catalog_filter_restricts(const struct library_filter *filter);

@@ -43,7 +43,8 @@ int catalog_migrate_to_current(struct catalog *cat, struct err *err);
 int catalog_fail(struct catalog *cat, int rc, const char *doing, struct err *err);
 
 /* Prepares sql (a string literal; kept for the next time) and binds arguments:
- * i int64_t; t text; p path (a C string as a blob, or NULL); b pointer and size_t. */
+ * i int64_t; r double (NAN: NULL); t text; p path (a C string as a blob, or NULL); b pointer
+ * and size_t. */
 int catalog_query(struct catalog *cat, sqlite3_stmt **out, struct err *err, const char *sql,
                   const char *kinds, ...);
 /* 1: a row, 0: done (the statement is reset), negative: failed. */

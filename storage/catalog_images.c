@@ -318,6 +318,8 @@ int catalog_image_move(struct catalog *cat, int64_t from, int64_t to, struct err
     if (rc == 0)
         rc = catalog_regions_copy(cat, to, from, err);
     if (rc == 0)
+        rc = catalog_said_join(cat, to, from, err);
+    if (rc == 0)
         rc = move_row(cat, from, &b, err);
     if (rc == 0)
         rc = catalog_change_note(cat, from, err);

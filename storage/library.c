@@ -91,13 +91,9 @@ const char *library_dir(const struct library *lib)
 
 /* ---- Transactions around the catalogue's calls ---- */
 
-/* Commits when rc is 0, undoes otherwise; rc again. */
 static int finish(struct library *lib, int rc, struct err *err)
 {
-    if (rc == 0)
-        return catalog_commit(lib->cat, err);
-    catalog_rollback(lib->cat);
-    return rc;
+    return catalog_finish(lib->cat, rc, err);
 }
 
 int library_model_active(struct library *lib, struct library_model *out, struct err *err)
@@ -265,6 +261,17 @@ static bool has_embedding(struct library *lib, const struct library_model *model
     return catalog_embedding_get(lib->cat, model->id, id, model->dim, &vector, NULL) == 0;
 }
 
+/* Whether a file that changed still looks the same to the model: something was written
+ * beside its pixels. */
+static bool looks_same(struct library *lib, const struct library_model *model,
+                       const struct library_item *item)
+{
+    const uint16_t *old;
+    return item->embedding && item->copy_of <= 0 &&
+           catalog_embedding_get(lib->cat, model->id, item->id, model->dim, &old, NULL) == 0 &&
+           lib->half.dot(item->embedding, old, (size_t)model->dim) > 0.999F;
+}
+
 /* Gives an image's row its embedding. */
 static int put_embedding(struct library *lib, const struct library_model *model,
                          struct library_item *item, bool same_content, uint16_t *scratch,
@@ -272,7 +279,9 @@ static int put_embedding(struct library *lib, const struct library_model *model,
 {
     bool copied_active = false, copied = false;
     int  rc = 0;
-    if (!same_content) /* what other models made of the old content is void */
+    if (!same_content && !looks_same(lib, model, item))
+        rc = catalog_said_void(lib->cat, item->id, err);
+    if (rc == 0 && !same_content) /* what other models made of the old content is void */
         rc = catalog_embeddings_drop(lib->cat, item->id, err);
     if (rc == 0 && !same_content)
         rc = catalog_regions_drop(lib->cat, item->id, err);
@@ -294,6 +303,8 @@ static int put_embedding(struct library *lib, const struct library_model *model,
                              "cannot add %s as a copy of itself: its contents changed", item->path);
     rc = catalog_embeddings_copy(lib->cat, item->copy_of, item->id, model->id, &copied_active,
                                  &copied, err);
+    if (rc == 0)
+        rc = catalog_said_copy(lib->cat, item->copy_of, item->id, err);
     if (rc == 0)
         rc = catalog_regions_copy(lib->cat, item->copy_of, item->id, err);
     if (rc == 0 && !copied)
