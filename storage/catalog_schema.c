@@ -69,8 +69,94 @@ static const char sources_sql[] =
     "ALTER TABLE tags_said RENAME TO tags;"
     "CREATE INDEX tags_tag ON tags (tag);";
 
+/* The part of a path's text up to its last '/', with it. */
+#define DIR_OF(path)  "rtrim(" path ", replace(" path ", '/', ''))"
+/* ... and what follows. */
+#define BASE_OF(path) "substr(" path ", length(" DIR_OF(path) ") + 1)"
+
+/* Words to search by: names, folders, tags and captions, in one full-text table, keyed by
+ * image. words_now is what it should hold. Rewriting an image's words with each of its
+ * tags would be slow; triggers note the image in words_stale instead, and what reads or
+ * writes many images sees to those (catalog_words.c). And indexes for filters. */
+static const char words_sql[] =
+    "CREATE TABLE words_stale (image_id INTEGER PRIMARY KEY);"
+    "CREATE VIEW words_now (id, name, folder, tags, captions) AS"
+    " SELECT i.id, " BASE_OF(
+        "CAST(i.path AS TEXT)") ","
+                                " " BASE_OF("CAST(f.path AS TEXT)") " || '/' || " DIR_OF(
+                                    "CAST(i.path AS TEXT)") ","
+                                                            " coalesce((SELECT group_concat(tag, "
+                                                            "char(10)) FROM"
+                                                            "  (SELECT DISTINCT tag FROM tags "
+                                                            "WHERE image_id = i.id ORDER BY tag)), "
+                                                            "''),"
+                                                            " coalesce((SELECT group_concat(text, "
+                                                            "char(10)) FROM"
+                                                            "  (SELECT text FROM captions WHERE "
+                                                            "image_id = i.id ORDER BY id)), '')"
+                                                            " FROM images i JOIN folders f ON f.id "
+                                                            "= i.folder_id;" CATALOG_WORDS_SQL
+                                                            "CREATE TRIGGER images_came_words "
+                                                            "AFTER INSERT ON images BEGIN"
+                                                            " INSERT OR IGNORE INTO words_stale "
+                                                            "VALUES (NEW.id); END;"
+                                                            "CREATE TRIGGER images_moved_words "
+                                                            "AFTER UPDATE OF folder_id, path ON "
+                                                            "images BEGIN"
+                                                            " INSERT OR IGNORE INTO words_stale "
+                                                            "VALUES (NEW.id); END;"
+                                                            "CREATE TRIGGER images_went_words "
+                                                            "AFTER DELETE ON images BEGIN"
+                                                            " INSERT OR IGNORE INTO words_stale "
+                                                            "VALUES (OLD.id); END;"
+                                                            "CREATE TRIGGER folders_moved_words "
+                                                            "AFTER UPDATE OF path ON folders BEGIN"
+                                                            " INSERT OR IGNORE INTO words_stale "
+                                                            "SELECT id FROM images WHERE folder_id "
+                                                            "= NEW.id; END;"
+                                                            "CREATE TRIGGER tags_came_words AFTER "
+                                                            "INSERT ON tags BEGIN"
+                                                            " INSERT OR IGNORE INTO words_stale "
+                                                            "VALUES (NEW.image_id); END;"
+                                                            "CREATE TRIGGER tags_changed_words "
+                                                            "AFTER UPDATE OF image_id, tag ON tags "
+                                                            "BEGIN"
+                                                            " INSERT OR IGNORE INTO words_stale "
+                                                            "VALUES (OLD.image_id), "
+                                                            "(NEW.image_id); END;"
+                                                            "CREATE TRIGGER tags_went_words AFTER "
+                                                            "DELETE ON tags BEGIN"
+                                                            " INSERT OR IGNORE INTO words_stale "
+                                                            "VALUES (OLD.image_id); END;"
+                                                            "CREATE TRIGGER captions_came_words "
+                                                            "AFTER INSERT ON captions BEGIN"
+                                                            " INSERT OR IGNORE INTO words_stale "
+                                                            "VALUES (NEW.image_id); END;"
+                                                            "CREATE TRIGGER captions_changed_words "
+                                                            "AFTER UPDATE OF image_id, text ON "
+                                                            "captions BEGIN"
+                                                            " INSERT OR IGNORE INTO words_stale "
+                                                            "VALUES (OLD.image_id), "
+                                                            "(NEW.image_id); END;"
+                                                            "CREATE TRIGGER captions_went_words "
+                                                            "AFTER DELETE ON captions BEGIN"
+                                                            " INSERT OR IGNORE INTO words_stale "
+                                                            "VALUES (OLD.image_id); END;"
+                                                            "CREATE INDEX images_camera ON images "
+                                                            "(camera);"
+                                                            "CREATE INDEX images_lens ON images "
+                                                            "(lens);"
+                                                            "CREATE INDEX images_kind ON images "
+                                                            "(kind);"
+                                                            "CREATE INDEX images_rating ON images "
+                                                            "(rating) WHERE rating <> 0;"
+                                                            "CREATE INDEX images_place ON images "
+                                                            "(latitude, longitude) WHERE latitude "
+                                                            "IS NOT NULL;";
+
 static const struct catalog_step steps_known[] = {
-    {1, schema_sql}, {2, schema_heads}, {3, regions_sql}, {4, backgrounds_sql}, {5, sources_sql},
+    {1, schema_sql},      {2, schema_heads}, {3, regions_sql},
+    {4, backgrounds_sql}, {5, sources_sql},  {6, words_sql},
 };
 
 static int read_version(struct catalog *cat, int64_t *version, int64_t *application,

@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FILTER_EXACT_MAX 20000 /* images that pass a filter: read one by one up to here */
 #define FETCH_MAX        20000 /* candidates; beyond, reading everything is as fast */
 #define EXACT_MARGIN     2e-5f /* between scores summed in different orders */
 #define APPROX_MARGIN    1e-3f /* and between halves of residuals (IVF) and ours */
@@ -228,11 +227,11 @@ static int by_rank(const void *a, const void *b)
 /* ---- The ways to find them ---- */
 
 struct search {
-    struct library              *lib;
-    const float                 *query;
-    const struct library_filter *filter; /* NULL unless it restricts images */
-    bool                         exact;
-    struct top                   top;
+    struct library        *lib;
+    const float           *query;
+    struct catalog_filter *filter; /* NULL unless it restricts images */
+    bool                   exact;
+    struct top             top;
 };
 
 float library_closeness(const struct library *lib, const struct library_model *model,
@@ -276,7 +275,7 @@ static int search_everything(struct search *s, struct err *err)
     size_t          bytes, n = 0;
     s->top.n = 0;
     if (s->filter) {
-        int rc = catalog_filter_ids(lib->cat, s->filter, SIZE_MAX / 2, &ids, &n, err);
+        int rc = catalog_filter_ids(s->filter, SIZE_MAX, &ids, &n, err);
         if (rc == 0)
             rc = search_ids(s, ids, n, err);
         free(ids);
@@ -292,7 +291,7 @@ static int search_everything(struct search *s, struct err *err)
 static int passes(struct search *s, int64_t id, bool *yes, struct err *err)
 {
     *yes = true;
-    return s->filter ? catalog_filter_match(s->lib->cat, s->filter, id, yes, err) : 0;
+    return s->filter ? catalog_filter_match(s->filter, id, yes, err) : 0;
 }
 
 static int search_delta(struct search *s, struct err *err)
@@ -355,7 +354,7 @@ static int search_base(struct search *s, bool *enough, struct err *err)
     size_t         fetch  = exact ? k + 32 : k * 4 > 200 ? k * 4 : 200;
     int            rc     = 0;
     *enough               = false;
-    if (s->filter) /* at least FILTER_EXACT_MAX pass, perhaps a small part of all */
+    if (s->filter) /* more than CATALOG_FILTER_FEW pass, perhaps a small part of all */
         fetch *= 8;
     for (int effort = 1; fetch <= FETCH_MAX && rc == 0 && !*enough; effort *= 2, fetch *= 4) {
         size_t   ask = fetch < count ? fetch : count, n = 0;
@@ -393,11 +392,12 @@ static int search_run(struct search *s, struct err *err)
     if (s->filter) {
         int64_t *ids = NULL;
         size_t   n   = 0;
-        rc           = catalog_filter_ids(lib->cat, s->filter, FILTER_EXACT_MAX + 1, &ids, &n, err);
-        if (rc == 0 && n <= FILTER_EXACT_MAX)
+        bool     few = false;
+        rc           = catalog_filter_few(s->filter, &ids, &n, &few, err);
+        if (rc == 0 && few)
             rc = search_ids(s, ids, n, err);
         free(ids);
-        if (rc || n <= FILTER_EXACT_MAX)
+        if (rc || few)
             return rc;
     }
     if (!lib->base)
@@ -423,21 +423,38 @@ static int check_query(const float *query, int dim, struct err *err)
     return 0;
 }
 
-int library_search(struct library *lib, const float *query, size_t k,
-                   const struct library_filter *filter, struct library_hit **hits, size_t *n,
-                   struct err *err)
+/* What words answer for must be written before the transaction that reads them; what
+ * comes in between begins another one. */
+int library_begin_filtered(struct library *lib, bool words, bool *model, struct err *err)
 {
-    struct search        s = {.lib = lib, .query = query, .exact = filter && filter->exact};
+    for (int try = 1;; try++) {
+        bool stale = false;
+        int  rc    = words ? catalog_words_catch_up(lib->cat, err) : 0;
+        if (rc == 0)
+            rc = library_begin_search(lib, model, err);
+        if (rc == 0 && words) {
+            rc = catalog_words_stale(lib->cat, &stale, err);
+            if (rc)
+                catalog_rollback(lib->cat);
+        }
+        if (rc || !stale || try == LIBRARY_TRIES || catalog_is_read_only(lib->cat))
+            return rc;
+        catalog_rollback(lib->cat);
+    }
+}
+
+int library_search_here(struct library *lib, bool model, const float *query, size_t k,
+                        const struct library_filter *filter, struct catalog_filter *ready,
+                        struct library_hit **hits, size_t *n, struct err *err)
+{
+    struct search        s = {.lib    = lib,
+                              .query  = query,
+                              .filter = restricts(filter) ? ready : NULL,
+                              .exact  = filter && filter->exact};
     struct library_stats stats;
-    bool                 model = false;
-    *hits                      = NULL;
-    *n                         = 0;
-    if (restricts(filter))
-        s.filter = filter;
-    int rc = library_begin_search(lib, &model, err);
-    if (rc)
-        return rc;
-    rc = catalog_stats(lib->cat, &stats, err);
+    *hits  = NULL;
+    *n     = 0;
+    int rc = catalog_stats(lib->cat, &stats, err);
     if (rc == 0 && model)
         rc = check_query(query, lib->model.dim, err);
     if (rc == 0) {
@@ -448,7 +465,6 @@ int library_search(struct library *lib, const float *query, size_t k,
     }
     if (rc == 0 && model && s.top.k > 0)
         rc = search_run(&s, err);
-    catalog_rollback(lib->cat); /* nothing was written */
     if (rc) {
         free(s.top.heap);
         return rc;
@@ -462,4 +478,35 @@ int library_search(struct library *lib, const float *query, size_t k,
     *hits = s.top.heap;
     *n    = s.top.n;
     return 0;
+}
+
+int library_search(struct library *lib, const float *query, size_t k,
+                   const struct library_filter *filter, struct library_hit **hits, size_t *n,
+                   struct err *err)
+{
+    struct catalog_filter *ready = NULL;
+    bool                   model = false;
+    *hits                        = NULL;
+    *n                           = 0;
+    int rc = library_begin_filtered(lib, filter && filter->caption, &model, err);
+    if (rc)
+        return rc;
+    if (restricts(filter))
+        rc = catalog_filter_new(lib->cat, filter, &ready, err);
+    if (rc == 0)
+        rc = library_search_here(lib, model, query, k, filter, ready, hits, n, err);
+    catalog_filter_free(ready);
+    catalog_rollback(lib->cat); /* nothing was written */
+    return rc;
+}
+
+int library_score_here(struct library *lib, const float *query, int64_t id, float *score,
+                       struct err *err)
+{
+    const uint16_t *vector;
+    int rc = catalog_embedding_get(lib->cat, lib->model.id, id, lib->model.dim, &vector, err);
+    if (rc == 0)
+        *score =
+            distance_score(lib->model.distance, library_closeness(lib, &lib->model, query, vector));
+    return rc;
 }
