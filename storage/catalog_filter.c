@@ -18,6 +18,8 @@
 #define NAMES_MAX 20000 /* that one condition lists; SQLite takes 32,766 values */
 #define SQL_MAX   ((size_t)1 << 20)
 
+#define PLACES_INDEXED 100 /* SQLite joins at most 500 selections */
+
 static bool given(const char *text)
 {
     return text && *text;
@@ -25,10 +27,10 @@ static bool given(const char *text)
 
 bool catalog_filter_restricts(const struct library_filter *f)
 {
-    return f->folder_id != 0 || given(f->below) || given(f->name) || given(f->camera) ||
-           given(f->lens) || given(f->kind) || given(f->caption) || f->n_tags > 0 ||
-           f->n_not_tags > 0 || f->has_taken || f->has_rating || f->has_near || f->min_size > 0 ||
-           f->max_size > 0 || f->min_width > 0 || f->min_height > 0 ||
+    return f->folder_id != 0 || given(f->below) || f->n_places > 0 || given(f->name) ||
+           given(f->camera) || given(f->lens) || given(f->kind) || given(f->caption) ||
+           f->n_tags > 0 || f->n_not_tags > 0 || f->has_taken || f->has_rating || f->has_near ||
+           f->min_size > 0 || f->max_size > 0 || f->min_width > 0 || f->min_height > 0 ||
            f->shape != LIBRARY_ANY_SHAPE;
 }
 
@@ -150,41 +152,74 @@ static int at_least(struct catalog_filter *f, const char *row, int64_t least, st
 
 /* ---- Where it lies and what it is called ---- */
 
+/* One place as a part of `row` and, joined by UNION ALL, of `ids`. Inside a folder it
+ * takes two descents of the index on (folder, path). */
+static int place_part(struct catalog_filter *f, const struct library_place *place, bool first,
+                      struct buf *row, struct buf *ids, struct err *err)
+{
+    struct path_range *range = &f->ranges[f->n_ranges];
+    const char        *part = "+i.folder_id = ?", *found = "folder_id = ?";
+    int                rc = path_range_init(range, place->below ? place->below : "", err);
+    if (rc)
+        return rc;
+    f->n_ranges++;
+    if (place->folder_id)
+        rc = add_int(f, place->folder_id, err);
+    if (range->to) {
+        part  = place->folder_id ? "(+i.folder_id = ? AND i.path >= ? AND i.path < ?) OR"
+                                   " (+i.folder_id = ? AND i.path = ?)"
+                                 : "(+i.path >= ? AND +i.path < ?) OR +i.path = ?";
+        found = "folder_id = ? AND path >= ? AND path < ? UNION ALL SELECT id FROM images WHERE"
+                " folder_id = ? AND path = ?";
+        rc    = rc ? rc : add_text(f, 'p', range->from, err);
+        rc    = rc ? rc : add_text(f, 'p', range->to, err);
+        if (!rc && place->folder_id)
+            rc = add_int(f, place->folder_id, err);
+        rc = rc ? rc : add_text(f, 'p', range->exact, err);
+    }
+    rc = rc ? rc : buf_appendf(row, err, "%s%s", first ? "(" : " OR ", part);
+    return rc ? rc
+              : buf_appendf(ids, err, "%sSELECT id FROM images WHERE %s",
+                            first ? "" : " UNION ALL ", found);
+}
+
+/* Any of the places. */
+static int add_places(struct catalog_filter *f, const struct library_place *places, size_t n,
+                      struct err *err)
+{
+    size_t       first   = f->n_values;
+    bool         indexed = n <= PLACES_INDEXED;
+    struct buf   row, ids, drive;
+    int          rc = 0;
+    struct forms forms;
+    buf_init(&row, SQL_MAX);
+    buf_init(&ids, SQL_MAX);
+    buf_init(&drive, SQL_MAX);
+    f->ranges = mem_zeroed(n, sizeof *f->ranges);
+    if (!f->ranges)
+        rc = no_memory(err);
+    for (size_t i = 0; i < n && !rc; i++) {
+        indexed = indexed && places[i].folder_id;
+        rc      = place_part(f, &places[i], i == 0, &row, &ids, err);
+    }
+    rc    = rc ? rc : buf_append_str(&row, ")", err);
+    rc    = rc ? rc : buf_appendf(&drive, err, "i.id IN (%s)", buf_str(&ids));
+    forms = (struct forms){.row   = buf_str(&row),
+                           .drive = indexed ? buf_str(&drive) : NULL,
+                           .some  = indexed ? buf_str(&ids) : NULL};
+    rc    = rc ? rc : condition_add(f, &forms, "", first, err);
+    buf_release(&row);
+    buf_release(&ids);
+    buf_release(&drive);
+    return rc;
+}
+
 static int add_place(struct catalog_filter *f, const struct library_filter *in, struct err *err)
 {
-    static const struct forms folder = {
-        .row   = "+i.folder_id = ?",
-        .drive = "i.folder_id = ?",
-        .some  = "SELECT 1 FROM images WHERE folder_id = ?",
-    };
-    /* two descents of the index on (folder, path) */
-    static const struct forms inside = {
-        .row   = "((+i.folder_id = ? AND i.path >= ? AND i.path < ?) OR (+i.folder_id = ? AND"
-                 " i.path = ?))",
-        .drive = "i.id IN (SELECT id FROM images WHERE folder_id = ? AND path >= ? AND path < ?"
-                 " UNION ALL SELECT id FROM images WHERE folder_id = ? AND path = ?)",
-        .some  = "SELECT 1 FROM images WHERE (folder_id = ? AND path >= ? AND path < ?) OR"
-                 " (folder_id = ? AND path = ?)",
-    };
-    size_t first = f->n_values;
-    int    rc    = 0;
-    if (f->range.to && !in->folder_id) {
-        rc = add_text(f, 'p', f->range.from, err);
-        rc = rc ? rc : add_text(f, 'p', f->range.to, err);
-        rc = rc ? rc : add_text(f, 'p', f->range.exact, err);
-        return rc ? rc
-                  : row_condition(f, "((+i.path >= ? AND +i.path < ?) OR +i.path = ?)", first, err);
-    }
-    if (!in->folder_id)
-        return 0;
-    rc = add_int(f, in->folder_id, err);
-    if (!f->range.to)
-        return rc ? rc : condition_add(f, &folder, "", first, err);
-    rc = rc ? rc : add_text(f, 'p', f->range.from, err);
-    rc = rc ? rc : add_text(f, 'p', f->range.to, err);
-    rc = rc ? rc : add_int(f, in->folder_id, err);
-    rc = rc ? rc : add_text(f, 'p', f->range.exact, err);
-    return rc ? rc : condition_add(f, &inside, "", first, err);
+    const struct library_place one = {in->folder_id, in->below};
+    if (in->n_places)
+        return add_places(f, in->places, in->n_places, err);
+    return in->folder_id || given(in->below) ? add_places(f, &one, 1, err) : 0;
 }
 
 static int add_name(struct catalog_filter *f, const char *name, struct err *err)
@@ -473,8 +508,7 @@ static int add_caption(struct catalog_filter *f, const char *words, struct err *
 
 static int add_all(struct catalog_filter *f, const struct library_filter *in, struct err *err)
 {
-    int rc = path_range_init(&f->range, in->below ? in->below : "", err);
-    rc     = rc ? rc : add_place(f, in, err);
+    int rc = add_place(f, in, err);
     rc     = rc ? rc : add_makes(f, in, err);
     for (size_t i = 0; i < in->n_tags && !rc; i++)
         rc = add_tag(f, in->tags[i], err);
@@ -527,6 +561,8 @@ void catalog_filter_free(struct catalog_filter *f)
     free(f->conditions);
     free(f->values);
     free(f->texts);
-    path_range_release(&f->range);
+    for (size_t i = 0; i < f->n_ranges; i++)
+        path_range_release(&f->ranges[i]);
+    free(f->ranges);
     free(f);
 }

@@ -30,7 +30,8 @@ struct filter_condition {
 
 struct catalog_filter {
     struct catalog                *cat;
-    struct path_range              range;
+    struct path_range             *ranges; /* (n_ranges), that values point into */
+    size_t                         n_ranges;
     struct filter_condition       *conditions; /* (n) */
     size_t                         n, cap;
     struct filter_value           *values; /* (n_values) */

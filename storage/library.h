@@ -224,10 +224,18 @@ enum library_shape { LIBRARY_ANY_SHAPE, LIBRARY_LANDSCAPE, LIBRARY_PORTRAIT, LIB
 
 #define LIBRARY_FILTER_TAGS 64 /* that a filter names, and again that it excludes */
 
+struct library_place {
+    int64_t     folder_id;
+    const char *below; /* a path inside the folder, as in known_after, or NULL */
+};
+
 /* What a hit must be; zero (or NULL) means any. Held exactly, inside the search. */
 struct library_filter {
-    int64_t            folder_id;
-    const char        *below;  /* a path inside the folder, as in known_after, or NULL */
+    int64_t                     folder_id;
+    const char                 *below; /* a path inside the folder, as in known_after, or NULL */
+    /* Any of these, in place of the two above. */
+    const struct library_place *places; /* (n_places) */
+    size_t                      n_places;
     const char        *name;   /* part of the path below the folder; the case of ASCII is ignored */
     const char        *camera; /* part of the camera's name, likewise */
     const char        *lens;   /* part of the lens's name, likewise */

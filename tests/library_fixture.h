@@ -20,6 +20,21 @@
 
 #define DIM 32
 
+/* Takes a catalogue back, by one version each, but for what the next step expects. */
+#define UNDO_VERSION_6                                                                             \
+    "DROP TRIGGER images_came_words; DROP TRIGGER images_moved_words;"                             \
+    "DROP TRIGGER images_went_words; DROP TRIGGER folders_moved_words;"                            \
+    "DROP TRIGGER tags_came_words; DROP TRIGGER tags_changed_words;"                               \
+    "DROP TRIGGER tags_went_words; DROP TRIGGER captions_came_words;"                              \
+    "DROP TRIGGER captions_changed_words; DROP TRIGGER captions_went_words;"                       \
+    "DROP VIEW words_now; DROP TABLE words; DROP TABLE words_stale;"                               \
+    "DROP INDEX images_camera; DROP INDEX images_lens; DROP INDEX images_kind;"                    \
+    "DROP INDEX images_rating; DROP INDEX images_place; PRAGMA user_version = 5;"
+#define UNDO_VERSION_5                                                                             \
+    "DROP INDEX images_taken; ALTER TABLE images DROP COLUMN lens;"                                \
+    "ALTER TABLE images DROP COLUMN rating; ALTER TABLE captions DROP COLUMN score;"               \
+    "PRAGMA user_version = 4;"
+
 static inline float rng_float(uint64_t *s) /* -1 to 1 */
 {
     return (float)((double)(splitmix_next(s) >> 11) * 0x1p-52 - 1.0);
