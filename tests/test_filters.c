@@ -35,7 +35,6 @@ struct shelf {
 static struct shelf shelf;
 
 static const char *const cameras[]  = {"", "Osprey Talon", "osprey wing", "Kestrel 100% %_x"};
-static const char *const lenses[]   = {"", "50mm F1.8", "24-70mm F4", "Macro 50MM"};
 static const char *const kinds[]    = {"JPEG", "PNG", "TIFF"};
 static const char *const tags[]     = {"animal|dog",  "Animal|Cat", "animal",  "plant|tree|oak",
                                        "\xc3\x96l",   "dogma",      "place|x", "holiday|animal|dog",
@@ -109,17 +108,12 @@ static void say(int64_t id, uint64_t at)
 
 static void sql(const char *text)
 {
-    struct err err  = ERR_INIT;
-    char      *file = NULL;
-    sqlite3   *db;
-    file = strdup(shelf.lib->catalog_path);
-    assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(shelf.lib->catalog_path, &db), SQLITE_OK);
     sqlite3_busy_timeout(db, 10000);
     if (sqlite3_exec(db, text, NULL, NULL, NULL) != SQLITE_OK)
         fail_msg("%s: %s", text, sqlite3_errmsg(db));
     sqlite3_close(db);
-    free(file);
-    (void)err;
 }
 
 /* ---- Fetching ---- */
