@@ -6,8 +6,10 @@ _osprey_models() {
 
 _osprey() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-    local commands='index search similar embed status verify backup relocate forget eval train serve model'
+    local commands='index watch search similar embed status verify backup relocate forget eval train serve model'
     local common='--library --model --precision -k --json --quiet --help'
+    local filters='--after --before --in --camera --lens --tag --not-tag --rating --near --orientation'
+    filters+=' --min-size --type --caption'
     local command='' own='' i
 
     for ((i = 1; i < COMP_CWORD; i++)); do
@@ -36,6 +38,16 @@ _osprey() {
             ;;
         --model | --base)
             COMPREPLY=($(compgen -W "$(_osprey_models)" -- "$cur") $(compgen -d -- "$cur"))
+            return
+            ;;
+        --orientation)
+            COMPREPLY=($(compgen -W 'landscape portrait square' -- "$cur"))
+            return
+            ;;
+        --after | --before | --camera | --lens | --tag | --not-tag | --rating | --near | --min-size | --caption) return ;;
+        --every | --max-watches) return ;;
+        --type)
+            COMPREPLY=($(compgen -W 'jpeg png' -- "$cur"))
             return
             ;;
         --split)
@@ -74,10 +86,11 @@ _osprey() {
         return
     fi
     case $command in
-        search) own='--image --min-score --min-match --in --rerank --reranker --server --preview' ;;
-        similar) own='--others --min-score --min-match --in --preview' ;;
+        search) own="--image --min-score --min-match $filters --hybrid --rerank --reranker --server --preview" ;;
+        similar) own="--others --min-score --min-match $filters --preview" ;;
         embed) own='--image --npy' ;;
         index) own='--threads --hidden --regions --reranker' ;;
+        watch) own='--threads --hidden --regions --reranker --every --max-watches' ;;
         status) own='--errors' ;;
         verify) own='--repair' ;;
         eval) own='--images --captions --split --labels --prompts --image-to-image --rerank --reranker --index --sample --svg --seed' ;;
