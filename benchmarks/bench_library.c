@@ -1,8 +1,10 @@
 /* The library at 1,000 to 1,000,000 images of 384 dimensions: what a commit of one
  * batch costs, how long a search takes cold and warm, how many of the true
- * nearest it finds, how much memory it needs.
+ * nearest it finds, how much memory it needs, and what a filter that keeps one image
+ * in a thousand makes of that.
  *
  *     bench_library [DIR [LARGEST]]
+ *     bench_library --filters DIR/1000000     filters alone, on what an earlier run left
  *
  * Vectors are synthetic: a thousand cluster centres, points at a cosine of about
  * 0.7 to their centre, queries drawn like the points. Commits into the smallest
@@ -10,6 +12,7 @@
  */
 #include "base/splitmix.h"
 #include "storage/library_impl.h"
+#include "storage/library_tags.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -25,6 +28,7 @@
 #define BATCH   32  /* ... and when commits are timed */
 #define COMMITS 60
 #define QUERIES 100
+#define RARE    1000 /* one image in so many has a camera and a tag of its own */
 
 static float centres[CENTRES][DIM];
 
@@ -114,7 +118,7 @@ static double commit(struct bench *b, size_t n)
                                                  .height      = 3000,
                                                  .kind        = "JPEG",
                                                  .orientation = 1,
-                                                 .camera      = "",
+                                                 .camera      = id % RARE ? "Usual" : "Kestrel One",
                                                  .embedding   = embeddings[i]};
         uint64_t hash[2] = {splitmix_next(&s), splitmix_next(&s)};
         memcpy(items[i].hash, hash, sizeof(hash));
@@ -212,6 +216,67 @@ static double cold_ms(const char *program, const char *dir)
     return median(v, 7);
 }
 
+/* Tags the rare ones; ids are given in the order in which images come. */
+static void tag_rare(struct bench *b)
+{
+    struct err            err    = ERR_INIT;
+    char                  text[] = "bird|kestrel";
+    struct library_said   said   = {.text = text, .score = 0.9};
+    struct library_saying sayings[LOAD];
+    size_t                n = 0;
+    for (int64_t id = 1; id <= b->n; id += RARE) {
+        sayings[n++] = (struct library_saying){.image_id = id, .said = &said, .n = 1};
+        if (n == LOAD || id + RARE > b->n) {
+            check(library_tags_replace(b->lib, LIBRARY_OSPREY, sayings, n, NULL, &err), &err);
+            n = 0;
+        }
+    }
+}
+
+/* A filtered search beside the same without, and how many of the ten that are truly the
+ * best among those that pass it finds. */
+static void filtered(struct bench *b, const char *name, const struct library_filter *filter)
+{
+    struct err            err   = ERR_INIT;
+    struct library_filter exact = *filter;
+    double                with[QUERIES], without[QUERIES];
+    size_t                found = 0, all = 0;
+    exact.exact = true;
+    for (int q = -5; q < QUERIES; q++) { /* the first warm up */
+        struct library_hit *hits, *some, *best;
+        size_t              n, m, k;
+        float               query[DIM];
+        uint64_t            seed = (1u << 27) + (uint64_t)(q + 5);
+        double              ms   = search_ms(b->lib, seed, 10, &hits, &n);
+        free(hits);
+        point(query, seed);
+        double t = now_ms();
+        check(library_search(b->lib, query, 10, filter, &some, &m, &err), &err);
+        if (q >= 0) {
+            with[q]    = now_ms() - t;
+            without[q] = ms;
+        }
+        check(library_search(b->lib, query, 10, &exact, &best, &k, &err), &err);
+        for (size_t i = 0; i < k; i++)
+            for (size_t j = 0; j < m; j++)
+                found += some[j].id == best[i].id;
+        all += k;
+        free(some);
+        free(best);
+    }
+    double one = median(without, QUERIES), other = median(with, QUERIES);
+    printf("  one in %d by %-6s  without %6.2f ms  with %6.2f ms  ratio %.2f  recall@10 %.3f\n",
+           RARE, name, one, other, other / one, (double)found / (double)all);
+    fflush(stdout);
+}
+
+static void measure_filters(struct bench *b)
+{
+    const char *const tag = "bird";
+    filtered(b, "tag", &(struct library_filter){.tags = &tag, .n_tags = 1});
+    filtered(b, "camera", &(struct library_filter){.camera = "kestrel"});
+}
+
 static void measure(struct bench *b, const char *program)
 {
     struct library_stats stats;
@@ -236,8 +301,23 @@ static void measure(struct bench *b, const char *program)
     fflush(stdout);
 }
 
+static int filters_alone(const char *dir)
+{
+    struct err   err = ERR_INIT;
+    struct bench b   = {0};
+    check(library_open(dir, LIBRARY_EXISTING, &b.lib, &err), &err);
+    measure_filters(&b);
+    library_close(b.lib);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 3 && strcmp(argv[1], "--filters") == 0) {
+        for (int i = 0; i < CENTRES; i++)
+            unit_noise(centres[i], (uint64_t)i + 77777777);
+        return filters_alone(argv[2]);
+    }
     if (argc == 3 && strcmp(argv[1], "--cold") == 0) {
         for (int i = 0; i < CENTRES; i++)
             unit_noise(centres[i], (uint64_t)i + 77777777);
@@ -259,7 +339,9 @@ int main(int argc, char **argv)
         while (bench->n < sizes[i])
             commit(bench, LOAD);
         fprintf(stderr, "filled %lld in %.1f s\n", (long long)bench->n, (now_ms() - t) / 1e3);
+        tag_rare(bench);
         measure(bench, argv[0]);
+        measure_filters(bench);
     }
     if (!big.lib)
         return 0;

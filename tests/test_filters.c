@@ -3,13 +3,13 @@
  * some filters are broad and go through the index, and others are looked up one by one.
  */
 #include "library_fixture.h"
+#include "storage/catalog_db.h"
 #include "storage/filter_text.h"
 #include "storage/library_impl.h"
 #include "storage/library_tags.h"
 
 #include <ctype.h>
 #include <math.h>
-#include <sqlite3.h>
 
 enum { N = 21000, BATCH = 500, MOST = 6 };
 

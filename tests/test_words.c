@@ -3,11 +3,10 @@
  * two rankings give by hand.
  */
 #include "library_fixture.h"
+#include "storage/catalog_db.h"
 #include "storage/library_hybrid.h"
 #include "storage/library_impl.h"
 #include "storage/library_tags.h"
-
-#include <sqlite3.h>
 
 enum { N = 300 };
 
