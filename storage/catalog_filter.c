@@ -344,7 +344,7 @@ static int add_names(struct catalog_filter *f, const struct names *what, fits fi
         .next  = "SELECT " column " FROM images WHERE " column " > ? ORDER BY " column " LIMIT 1", \
         .forms = {.row   = "+i." column " IN %s",                                                  \
                   .drive = "i." column " IN %s",                                                   \
-                  .some  = "SELECT 1 FROM images WHERE " column " IN %s"},                          \
+                  .some  = "SELECT id FROM images WHERE " column " IN %s"},                         \
         .broad = "instr(lower(i." column "), lower(?)) > 0"                                        \
     }
 
@@ -384,7 +384,7 @@ static int add_tag(struct catalog_filter *f, const char *tag, struct err *err)
     static const struct forms forms = {
         .row   = "EXISTS (SELECT 1 FROM tags t WHERE t.image_id = i.id AND +t.tag IN %s)",
         .drive = "i.id IN (SELECT t.image_id FROM tags t WHERE t.tag IN %s)",
-        .some  = "SELECT 1 FROM tags t WHERE t.tag IN %s",
+        .some  = "SELECT t.image_id AS id FROM tags t WHERE t.tag IN %s",
     };
     size_t first = f->n_values, n = 0;
     char  *list = NULL;
@@ -418,7 +418,7 @@ static int add_taken(struct catalog_filter *f, const struct library_filter *in, 
     static const struct forms forms = {
         .row   = "i.taken_at <> 0 AND +i.taken_at BETWEEN ? AND ?",
         .drive = "i.taken_at <> 0 AND i.taken_at BETWEEN ? AND ?",
-        .some  = "SELECT 1 FROM images WHERE taken_at <> 0 AND taken_at BETWEEN ? AND ?",
+        .some  = "SELECT id FROM images WHERE taken_at <> 0 AND taken_at BETWEEN ? AND ?",
     };
     size_t first = f->n_values;
     int    rc    = add_int(f, in->taken_from, err);
@@ -431,7 +431,7 @@ static int add_rating(struct catalog_filter *f, const struct library_filter *in,
     static const struct forms rated = {
         .row   = "+i.rating BETWEEN ? AND ?",
         .drive = "i.rating <> 0 AND i.rating BETWEEN ? AND ?", /* as its index says */
-        .some  = "SELECT 1 FROM images WHERE rating <> 0 AND rating BETWEEN ? AND ?",
+        .some  = "SELECT id FROM images WHERE rating <> 0 AND rating BETWEEN ? AND ?",
     };
     bool   unrated = in->min_rating <= 0 && in->max_rating >= 0;
     size_t first   = f->n_values;
@@ -452,7 +452,7 @@ static int add_near(struct catalog_filter *f, const struct library_filter *in, s
                  " osprey_km(i.latitude, i.longitude, ?, ?) <= ?)",
         .drive = "(i.latitude IS NOT NULL AND i.latitude BETWEEN ? AND ? AND"
                  " osprey_km(i.latitude, i.longitude, ?, ?) <= ?)",
-        .some  = "SELECT 1 FROM images WHERE latitude IS NOT NULL AND latitude BETWEEN ? AND ? AND"
+        .some  = "SELECT id FROM images WHERE latitude IS NOT NULL AND latitude BETWEEN ? AND ? AND"
                  " osprey_km(latitude, longitude, ?, ?) <= ?",
     };
     double band  = in->near_km / 111.19 + 1e-6; /* degrees: 111.195 km each */
@@ -494,7 +494,7 @@ static int add_caption(struct catalog_filter *f, const char *words, struct err *
         .row   = "+i.id IN (SELECT rowid FROM words WHERE words MATCH ?)",
         .drive = "i.id IN (SELECT rowid FROM words WHERE words MATCH ?)",
         .match = "EXISTS (SELECT 1 FROM words WHERE words MATCH ? AND rowid = i.id)",
-        .some  = "SELECT 1 FROM words WHERE words MATCH ?",
+        .some  = "SELECT rowid AS id FROM words WHERE words MATCH ?",
     };
     size_t first = f->n_values;
     char  *query = NULL;

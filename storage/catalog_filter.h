@@ -23,7 +23,7 @@ struct filter_condition {
     char   *row;
     char   *drive;    /* NULL: no index knows */
     char   *match;    /* NULL: row does */
-    char   *some;     /* with drive: a statement of a row for each that fits */
+    char   *some;     /* with drive: a statement of the ids that fit, some perhaps twice */
     size_t  first, n; /* of the values */
     int64_t fit;      /* with drive: how many, counted up to CATALOG_FILTER_FEW + 1 */
 };

@@ -25,6 +25,21 @@ static const char *form_of(const struct catalog_filter *f, const struct filter_c
     return form == FORM_DRIVEN && c == f->driver ? c->drive : c->row;
 }
 
+/* Prepares text, and binds all values in order. */
+static int prepare_text(struct catalog_filter *f, const char *text, sqlite3_stmt **out,
+                        struct err *err)
+{
+    *out = NULL;
+    if (sqlite3_prepare_v2(f->cat->db, text, -1, out, NULL) != SQLITE_OK)
+        return catalog_fail(f->cat, sqlite3_errcode(f->cat->db), "filter", err);
+    int rc = filter_bind(f, *out, 0, f->n_values, 1, err);
+    if (rc) {
+        sqlite3_finalize(*out);
+        *out = NULL;
+    }
+    return rc;
+}
+
 /* Prepares head, the conditions, and tail. Every value is bound in order; the caller
  * binds those of the tail from *next on, and finalizes. */
 static int prepare(struct catalog_filter *f, const char *head, enum form form, const char *tail,
@@ -39,16 +54,8 @@ static int prepare(struct catalog_filter *f, const char *head, enum form form, c
         rc = buf_append_str(&sql, " AND 0", err);
     if (!rc)
         rc = buf_append_str(&sql, tail, err);
-    *out = NULL;
-    if (!rc && sqlite3_prepare_v2(f->cat->db, buf_str(&sql), -1, out, NULL) != SQLITE_OK)
-        rc = catalog_fail(f->cat, sqlite3_errcode(f->cat->db), "filter", err);
+    rc = rc ? rc : prepare_text(f, buf_str(&sql), out, err);
     buf_release(&sql);
-    if (!rc)
-        rc = filter_bind(f, *out, 0, f->n_values, 1, err);
-    if (rc) {
-        sqlite3_finalize(*out);
-        *out = NULL;
-    }
     *next = (int)f->n_values + 1;
     return rc;
 }
@@ -143,6 +150,18 @@ static int ids_push(int64_t **list, size_t *len, size_t *cap, int64_t id, struct
     return 0;
 }
 
+/* A condition that stands alone and is looked up needs no look at the images. */
+static int prepare_alone(struct catalog_filter *f, sqlite3_stmt **out, int *next, struct err *err)
+{
+    struct buf sql;
+    buf_init(&sql, SQL_MAX);
+    int rc = buf_appendf(&sql, err, "SELECT DISTINCT id FROM (%s) LIMIT ?", f->driver->some);
+    rc     = rc ? rc : prepare_text(f, buf_str(&sql), out, err);
+    buf_release(&sql);
+    *next = (int)f->n_values + 1;
+    return rc;
+}
+
 int catalog_filter_ids(struct catalog_filter *f, size_t limit, int64_t **ids, size_t *n,
                        struct err *err)
 {
@@ -151,8 +170,9 @@ int catalog_filter_ids(struct catalog_filter *f, size_t limit, int64_t **ids, si
     int64_t      *list = NULL;
     size_t        len = 0, cap = 0;
     int           next;
-    int           rc =
-        prepare(f, "SELECT i.id FROM images i WHERE 1", FORM_DRIVEN, " LIMIT ?", &stmt, &next, err);
+    int           rc = f->n == 1 && f->driver ? prepare_alone(f, &stmt, &next, err)
+                                              : prepare(f, "SELECT i.id FROM images i WHERE 1", FORM_DRIVEN,
+                                                        " LIMIT ?", &stmt, &next, err);
     if (!rc)
         rc = bind_tail(f, stmt, next, &most, 1, err);
     while (rc >= 0 && stmt && (rc = catalog_step_row(f->cat, stmt, err)) > 0)
