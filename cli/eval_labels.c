@@ -115,6 +115,8 @@ static int encode_labels(struct session *s, const struct pictures *set, const ch
             rc = err ? err->code : ERR_FAILED;
     if (!rc)
         rc = encode_texts(s, (const char *const *)texts, set->n_labels, out, err);
+    if (!rc)
+        encoder_as_names(s->enc, out, (int)set->n_labels);
     for (size_t i = 0; texts && i < set->n_labels; i++)
         free(texts[i]);
     free(texts);

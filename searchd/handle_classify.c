@@ -112,6 +112,8 @@ static int score_some(struct call *call, struct desk *desk, struct classify *c, 
         weights[i] = 1;
     if (!rc)
         rc = terms_encode_texts(call, desk, (const char *const *)texts, n_texts, each, err);
+    if (!rc)
+        encoder_as_names(desk_encoder(desk), each, (int)n_texts);
     for (size_t i = 0; i < n && !rc; i++) {
         double sum = 0;
         rc = query_combine(each + i * c->n_prompts * dim, weights, c->n_prompts, (int)dim, label,

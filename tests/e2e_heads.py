@@ -15,6 +15,7 @@ import pictures
 
 BUILD = os.environ["OSPREY_BUILD"]
 MODELS = os.path.join(os.environ["OSPREY_SOURCE"], "models")
+UNDO = os.path.join(os.environ["OSPREY_SOURCE"], "tests/data/catalog_undo.sql")
 OSPREY = os.path.join(BUILD, "osprey")
 TOWERS = "osprey-small"
 ZEROSHOT = "osprey-small-zeroshot"
@@ -145,11 +146,9 @@ class Heads(unittest.TestCase):
         before = self.search("a red square")
         self.assertEqual(self.rows()[0][1], FIRST)
         with sqlite3.connect(os.path.join(self.library, "catalog.db")) as db:
-            db.executescript("UPDATE models SET name = 'osprey-small', dir = '/nowhere/osprey-small';"
-                             "DROP TRIGGER images_went_regions; DROP TABLE regions; DROP TABLE rerankers;"
-                             "DROP TRIGGER models_went_backgrounds; DROP TABLE backgrounds;"
-                             "DROP TABLE model_files; ALTER TABLE models DROP COLUMN distance;"
-                             "PRAGMA user_version = 1;")
+            with open(UNDO, encoding="ascii") as undo:
+                db.executescript(undo.read() + "PRAGMA user_version = 1;")
+            db.execute("UPDATE models SET name = 'osprey-small', dir = '/nowhere/osprey-small'")
         shutil.rmtree(os.path.join(self.library, "models"))
         self.same(before, self.search("a red square"))
         pictures.write(os.path.join(self.folder, "late.png"), pictures.png(99))

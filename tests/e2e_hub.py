@@ -331,11 +331,13 @@ class Get(unittest.TestCase):
         out, err = self.osprey("model", "get", self.MODEL, "--json")
         lines = [json.loads(r) for r in out.splitlines()]
         self.assertGreater(len(lines), 1)
+        # A slow machine may tell of small files, of the very beginning and the very end, too.
+        self.assertIn("model.safetensors", [line["progress"]["file"] for line in lines[:-1]])
         for line in lines[:-1]:
-            self.assertEqual(line["progress"]["file"], "model.safetensors")
-            # A slow machine may tell of the very beginning and the very end, too.
+            self.assertIn(line["progress"]["file"], self.files)
             self.assertTrue(0 <= line["progress"]["done"] <= line["progress"]["total"])
-        told = [line["progress"]["done"] for line in lines[:-1]]
+        told = [line["progress"]["done"] for line in lines[:-1]
+                if line["progress"]["file"] == "model.safetensors"]
         self.assertEqual(told, sorted(told))
 
     def test_a_revision_lives_beside_the_main_one(self):

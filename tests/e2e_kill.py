@@ -65,7 +65,7 @@ class Kill(unittest.TestCase):
     def finish(self, library):
         begun = time.monotonic()
         process = self.index(library)
-        _, stderr = process.communicate(timeout=120)
+        _, stderr = process.communicate(timeout=600)
         self.assertEqual(process.returncode, 0, stderr)
         return time.monotonic() - begun
 

@@ -103,7 +103,7 @@ class PageFilters(unittest.TestCase):
         fused = self.daemon.get("/v1/search?q=zeppelin&k=60&hybrid=true").json["results"]
         self.assertIn("words_rank", fused[0])
         self.shows(fused, 8)
-        self.assertEqual(self.chip("hybrid"), "Also in names, tags and captions")
+        self.assertEqual(self.chip("hybrid"), "Find written words, too")
         # a picture alone has no words: then it means nothing
         b.open(self.daemon.url + "/?like=%d&hybrid=true" % fused[0]["id"])
         self.shows(self.daemon.get("/v1/search?id=%d&k=60" % fused[0]["id"]).json["results"], 8)

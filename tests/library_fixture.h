@@ -20,21 +20,6 @@
 
 #define DIM 32
 
-/* Takes a catalogue back, by one version each, but for what the next step expects. */
-#define UNDO_VERSION_6                                                                             \
-    "DROP TRIGGER images_came_words; DROP TRIGGER images_moved_words;"                             \
-    "DROP TRIGGER images_went_words; DROP TRIGGER folders_moved_words;"                            \
-    "DROP TRIGGER tags_came_words; DROP TRIGGER tags_changed_words;"                               \
-    "DROP TRIGGER tags_went_words; DROP TRIGGER captions_came_words;"                              \
-    "DROP TRIGGER captions_changed_words; DROP TRIGGER captions_went_words;"                       \
-    "DROP VIEW words_now; DROP TABLE words; DROP TABLE words_stale;"                               \
-    "DROP INDEX images_camera; DROP INDEX images_lens; DROP INDEX images_kind;"                    \
-    "DROP INDEX images_rating; DROP INDEX images_place; PRAGMA user_version = 5;"
-#define UNDO_VERSION_5                                                                             \
-    "DROP INDEX images_taken; ALTER TABLE images DROP COLUMN lens;"                                \
-    "ALTER TABLE images DROP COLUMN rating; ALTER TABLE captions DROP COLUMN score;"               \
-    "PRAGMA user_version = 4;"
-
 static inline float rng_float(uint64_t *s) /* -1 to 1 */
 {
     return (float)((double)(splitmix_next(s) >> 11) * 0x1p-52 - 1.0);
@@ -69,6 +54,28 @@ static inline struct library_item picture(int64_t folder, const char *path, uint
     memcpy(item.hash, &seed, sizeof(seed));
     unit_vector(embedding, DIM, seed);
     return item;
+}
+
+/* SQL that makes the newest catalogue one of an older version; freed by the caller. */
+static inline char *undo_catalog_to(int version)
+{
+    char  *text = NULL, end[32], pragma[48];
+    size_t len  = 0;
+    FILE  *f    = fopen(TEST_DATA "/catalog_undo.sql", "r");
+    assert_non_null(f);
+    ssize_t got = getdelim(&text, &len, '\0', f);
+    (void)fclose(f);
+    assert_true(got > 0);
+    (void)snprintf(end, sizeof end, "\n-- %d\n", version);
+    (void)snprintf(pragma, sizeof pragma, "\nPRAGMA user_version = %d;", version);
+    char *from = strstr(text, end);
+    if (from)
+        *from = '\0';
+    char *sql = malloc(strlen(text) + sizeof pragma);
+    assert_non_null(sql);
+    (void)snprintf(sql, strlen(text) + sizeof pragma, "%s%s", text, pragma);
+    free(text);
+    return sql;
 }
 
 static inline char *temporary_dir(void)

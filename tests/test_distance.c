@@ -199,17 +199,12 @@ static void an_old_catalogue_learns_distances(void **state)
     for (size_t i = 0; i < 3; i++)
         ids[i] = add_one(lib, id, folder, i == 0 ? "a.jpg" : i == 1 ? "b.jpg" : "c.jpg", i + 1);
     library_close(lib);
-    struct catalog *cat = NULL;
+    struct catalog *cat  = NULL;
+    char           *undo = undo_catalog_to(1);
     assert_ok(catalog_open(file, false, &cat, &err), &err);
-    assert_ok(
-        catalog_exec(cat,
-                     "DROP TRIGGER images_went_regions; DROP TABLE regions; DROP TABLE rerankers;"
-                     "DROP TRIGGER models_went_backgrounds; DROP TABLE backgrounds;"
-                     "DROP TABLE model_files; ALTER TABLE models DROP COLUMN distance;"
-                     "PRAGMA user_version = 1",
-                     &err),
-        &err);
+    assert_ok(catalog_exec(cat, undo, &err), &err);
     catalog_close(cat);
+    free(undo);
     assert_ok(library_open(dir, LIBRARY_EXISTING, &lib, &err), &err);
     assert_ok(library_model_active(lib, &model, &err), &err);
     assert_int_equal(model.distance, DISTANCE_COSINE);

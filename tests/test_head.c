@@ -154,6 +154,40 @@ static void heads_equal_pytorch(void **state)
     }
 }
 
+/* Only the class part of a text weighs more, by the factor that head.h says, and a
+ * head without one leaves texts as they are. */
+static void names_weigh_more_in_the_class_part(void **state)
+{
+    static const char *const names[] = {"beside", "linear"};
+    struct err               err     = ERR_INIT;
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        struct fixture f;
+        double         b = 0;
+        fixture_open(&f, names[i]);
+        assert_int_equal(fixture_load(&f, PRECISION_F32, &err), 0);
+        int    dim = head_dim(f.head), n = (int)safetensors_find(f.st, "out.text")->dims[0];
+        int    trained = (int)safetensors_find(f.st, "text.linear.weight")->dims[0];
+        float *before = tensor(&f, "out.text"), *after = tensor(&f, "out.text");
+        bool   classes = jnode_to_double(jnode_get(f.config, "class_weight"), &b) && b > 0;
+        head_as_names(f.head, after, n);
+        for (int row = 0; row < n; row++, before += dim, after += dim) {
+            double length = 0;
+            float  factor = after[0] / before[0];
+            for (int j = 0; j < dim; j++) {
+                bool more = classes && j >= trained && j < trained + towers.hidden;
+                assert_float_equal(after[j], before[j] * factor * (more ? HEAD_NAMES : 1), 1e-5f);
+                length += (double)after[j] * (double)after[j];
+            }
+            assert_float_equal(length, 1, 1e-5);
+            assert_true(classes ? factor < 0.99F : fabsf(factor - 1) < 1e-5F);
+        }
+        free(before - (ptrdiff_t)n * dim);
+        free(after - (ptrdiff_t)n * dim);
+        fixture_close(&f);
+    }
+}
+
 /* Each config, as text put in place of the fixture's, and what the error says. */
 static void bad_configs_are_refused(void **state)
 {
@@ -228,6 +262,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(heads_equal_pytorch),
+        cmocka_unit_test(names_weigh_more_in_the_class_part),
         cmocka_unit_test(bad_configs_are_refused),
         cmocka_unit_test(distances_have_names_and_scores),
     };

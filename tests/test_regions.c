@@ -284,10 +284,9 @@ static void older_catalogues_are_brought_forward(void **state)
     struct room r   = room_open();
     int64_t     id  = add(&r, "a.jpg", 1, 0).id;
     library_close(r.lib);
-    tamper(r.dir, UNDO_VERSION_6 UNDO_VERSION_5
-           "DROP TRIGGER models_went_backgrounds; DROP TABLE backgrounds;"
-           "DROP TRIGGER images_went_regions; DROP TABLE regions; DROP TABLE rerankers;"
-           " PRAGMA user_version = 2");
+    char *undo = undo_catalog_to(2);
+    tamper(r.dir, undo);
+    free(undo);
     assert_ok(library_open(r.dir, LIBRARY_EXISTING, &r.lib, &err), &err);
     want(&r, "aaaa");
     assert_int_equal(add(&r, "a.jpg", 1, 7).id, id);

@@ -220,6 +220,12 @@ int encoder_texts(const struct encoder *enc, struct encoder_scratch *scratch,
     return rc ? rc : check_finite(enc, out, n, enc->info.dim, err);
 }
 
+void encoder_as_names(const struct encoder *enc, float *texts, int n)
+{
+    if (enc->family->as_names)
+        enc->family->as_names(enc->model, texts, n);
+}
+
 int encoder_tokens(const struct encoder *enc, struct encoder_scratch *scratch, const int32_t *ids,
                    const int32_t *starts, int n, float *out, struct err *err)
 {

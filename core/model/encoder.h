@@ -89,6 +89,11 @@ int encoder_images(const struct encoder *enc, struct encoder_scratch *scratch,
 int encoder_texts(const struct encoder *enc, struct encoder_scratch *scratch,
                   const char *const *texts, int n, float *out, struct err *err);
 
+/* Makes embeddings of texts (n, dim) that name kinds of things ("a photo of a dog") better
+ * at telling those apart, worse at all else: where a head keeps a part that knows classes
+ * beside one that was trained on captions (head.h), the former weighs more. */
+void encoder_as_names(const struct encoder *enc, float *texts, int n);
+
 /* n texts as the model's own token ids, start and end tokens included, laid end
  * to end: text i is ids[starts[i] .. starts[i + 1]); starts has n + 1 entries and
  * begins with 0. For comparing towers apart from tokenizers. ids and lengths that

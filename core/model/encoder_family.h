@@ -42,6 +42,9 @@ struct encoder_family {
     int (*tokens)(const void *model, struct encoder_scratch *scratch, const int32_t *ids,
                   const int32_t *starts, int n, float *out, struct err *err);
 
+    /* As encoder_as_names; NULL where that changes nothing. */
+    void (*as_names)(const void *model, float *texts, int n);
+
     /* As in encoder_features.h. What image_features or text_features cannot yield
      * is ERR_UNSUPPORTED. */
     void (*feature_sizes)(const void *model, struct encoder_feature_sizes *out);

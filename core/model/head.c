@@ -98,3 +98,9 @@ void head_texts(const struct head *h, const struct head_read *read, int n, int t
 {
     h->kind->texts(h, read, n, threads, scratch, out);
 }
+
+void head_as_names(const struct head *h, float *texts, int n)
+{
+    for (int i = 0; h->kind->as_names && i < n; i++)
+        h->kind->as_names(h, texts + (ptrdiff_t)i * h->dim);
+}

@@ -117,4 +117,9 @@ void head_images(const struct head *head, const struct head_seen *seen, int n, i
 void head_texts(const struct head *head, const struct head_read *read, int n, int threads,
                 void *scratch, float *out);
 
+/* texts (n, dim), as head_texts leaves them: the class part of a trained head, where there
+ * is one, weighs HEAD_NAMES times as much, and the length is 1 again. */
+#define HEAD_NAMES 6
+void head_as_names(const struct head *head, float *texts, int n);
+
 #endif

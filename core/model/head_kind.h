@@ -32,6 +32,7 @@ struct head_kind {
                    void *scratch, float *out);
     void (*texts)(const struct head *head, const struct head_read *read, int n, int threads,
                   void *scratch, float *out);
+    void (*as_names)(const struct head *head, float *text); /* one row; NULL: nothing to do */
     const struct class_part *(*classes)(const struct head *head); /* without names: has none */
 };
 

@@ -426,15 +426,24 @@ static void trained_texts(const struct head *head, const struct head_read *read,
     }
 }
 
+static void trained_as_names(const struct head *head, float *text)
+{
+    const struct trained *h = (const struct trained *)head;
+    for (int j = 0; h->weights[1] > 0 && j < h->classes.hidden; j++)
+        text[h->dim + j] *= HEAD_NAMES;
+    ops_l2_normalize(text, head->dim);
+}
+
 static const struct class_part *trained_classes(const struct head *head)
 {
     return &((const struct trained *)head)->classes;
 }
 
-const struct head_kind head_trained = {.name    = "trained",
-                                       .load    = trained_load,
-                                       .free    = trained_free,
-                                       .scratch = trained_scratch,
-                                       .images  = trained_images,
-                                       .texts   = trained_texts,
-                                       .classes = trained_classes};
+const struct head_kind head_trained = {.name     = "trained",
+                                       .load     = trained_load,
+                                       .free     = trained_free,
+                                       .scratch  = trained_scratch,
+                                       .images   = trained_images,
+                                       .texts    = trained_texts,
+                                       .as_names = trained_as_names,
+                                       .classes  = trained_classes};

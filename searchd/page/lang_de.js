@@ -50,7 +50,7 @@ export default {
   f_caption: 'Wörter in der Beschreibung',
   f_rating: 'Bewertung',
   f_near: 'Nahe (Breite, Länge, km)',
-  f_hybrid: 'Auch in Namen, Stichwörtern und Beschreibungen',
+  f_hybrid: 'Auch Geschriebenes finden',
   rated: '{stars} oder mehr',
   unrated: 'Nicht bewertet',
   rejected: 'Aussortiert',

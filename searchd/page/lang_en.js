@@ -50,7 +50,7 @@ export default {
   f_caption: 'Words in the caption',
   f_rating: 'Rating',
   f_near: 'Near (latitude, longitude, km)',
-  f_hybrid: 'Also in names, tags and captions',
+  f_hybrid: 'Find written words, too',
   rated: '{stars} or more',
   unrated: 'Not rated',
   rejected: 'Rejected',
