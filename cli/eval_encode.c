@@ -141,6 +141,11 @@ static void crew_fail(struct crew *crew, size_t at, const struct err *why)
     atomic_store(&crew->stop, true);
 }
 
+static bool cancelled(const struct crew *crew)
+{
+    return crew->pictures && crew->pictures->cancel && *crew->pictures->cancel;
+}
+
 static void *crew_run(void *arg)
 {
     struct crew            *crew    = arg;
@@ -156,7 +161,9 @@ static void *crew_run(void *arg)
         if (from >= crew->n)
             break;
         size_t left = crew->n - from;
-        rc = crew->step(crew, scratch, pixels, from, left < crew->batch ? left : crew->batch, &err);
+        rc          = cancelled(crew) ? err_set(&err, ERR_CANCELLED, "stopped while judging")
+                                      : crew->step(crew, scratch, pixels, from,
+                                          left < crew->batch ? left : crew->batch, &err);
         if (rc)
             crew_fail(crew, from, &err);
     }

@@ -5,6 +5,8 @@
 #include "cli/session.h"
 #include "learn/augment.h"
 
+#include <signal.h>
+
 struct encode_pictures {
     const char *const    *paths; /* (n) */
     size_t                n;
@@ -18,6 +20,8 @@ struct encode_pictures {
     /* (n, kept_bytes) what the session's re-ranker needs of each, from the same pass; or
      * NULL. Goes without broken and pooled. */
     uint8_t              *kept;
+    /* ERR_CANCELLED when it is set; or NULL */
+    const volatile sig_atomic_t *cancel;
 };
 
 /* out: (n, dim). The session's encoder is open. */

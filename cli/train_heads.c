@@ -142,6 +142,7 @@ static int train(struct request *r, struct session *s, struct train_progress *p,
     if (rc)
         goto out;
     train_recipe_fit(&r->recipe, &data);
+    train_recipe_model(&r->recipe, s->enc);
     p->epochs     = r->recipe.options.epochs;
     double loaded = now();
     note(s->common, "learning from %zu pictures and %zu texts, judging by %zu pictures%s",

@@ -70,6 +70,33 @@ static struct mmca_config shape(const struct encoder *enc)
                                 .weight     = 1};
 }
 
+static struct mmca_trainer_options trainer_options(const struct train_mmca *options)
+{
+    return (struct mmca_trainer_options){.steps        = (int)options->steps,
+                                         .groups       = (int)options->groups,
+                                         .size         = (int)options->size,
+                                         .rate         = 1e-3,
+                                         .weight_decay = 0.1,
+                                         .clip         = 1,
+                                         .ema          = 0.995,
+                                         .smoothing    = 0.05,
+                                         .warmup       = 100,
+                                         .dropout    = {.region = 0.2, .word = 0.2, .hidden = 0.1},
+                                         .seed       = options->seed,
+                                         .threads    = options->threads,
+                                         .checkpoint = options->checkpoint,
+                                         .checkpoint_every = (int)options->every,
+                                         .resume           = options->resume,
+                                         .model            = options->model};
+}
+
+int train_mmca_check(const struct encoder *enc, const struct train_mmca *options, struct err *err)
+{
+    const struct mmca_config          config = shape(enc);
+    const struct mmca_trainer_options o      = trainer_options(options);
+    return mmca_trainer_check(&config, &o, err);
+}
+
 int train_mmca(const struct encoder *enc, const struct train_data *data,
                const struct train_mmca *options, struct train_progress *progress,
                const volatile sig_atomic_t *stop, struct mmca_config *config,
@@ -80,18 +107,7 @@ int train_mmca(const struct encoder *enc, const struct train_data *data,
     const struct mmca_data_listener    seen = {.ctx      = progress->features.ctx,
                                                .progress = progress->features.progress};
     const struct mmca_trainer_listener told = {.ctx = progress, .step = on_step};
-    const struct mmca_trainer_options  o    = {.steps        = (int)options->steps,
-                                               .groups       = (int)options->groups,
-                                               .size         = (int)options->size,
-                                               .rate         = 1e-3,
-                                               .weight_decay = 0.1,
-                                               .clip         = 1,
-                                               .ema          = 0.995,
-                                               .smoothing    = 0.05,
-                                               .warmup       = 100,
-                                               .dropout = {.region = 0.2, .word = 0.2, .hidden = 0.1},
-                                               .seed    = options->seed,
-                                               .threads = options->threads};
+    const struct mmca_trainer_options  o    = trainer_options(options);
     int                                rc   = learned_make(data, &l, err);
     *config                                 = shape(enc);
     const struct mmca_sources from          = {.n_images = l.n_images,

@@ -144,6 +144,7 @@ static int check_numbers(const struct train_recipe *r, struct err *err)
                {"--epochs", (double)r->epochs, 0, 1000000},
                {"--views", (double)r->views, 0, FEATURES_MAX_VIEWS},
                {"--parts", (double)r->parts, 0, FEATURES_MAX_VIEWS},
+               {"--checkpoint-every", (double)r->every, 1, 1000000},
                {"--threads", (double)r->threads, 0, 1024}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         int rc = check_range(all[i].name, all[i].value, all[i].low, all[i].high, err);
@@ -179,6 +180,19 @@ static int check_sources(const struct train_recipe *r, struct err *err)
     return 0;
 }
 
+char *train_recipe_beside(const struct train_recipe *r, const char *suffix)
+{
+    size_t len = strlen(r->output), more = strlen(suffix) + 1;
+    char  *out = mem_array(len + more, 1);
+    if (!out)
+        return NULL;
+    while (len > 1 && r->output[len - 1] == '/')
+        len--;
+    memcpy(out, r->output, len);
+    memcpy(out + len, suffix, more);
+    return out;
+}
+
 int train_recipe_settle(struct train_recipe *r, struct err *err)
 {
     struct trainer_options *o  = &r->options;
@@ -193,14 +207,9 @@ int train_recipe_settle(struct train_recipe *r, struct err *err)
         rc = check_sources(r, err);
     if (rc)
         return rc;
-    size_t len    = strlen(r->output);
-    r->checkpoint = mem_array(len + sizeof SUFFIX, 1);
+    r->checkpoint = train_recipe_beside(r, SUFFIX);
     if (!r->checkpoint)
         return err_set(err, ERR_NOMEM, "out of memory");
-    while (len > 1 && r->output[len - 1] == '/')
-        len--;
-    memcpy(r->checkpoint, r->output, len);
-    memcpy(r->checkpoint + len, SUFFIX, sizeof SUFFIX);
     o->checkpoint       = r->checkpoint;
     o->checkpoint_every = (int)r->every;
     o->resume           = r->resume;
@@ -215,6 +224,13 @@ int train_recipe_settle(struct train_recipe *r, struct err *err)
     r->sources.views    = (int)r->views;
     r->sources.parts    = (int)r->parts;
     return 0;
+}
+
+void train_recipe_model(struct train_recipe *r, const struct encoder *enc)
+{
+    const struct encoder_info *info = encoder_info(enc);
+    (void)snprintf(r->model, sizeof r->model, "%.40s %.16s", info->name, info->hash);
+    r->options.model = r->model;
 }
 
 int train_recipe_class_names(struct train_recipe *r, const struct encoder *enc, struct err *err)

@@ -26,20 +26,26 @@ struct train_recipe {
     struct train_sources   sources;
     struct trainer_options options;
     char                  *checkpoint; /* owned */
+    char                   model[160]; /* "osprey-small 0123456789abcdef": a checkpoint says it */
 };
 
 /* What depends on the supervision is not set yet: NAN, or 0. */
 extern const struct train_recipe train_recipe_default;
 
 /* Checks what was given, and turns it into what the trainer takes. */
-int  train_recipe_settle(struct train_recipe *r, struct err *err);
+int   train_recipe_settle(struct train_recipe *r, struct err *err);
+/* A file beside the output, "OUTPUT" and the suffix; freed by the caller, NULL when out of
+ * memory. */
+char *train_recipe_beside(const struct train_recipe *r, const char *suffix);
+/* Names the model for checkpoints. */
+void  train_recipe_model(struct train_recipe *r, const struct encoder *enc);
 /* The names of the image tower's classes: those given, else the model's, or the
  * default one's, where these lie beside it. */
-int  train_recipe_class_names(struct train_recipe *r, const struct encoder *enc, struct err *err);
+int   train_recipe_class_names(struct train_recipe *r, const struct encoder *enc, struct err *err);
 /* What depends on the data: batches of what is there, enough steps. */
-void train_recipe_fit(struct train_recipe *r, const struct train_data *data);
+void  train_recipe_fit(struct train_recipe *r, const struct train_data *data);
 /* A training that was stopped: says what goes on with it. ERR_CANCELLED. */
-int  train_recipe_stopped(const struct train_recipe *r, struct err *err);
-void train_recipe_release(struct train_recipe *r);
+int   train_recipe_stopped(const struct train_recipe *r, struct err *err);
+void  train_recipe_release(struct train_recipe *r);
 
 #endif

@@ -65,7 +65,7 @@ static const char help[] =
     "  --patience N        stop after so many epochs without a better dev recall\n"
     "  --seed N            of all that is random (default 1)\n"
     "  --threads N         default: all cores; changes no result\n"
-    "  --checkpoint-every N  epochs (default 10)\n"
+    "  --checkpoint-every N  epochs (default 10); of mmca, steps (default 100)\n"
     "  --resume            go on from the checkpoint of a run that was stopped\n" HELP_MODEL
         HELP_PRECISION HELP_OUTPUT "\n"
     "Example:\n"
@@ -99,7 +99,8 @@ struct request {
     size_t              reach, top;
     struct train_mmca   mmca;
     bool                replace;
-    char               *path, *trial; /* of the re-ranker, and of what it is judged by */
+    char               *path, *trial;    /* of the re-ranker, and of what it is judged by */
+    char               *mmca_checkpoint; /* beside the regions', or NULL */
 };
 
 /* ---- What it is judged by ---- */
@@ -152,16 +153,18 @@ struct judging {
     struct retrieval_task tasks[RERANK_DIRECTIONS];
     struct rerank_trial   trials[PARTS]; /* without tasks: none */
     int                   threads;
+
+    const volatile sig_atomic_t *stop;
 };
 
 static int judging_init(struct judging *j, struct session *s, const struct dev *dev, int threads,
-                        struct err *err)
+                        const volatile sig_atomic_t *stop, struct err *err)
 {
     const struct captions *set = &dev->set;
     size_t                 dim = (size_t)encoder_info(s->enc)->dim;
-    *j                         = (struct judging){.s = s, .dev = dev, .threads = threads};
-    j->images                  = mem_array(set->n_images * dim, sizeof *j->images);
-    j->texts                   = mem_array(set->n_captions * dim, sizeof *j->texts);
+    *j        = (struct judging){.s = s, .dev = dev, .threads = threads, .stop = stop};
+    j->images = mem_array(set->n_images * dim, sizeof *j->images);
+    j->texts  = mem_array(set->n_captions * dim, sizeof *j->texts);
     if (!j->images || !j->texts)
         return err_set(err, ERR_NOMEM, "out of memory for %zu pictures", set->n_images);
     return encode_texts(s, (const char *const *)set->texts, set->n_captions, j->texts, err);
@@ -184,8 +187,10 @@ static int judge_part(struct judging *j, const char *path, enum part part, struc
     int                    rc   = session_reranker(s, path, err);
     if (!rc && !(kept = mem_array(set->n_images, reranker_info(s->reranker)->kept_bytes)))
         rc = err_set(err, ERR_NOMEM, "out of memory for %zu pictures", set->n_images);
-    const struct encode_pictures job = {
-        .paths = (const char *const *)j->dev->paths, .n = set->n_images, .kept = kept};
+    const struct encode_pictures job = {.paths  = (const char *const *)j->dev->paths,
+                                        .n      = set->n_images,
+                                        .kept   = kept,
+                                        .cancel = j->stop};
     if (!rc)
         rc = encode_pictures(s, &job, j->images, err);
     const struct rerank_captioned of = {.enc      = s->enc,
@@ -272,11 +277,12 @@ static int choose(const struct request *r, struct judging *j, struct reranker_pa
 
 /* Each part as it was written, on the dev set; and the weights. */
 static int judge(const struct request *r, struct session *s, const struct dev *dev,
-                 struct reranker_parts *of, struct eval_both *both, struct err *err)
+                 const volatile sig_atomic_t *stop, struct reranker_parts *of,
+                 struct eval_both *both, struct err *err)
 {
     struct judging       j     = {.s = s};
     struct rerank_trial *trial = NULL;
-    int                  rc    = judging_init(&j, s, dev, r->recipe.options.threads, err);
+    int                  rc    = judging_init(&j, s, dev, r->recipe.options.threads, stop, err);
     for (int k = 0; k < PARTS && !rc; k++) {
         struct reranker_parts one = *of;
         if (!r->wanted[k])
@@ -325,14 +331,15 @@ static int report(const struct request *r, const struct common *common,
 
 /* Judges what was trained as it is written, and writes it with its weights. */
 static int finish(const struct request *r, struct session *s, const struct train_data *data,
-                  struct reranker_parts *of, struct eval_both *both, struct err *err)
+                  const volatile sig_atomic_t *stop, struct reranker_parts *of,
+                  struct eval_both *both, struct err *err)
 {
     struct dev dev = {.paths = NULL};
     int        rc  = file_mkdirs(r->recipe.output, err);
     if (!rc)
         rc = dev_make(data, &dev, err);
     if (!rc)
-        rc = judge(r, s, &dev, of, both, err);
+        rc = judge(r, s, &dev, stop, of, both, err);
     if (!rc && of->weight <= 0)
         note(s->common, "no weight makes the search better on the pictures it was judged by: "
                         "re-ranking with it changes nothing");
@@ -349,6 +356,23 @@ static int check_output(const struct request *r, struct err *err)
     return err_set(err, ERR_USAGE, "%s exists: choose another --output, or add --replace", r->path);
 }
 
+/* Checkpoints, before hours are spent. Of both the regions come first and leave theirs
+ * when they are done: mmca's is missing where the run was stopped before it had one, and
+ * an old one is no business of a run that begins anew. */
+static int check_resumed(struct request *r, const struct encoder *enc, struct err *err)
+{
+    train_recipe_model(&r->recipe, enc);
+    r->mmca.model  = r->recipe.model;
+    r->mmca.resume = r->recipe.resume;
+    if (!r->wanted[MMCA])
+        return 0;
+    if (r->wanted[REGIONS] && !r->recipe.resume)
+        (void)unlink(r->mmca.checkpoint);
+    if (r->wanted[REGIONS] && !file_exists(r->mmca.checkpoint))
+        r->mmca.resume = false;
+    return r->mmca.resume ? train_mmca_check(enc, &r->mmca, err) : 0;
+}
+
 static int train(struct request *r, struct session *s, struct train_progress *p, struct err *err)
 {
     const volatile sig_atomic_t *stop    = train_stop_on_signals();
@@ -363,6 +387,8 @@ static int train(struct request *r, struct session *s, struct train_progress *p,
         rc = heads_model_check_base(s->enc, err);
     if (!rc)
         rc = train_recipe_class_names(&r->recipe, s->enc, err);
+    if (!rc)
+        rc = check_resumed(r, s->enc, err);
     if (!rc)
         rc = train_data_load(s->enc, &r->recipe.sources, p, stop, &data, err);
     if (rc)
@@ -385,9 +411,10 @@ static int train(struct request *r, struct session *s, struct train_progress *p,
         rc = train_mmca(s->enc, &data, &r->mmca, p, stop, &of.mmca, &net, err);
     of.net = net;
     if (!rc)
-        rc = finish(r, s, &data, &of, &both, err);
+        rc = finish(r, s, &data, stop, &of, &both, err);
     if (!rc) {
         (void)unlink(r->recipe.checkpoint);
+        (void)unlink(r->mmca.checkpoint);
         rc = report(r, s->common, &data, &of, &both, err);
     }
 out:
@@ -405,6 +432,9 @@ static int settle(struct request *r, struct err *err)
     const struct train_sources *s = &r->recipe.sources;
     if (!s->captions || !s->images)
         return err_set(err, ERR_USAGE, "train reranker needs --images DIR and --captions FILE");
+    r->mmca.every = r->recipe.every ? r->recipe.every : TRAIN_MMCA_EVERY;
+    if (!r->recipe.every)
+        r->recipe.every = train_recipe_default.every;
     int rc = train_recipe_settle(&r->recipe, err);
     if (rc)
         return rc;
@@ -422,9 +452,11 @@ static int settle(struct request *r, struct err *err)
     r->mmca.seed    = r->recipe.seed;
     r->mmca.threads = r->recipe.options.threads;
     r->recipe.options.seed ^= OTHER_SEED;
-    r->path  = path_join(r->recipe.output, RERANKER_FILE);
-    r->trial = path_join(r->recipe.output, RERANKER_FILE ".trial");
-    return r->path && r->trial ? 0 : err_set(err, ERR_NOMEM, "out of memory");
+    r->path            = path_join(r->recipe.output, RERANKER_FILE);
+    r->trial           = path_join(r->recipe.output, RERANKER_FILE ".trial");
+    r->mmca_checkpoint = train_recipe_beside(&r->recipe, ".mmca.checkpoint");
+    r->mmca.checkpoint = r->wanted[REGIONS] ? r->mmca_checkpoint : r->recipe.checkpoint;
+    return r->path && r->trial && r->mmca_checkpoint ? 0 : err_set(err, ERR_NOMEM, "out of memory");
 }
 
 int cmd_train_reranker(int argc, char **argv)
@@ -471,6 +503,7 @@ int cmd_train_reranker(int argc, char **argv)
         {.name = "--checkpoint-every", .kind = OPTION_COUNT, .target = &o->every},
         {.name = "--resume", .kind = OPTION_FLAG, .target = &o->resume},
     };
+    o->every        = 0; /* it means epochs, or steps */
     o->what         = "train reranker";
     o->whose        = "re-ranker's";
     o->class_weight = o->visual_weight = 0; /* it is these heads alone that score */
@@ -490,6 +523,7 @@ int cmd_train_reranker(int argc, char **argv)
 out:
     free(r.path);
     free(r.trial);
+    free(r.mmca_checkpoint);
     train_recipe_release(o);
     session_release(&session);
     args_release(&args);

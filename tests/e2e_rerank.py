@@ -153,6 +153,24 @@ class Rerank(unittest.TestCase):
         self.osprey("search", "--rerank", "--reranker", self.dir, "a", status=3)
         self.assertIn("no re-ranker", self.stderr)
 
+    def test_a_reranker_of_another_model_is_refused(self):
+        self.index()
+        model = self.osprey("model", "info", "--json")[0]
+        path = os.path.join(self.dir, "of-a-model.safetensors")
+        asked = ("search", "--rerank", "--reranker", path, "a red door")
+        write_reranker(path, 1, self.kind, model="mine", model_hash=model["hash"])
+        self.osprey(*asked)  # the same weights under another name
+        other = "0123456789abcdef" * 2
+        write_reranker(path, 1, self.kind, model="mine", model_hash=other)
+        self.osprey(*asked, status=3)
+        self.assertIn("trained for the model mine (0123456789abcdef), not for %s (%s)"
+                      % (model["name"], model["hash"][:16]), self.stderr)
+        self.osprey("index", "--regions", "--reranker", path, self.folder, status=3)
+        self.assertIn("trained for the model mine", self.stderr)
+        write_reranker(path, 1, self.kind, model_hash=1)
+        self.osprey(*asked, status=3)
+        self.assertIn("model_hash", self.stderr)
+
     def test_what_is_no_fitting_reranker_is_refused(self):
         self.index()
         path = os.path.join(self.dir, "broken.safetensors")

@@ -11,103 +11,13 @@ import os
 import resource
 import shutil
 import signal
-import struct
-import subprocess
 import sys
-import tempfile
-import time
 import unittest
-import zlib
 
-BUILD = os.environ["OSPREY_BUILD"]
-OSPREY = os.path.join(BUILD, "osprey")
-COLOURS = {"red": (210, 30, 30), "green": (30, 160, 50), "blue": (40, 60, 210),
-           "yellow": (240, 220, 40), "white": (250, 250, 250), "black": (10, 10, 10)}
-SHAPES = {"circle": lambda x, y: x * x + y * y < 900,
-          "square": lambda x, y: abs(x) < 26 and abs(y) < 26,
-          "cross": lambda x, y: abs(x) < 9 or abs(y) < 9,
-          "ring": lambda x, y: 400 < x * x + y * y < 1000}
-SIDE = 96
-SMALL = ["--dim", "48", "--hidden", "32", "--batch", "48", "--dropout", "0.3",
-         "--text-dropout", "0.1", "--distil", "0", "--class-weight", "0", "--views", "2"]
-PAIRS = ["--images", "pictures", "--captions", "train.tsv", "--dev-captions", "dev.tsv"]
+from training import PAIRS, SMALL, Training
 
 
-def png(path, pixel):
-    rows = b"".join(b"\0" + bytes(c for x in range(SIDE) for c in pixel(x - SIDE // 2, y - SIDE // 2))
-                    for y in range(SIDE))
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    with open(path, "wb") as f:
-        f.write(b"\x89PNG\r\n\x1a\n" +
-                chunk(b"IHDR", struct.pack(">IIBBBBB", SIDE, SIDE, 8, 2, 0, 0, 0)) +
-                chunk(b"IDAT", zlib.compress(rows, 1)) + chunk(b"IEND", b""))
-
-
-class Train(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.tmp = os.path.realpath(tempfile.mkdtemp(prefix="osprey-train-"))
-        cls.env = dict(os.environ, XDG_CACHE_HOME=os.path.join(cls.tmp, "cache"),
-                       XDG_CONFIG_HOME=os.path.join(cls.tmp, "config"),
-                       XDG_DATA_HOME=os.path.join(cls.tmp, "data"))
-        cls.env.pop("OSPREY_LIBRARY", None)
-        # The weights that others prepared serve here, too; features are made anew.
-        theirs = os.path.join(os.environ.get("XDG_CACHE_HOME") or
-                              os.path.expanduser("~/.cache"), "osprey", "prepared")
-        if os.path.isdir(theirs):
-            os.makedirs(os.path.join(cls.tmp, "cache", "osprey"))
-            os.symlink(theirs, os.path.join(cls.tmp, "cache", "osprey", "prepared"))
-        os.mkdir(os.path.join(cls.tmp, "pictures"))
-        sets = {"train": [], "dev": []}
-        pairs = [(c, s, g) for c in COLOURS for s in SHAPES for g in COLOURS if c != g]
-        for i, (colour, shape, ground) in enumerate(pairs):
-            name = "%s-%s-%s.png" % (colour, shape, ground)
-            inside = SHAPES[shape]
-            png(os.path.join(cls.tmp, "pictures", name),
-                lambda x, y: COLOURS[colour if inside(x, y) else ground])
-            lines = sets["dev" if i % 4 == 1 else "train"]
-            lines.append("%s\ta %s %s on a %s ground" % (name, colour, shape, ground))
-            lines.append("%s\ton %s, there is a %s that is %s" % (name, ground, shape, colour))
-            folder = os.path.join(cls.tmp, "classes", "%s_%s" % (colour, shape))
-            os.makedirs(folder, exist_ok=True)
-            os.link(os.path.join(cls.tmp, "pictures", name), os.path.join(folder, name))
-        for name, lines in sets.items():
-            cls.write(name + ".tsv", "\n".join(lines) + "\n")
-        cls.dev_pictures = len(sets["dev"]) // 2
-
-    @classmethod
-    def tearDownClass(cls):
-        shutil.rmtree(cls.tmp)
-
-    # ---- helpers ----
-
-    @classmethod
-    def write(cls, name, text):
-        path = os.path.join(cls.tmp, name)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "w") as f:
-            f.write(text)
-        return path
-
-    def path(self, name):
-        return os.path.join(self.tmp, name)
-
-    def text(self, name):
-        with open(self.path(name)) as f:
-            return f.read()
-
-    def first_lines(self, name, n):
-        return "".join(line + "\n" for line in self.text(name).splitlines()[:n])
-
-    def osprey(self, *args, status=0, **more):
-        done = subprocess.run([OSPREY] + list(args), capture_output=True, text=True, env=self.env,
-                              cwd=self.tmp, timeout=300, **more)
-        self.assertEqual(done.returncode, status, (args, done.stdout, done.stderr))
-        return done.stdout, done.stderr
-
+class Train(Training):
     def train(self, output, *args, data=PAIRS):
         """(one object for each epoch, the last object)"""
         out, err = self.osprey("train", "heads", "--json", "--quiet", "--output", output, *SMALL,
@@ -208,16 +118,9 @@ class Train(unittest.TestCase):
         self.assertFalse(os.path.exists(self.path("one.checkpoint")))
 
     def interrupt(self, output, number, after, *args):
-        """Sends a signal once so many epochs are over; returns (status, stderr)."""
-        run = subprocess.Popen([OSPREY, "train", "heads", "--json", "--output", output, *SMALL, *PAIRS,
-                                *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               env=self.env, cwd=self.tmp)
-        for line in run.stdout:
-            if json.loads(line).get("epoch") == after:
-                run.send_signal(number)
-                break
-        _, err = run.communicate(timeout=60)
-        return run.returncode, err
+        """Sends a signal once so many epochs are over."""
+        return super().interrupt("heads", output, number, lambda o: o.get("epoch") == after, *SMALL,
+                                 *PAIRS, *args)
 
     def test_killed_and_resumed(self):
         long = ["--epochs", "60", "--checkpoint-every", "1", "--threads", "1", "--supervision", "semi"]
@@ -246,7 +149,7 @@ class Train(unittest.TestCase):
         args = [*PAIRS, "--epochs", "200"]
         self.refused("nothing", *args, "--resume", status=3, say="nothing.checkpoint to resume from")
         self.interrupt("partly", signal.SIGINT, 2, "--epochs", "200")
-        self.refused("partly", *args, "--lr", "0.1", "--resume", status=2, say="other options")
+        self.refused("partly", *args, "--lr", "0.1", "--resume", status=2, say="learning rate 0.002 instead of 0.1:")
         with open(self.path("partly.checkpoint"), "r+b") as f:
             f.seek(-5000, os.SEEK_END)
             byte = f.read(1)
@@ -293,93 +196,6 @@ class Train(unittest.TestCase):
                              "--replace", status=2)
         self.assertIn("not replaced", err)
         self.assertEqual(os.listdir(self.path("precious")), ["thesis.txt"])
-
-    # ---- re-rankers ----
-
-    def train_reranker(self, output, *args, data=PAIRS):
-        """The last object that `osprey train reranker` prints."""
-        small = SMALL[:-4] + SMALL[-2:]  # it has no --class-weight
-        out, _ = self.osprey("train", "reranker", "--json", "--output", output, "--epochs", "20",
-                             *small, *data, *args)
-        return json.loads(out.splitlines()[-1])
-
-    def reranker(self, output):
-        with open(self.path(output + "/reranker.safetensors"), "rb") as f:
-            return f.read()
-
-    def test_a_reranker_is_what_was_judged(self):
-        last = self.train_reranker("rr")
-        self.assertEqual(os.listdir(self.path("rr")), ["reranker.safetensors"])
-        self.assertEqual((last["pictures"], last["t2i"]["n"]), (90, 2 * self.dev_pictures))
-        again = last["reranked"]
-        self.assertGreater(again["weight"], 0)  # the default model never saw such drawings
-        gained = sum(again["t2i"]["change"][k] for k in ("r1", "r5", "r10"))
-        self.assertGreater(gained, 10)
-        out, _ = self.osprey("eval", "--json", "--quiet", "--images", "pictures", "--captions",
-                             "dev.tsv", "--rerank", "--reranker", "rr")
-        measured = json.loads(out)
-        for key in ("t2i", "i2t", "reranked"):
-            self.assertEqual(measured[key], last[key])
-        header = self.reranker("rr")
-        header = json.loads(header[8:8 + struct.unpack("<Q", header[:8])[0]])
-        config = json.loads(header["__metadata__"]["reranker"])
-        self.assertEqual((config["type"], config["reach"], config["top"]), ("regions", 2, 3))
-        self.assertAlmostEqual(config["weight"], again["weight"], places=6)
-
-    def test_the_same_reranker_comes_again(self):
-        small = self.first_lines("train.tsv", 80)
-        data = ["--images", "pictures", "--captions", self.write("rr-small.tsv", small)]
-        last = self.train_reranker("rr-one", "--threads", "1", data=data)
-        self.assertEqual((last["pictures"], last["t2i"]["n"]), (36, 8))  # a tenth is held out
-        self.train_reranker("rr-two", "--threads", "2", data=data)
-        self.assertEqual(self.reranker("rr-one"), self.reranker("rr-two"))
-        self.train_reranker("rr-two", "--replace", "--seed", "2", "--reach", "1", data=data)
-        self.assertNotEqual(self.reranker("rr-one"), self.reranker("rr-two"))
-        before = self.reranker("rr-one")
-        for args, status, say in (
-                (["--output", "rr-one", *data], 2, "--replace"),
-                (["--output", "rr-new", "--images", "pictures"], 2, "--captions"),
-                ([*data], 2, "--output"),
-                (["--output", "rr-new", "--top", "99", *data], 2, "--top"),
-                (["--output", "rr-new", "--form", "other", *data], 2, "--form"),
-                (["--output", "rr-new", "--form", "mmca", "--groups", "20", *data], 2, "160"),
-                (["--output", "rr-new", "--top", "50", *data, "--epochs", "1"], 3, "top"),
-                (["--output", "rr-new", "--model", "nowhere", *data], 3, "nowhere")):
-            out, err = self.osprey("train", "reranker", *args, status=status)
-            self.assertEqual(out, "")
-            self.assertIn(say, err)
-        self.assertEqual(self.reranker("rr-one"), before)
-        self.assertFalse(os.path.exists(self.path("rr-new/reranker.safetensors")))
-        self.assertFalse(os.path.exists(self.path("rr-new/reranker.safetensors.trial")))
-
-    def train_mmca(self, output, form, *args):
-        return self.train_reranker(output, "--form", form, "--steps", "60", "--groups", "4",
-                                   "--group-size", "4", "--threads", "1", *args)
-
-    def test_cross_attention_learns(self):
-        last = self.train_mmca("mmca", "mmca")
-        again = last["reranked"]
-        self.assertEqual(last["form"], "mmca")
-        self.assertGreater(again["weight"], 0)
-        gained = sum(again["t2i"]["change"][k] for k in ("r1", "r5", "r10"))
-        self.assertGreater(gained, 15)
-        self.train_mmca("mmca-again", "mmca", "--threads", "2")
-        self.assertEqual(self.reranker("mmca"), self.reranker("mmca-again"))
-
-    def test_both_in_one(self):
-        last = self.train_mmca("both", "both")
-        self.assertGreater(last["share"], 0)
-        out, _ = self.osprey("eval", "--json", "--quiet", "--images", "pictures", "--captions",
-                             "dev.tsv", "--rerank", "--reranker", "both")
-        measured = json.loads(out)["reranked"]
-        for key in ("t2i", "i2t"):  # equal but for a pair of scores that rounding swaps
-            for k in ("r1", "r5", "r10"):
-                self.assertAlmostEqual(measured[key][k], last["reranked"][key][k], delta=1.7)
-        library = self.path("both-library")
-        self.osprey("index", "--library", library, "--regions", "--reranker", "both", "pictures")
-        asked = ("--server", "none", "--json", "--rerank=20", "-k", "5", "a red ring")
-        found, _ = self.osprey("search", "--library", library, "--reranker", "both", *asked)
-        self.assertEqual(len(found.splitlines()), 5)
 
     # ---- what is wrong is told ----
 

@@ -27,6 +27,25 @@ static void every_half_comes_back(void **state)
     }
 }
 
+static void one_that_is_no_number_is_found(void **state)
+{
+    (void)state;
+    enum { MANY = 37 };
+    static const uint16_t odd[] = {0x7C00, 0xFC00, 0x7C01, 0x7E00, 0xFFFF};
+    uint16_t              x[MANY];
+    for (size_t i = 0; i < MANY; i++)
+        x[i] = (uint16_t)(i % 2 ? 0x7BFF : 0x83FF); /* the largest, and a subnormal one */
+    assert_true(half_finite(x, MANY));
+    assert_true(half_finite(x, 0));
+    for (size_t i = 0; i < MANY; i++) {
+        uint16_t was = x[i];
+        x[i]         = odd[i % 5];
+        assert_false(half_finite(x, MANY));
+        assert_true(half_finite(x, i));
+        x[i] = was;
+    }
+}
+
 static uint16_t rounded(float f)
 {
     uint16_t h;
@@ -99,6 +118,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_half_comes_back),
+        cmocka_unit_test(one_that_is_no_number_is_found),
         cmocka_unit_test(rounding_is_to_nearest_even),
 #if defined(__x86_64__)
         cmocka_unit_test(avx2_equals_the_reference),

@@ -350,11 +350,19 @@ static void what_cannot_be_resumed(void **state)
     assert_int_equal(trainer_run(&o, &train, &dev, NULL, &stop, &t, &err), ERR_CANCELLED);
     o.resume = true;
     o.rate *= 2;
-    refuse(&o, &train, ERR_USAGE, "other options");
+    refuse(&o, &train, ERR_USAGE, "made with learning rate 0.005 instead of 0.01:");
     o.rate /= 2;
+    o.seed++;
+    o.loss.kind = LOSS_SIGLIP;
+    refuse(&o, &train, ERR_USAGE, "made with loss infonce instead of siglip, another seed:");
+    o.seed--;
+    o.loss.kind               = LOSS_INFONCE;
     struct trainer_part fewer = train;
     fewer.n--;
-    refuse(&o, &fewer, ERR_USAGE, "other options");
+    refuse(&o, &fewer, ERR_USAGE, "made with another set of pictures or captions:");
+    o.model = "some model";
+    refuse(&o, &train, ERR_USAGE, "made with model any instead of some model:");
+    o.model = NULL;
     assert_int_equal(file_read(checkpoint, 1 << 24, &bytes, &len, NULL), 0);
     for (size_t at = len / 64 * 64 - 64; at > len / 2; at -= 64 * 31) {
         for (size_t i = 0; i < 64; i++) /* a whole line: some of it is not padding */
@@ -366,7 +374,7 @@ static void what_cannot_be_resumed(void **state)
     }
     for (size_t cut = 0; cut < len; cut += len / 7) {
         assert_int_equal(file_replace(checkpoint, bytes, cut, NULL), 0);
-        assert_true(trainer_run(&o, &train, &dev, NULL, NULL, &t, &err) < 0);
+        refuse(&o, &train, ERR_DAMAGED, "without --resume the training begins anew");
     }
     assert_int_equal(file_replace(checkpoint, bytes, len, NULL), 0);
     t = run(&o);

@@ -92,6 +92,14 @@ float half_manhattan(const float *a, const uint16_t *b, size_t n)
     return add_up(lane);
 }
 
+bool half_finite(const uint16_t *x, size_t n)
+{
+    uint16_t worst = 0; /* without a branch in the loop, so that it is done in vectors */
+    for (size_t i = 0; i < n; i++)
+        worst |= (uint16_t)((x[i] & 0x7C00) == 0x7C00);
+    return !worst;
+}
+
 struct half_ops half_ops_choose(void)
 {
 #if defined(__x86_64__)

@@ -7,6 +7,7 @@
 #ifndef OSPREY_BASE_HALF_H
 #define OSPREY_BASE_HALF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,9 @@ void  half_from_float(uint16_t *out, const float *in, size_t n);
 void  half_to_float(float *out, const uint16_t *in, size_t n);
 float half_dot(const float *a, const uint16_t *b, size_t n);
 float half_manhattan(const float *a, const uint16_t *b, size_t n);
+
+/* Whether there is neither an infinity nor a NaN among them. */
+bool half_finite(const uint16_t *x, size_t n);
 
 /* With F16C and FMA; only where cpu_detect() says at least CPU_AVX2. */
 void  half_from_float_avx2(uint16_t *out, const float *in, size_t n);

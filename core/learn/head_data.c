@@ -159,6 +159,33 @@ static int fill_classes(struct head_data *d, const struct head_sources *from,
     return 0;
 }
 
+static int no_number(const char *what, const char *which, struct err *err)
+{
+    return err_set(err, ERR_FORMAT,
+                   "what the model %s %.400s is no number, or beyond half precision: it cannot be "
+                   "learned from",
+                   what, which);
+}
+
+/* A row that is no number would turn the whole training to none, and blame its rate. */
+static int check_numbers(const struct head_data *d, const struct examples *e, struct err *err)
+{
+    size_t views = (size_t)d->views * (size_t)d->image_dim, classes = (size_t)d->n_classes;
+    for (size_t i = 0; i < d->n_images; i++) {
+        if (!half_finite(d->images + i * views, views) ||
+            (d->logits && !half_finite(d->logits + i * classes, classes)))
+            return no_number("sees in", e->paths[d->example[i]], err);
+    }
+    for (size_t i = 0; i < d->n_texts; i++) {
+        if (!half_finite(head_data_text(d, (int)i), (size_t)d->text_dim))
+            return no_number("reads in", e->texts[i], err);
+    }
+    size_t names = classes * (size_t)d->phrasings * (size_t)d->text_dim;
+    return d->class_texts && !half_finite(d->class_texts, names)
+               ? no_number("reads in", "the names of its classes", err)
+               : 0;
+}
+
 static int make(struct head_data *d, const struct encoder *enc, const struct head_sources *from,
                 int threads, struct err *err)
 {
@@ -188,7 +215,9 @@ static int make(struct head_data *d, const struct encoder *enc, const struct hea
     if (from->texts) /* the pooled state comes first in a row */
         copy_rows(d->texts, from->texts, d->n_texts, d->text_dim);
     int rc = fill_images(d, enc, from, threads, err);
-    return rc || !from->classes ? rc : fill_classes(d, from, &sizes, err);
+    if (!rc && from->classes)
+        rc = fill_classes(d, from, &sizes, err);
+    return rc ? rc : check_numbers(d, e, err);
 }
 
 int head_data_make(const struct encoder *enc, const struct head_sources *from, int threads,

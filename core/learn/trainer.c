@@ -357,6 +357,8 @@ int trainer_run(const struct trainer_options *o, const struct trainer_part *trai
 {
     struct trainer t  = {.o = o, .train = train, .dev = dev};
     int            rc = trainer_init(&t, err);
+    if (!rc && o->checkpoint)
+        trainer_traits(&t, &t.traits);
     if (!rc && o->resume)
         rc = trainer_checkpoint_read(&t, err);
     if (!rc)

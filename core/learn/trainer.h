@@ -54,7 +54,8 @@ struct trainer_options {
     int         threads;
     const char *checkpoint;       /* a file, or NULL */
     int         checkpoint_every; /* epochs; 0: only when stopped */
-    bool        resume;           /* from the checkpoint, where there is one */
+    bool        resume;           /* from the checkpoint */
+    const char *model; /* whose features they are, as a checkpoint is to say it; or NULL */
 };
 
 /* Some pictures of a data set, with their texts. */

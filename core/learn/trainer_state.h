@@ -6,6 +6,7 @@
 #include "learn/adamw.h"
 #include "learn/random.h"
 #include "learn/trainer.h"
+#include "learn/training_file.h"
 
 /* A row that goes from half precision to float, perhaps mixed from two. */
 struct trainer_copy {
@@ -45,11 +46,12 @@ struct trainer {
     int                          *order; /* (train->n) pictures, shuffled for this epoch */
     struct trainer_batch          batch;
     float                        *y[2]; /* (2 * batch, dim) embeddings of pictures; of texts */
-    float                *dy[4];  /* their gradients; of the views' loss, as queries and as items */
-    float                *scores; /* (2 * batch, 2 * batch) */
-    float               **best;   /* the heads of the best epoch */
-    int                   best_epoch; /* -1: none yet */
-    struct trainer_epoch *history;    /* (epochs) */
+    float                 *dy[4]; /* their gradients; of the views' loss, as queries and as items */
+    float                 *scores;     /* (2 * batch, 2 * batch) */
+    float                **best;       /* the heads of the best epoch */
+    int                    best_epoch; /* -1: none yet */
+    struct trainer_epoch  *history;    /* (epochs) */
+    struct training_traits traits;     /* where there is a checkpoint */
 };
 
 /* ---- trainer_start.c ---- */
@@ -80,9 +82,9 @@ int trainer_judge(struct trainer *t, struct trainer_dev *out, struct err *err);
 
 /* ---- trainer_checkpoint.c ---- */
 
-int trainer_checkpoint_write(const struct trainer *t, struct err *err);
-/* ERR_NOTFOUND when there is none; ERR_DAMAGED for one that is not whole; ERR_USAGE
- * for one of another run. */
-int trainer_checkpoint_read(struct trainer *t, struct err *err);
+void trainer_traits(const struct trainer *t, struct training_traits *out);
+int  trainer_checkpoint_write(struct trainer *t, struct err *err);
+/* Errors are those of training_file_open. */
+int  trainer_checkpoint_read(struct trainer *t, struct err *err);
 
 #endif

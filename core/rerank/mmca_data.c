@@ -178,10 +178,14 @@ static int read_chunk(const struct making *m, struct encoder_scratch *scratch, s
     if (!rc && !(out->words = mem_array((size_t)at[n] + 1, word * sizeof *out->words)))
         rc = no_memory(err);
     for (int t = 0; t < n && !rc; t++) {
-        int words = at[t + 1] - at[t] < MMCA_DATA_WORDS ? at[t + 1] - at[t] : MMCA_DATA_WORDS;
+        int       words = at[t + 1] - at[t] < MMCA_DATA_WORDS ? at[t + 1] - at[t] : MMCA_DATA_WORDS;
+        uint16_t *rows  = out->words + (size_t)out->starts[t] * word;
         out->starts[t + 1] = out->starts[t] + words;
-        half_from_float(out->words + (size_t)out->starts[t] * word, states + (size_t)at[t] * word,
-                        (size_t)words * word);
+        half_from_float(rows, states + (size_t)at[t] * word, (size_t)words * word);
+        if (!half_finite(rows, (size_t)words * word))
+            rc = err_set(err, ERR_FORMAT,
+                         "cannot keep the words of %.400s: half precision cannot hold them",
+                         m->from->texts[from + (size_t)t]);
     }
     return rc;
 }
@@ -354,6 +358,22 @@ void mmca_data_release(struct mmca_data *d)
     free(d->group);
     free(d->near);
     *d = (struct mmca_data){0};
+}
+
+void mmca_data_hash(const struct mmca_data *d, uint8_t out[HASH_BYTES])
+{
+    size_t  texts = (size_t)d->first[d->n], words = (size_t)d->starts[texts];
+    size_t  sizes[] = {d->n, (size_t)d->cells, (size_t)d->region, (size_t)d->word,
+                       (size_t)d->n_near};
+    uint8_t parts[7][HASH_BYTES];
+    hash_bytes(sizes, sizeof sizes, parts[0]);
+    hash_bytes(d->regions, d->n * MMCA_DATA_VIEWS * view_bytes(d), parts[1]);
+    hash_bytes(d->words, words * (size_t)d->word * sizeof *d->words, parts[2]);
+    hash_bytes(d->starts, (texts + 1) * sizeof *d->starts, parts[3]);
+    hash_bytes(d->first, (d->n + 1) * sizeof *d->first, parts[4]);
+    hash_bytes(d->group, d->n * sizeof *d->group, parts[5]);
+    hash_bytes(d->near, d->n * (size_t)d->n_near * sizeof *d->near, parts[6]);
+    hash_bytes(parts, sizeof parts, out);
 }
 
 void mmca_data_regions(const struct mmca_data *d, int picture, int view, float *out)

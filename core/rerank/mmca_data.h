@@ -10,6 +10,7 @@
 #define OSPREY_RERANK_MMCA_DATA_H
 
 #include "base/err.h"
+#include "base/hash.h"
 #include "model/encoder.h"
 
 #include <signal.h>
@@ -51,6 +52,9 @@ int  mmca_data_make(const struct encoder *enc, const struct mmca_sources *from, 
                     const struct mmca_data_listener *listener, const volatile sig_atomic_t *stop,
                     struct mmca_data *out, struct err *err);
 void mmca_data_release(struct mmca_data *data); /* NULL-safe */
+
+/* Over everything: what a checkpoint must have been made from to go on. */
+void mmca_data_hash(const struct mmca_data *data, uint8_t out[HASH_BYTES]);
 
 /* A view's regions: (cells, region). */
 void mmca_data_regions(const struct mmca_data *data, int picture, int view, float *out);

@@ -4,6 +4,7 @@
 #include "base/half.h"
 #include "base/mem.h"
 #include "learn/adamw.h"
+#include "learn/training_file.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -20,15 +21,20 @@ struct trainer {
     struct mmca_fit_f32               *net;
     struct compute                    *compute;
     struct adamw                       adamw;
+    struct schedule                    schedule;
     struct random                      random;
-    int   *order; /* (n) pictures, seeds of groups; shuffled when all were one */
-    size_t at;
-    int   *stamp;   /* (n) the step that a picture was drawn in */
-    int   *picked;  /* (n of a step) */
-    int   *starts;  /* (n of a step + 1) */
-    int   *owner;   /* (n of a step) */
-    float *regions; /* (n of a step * cells, region) */
-    float *words;   /* (n of a step * MMCA_DATA_WORDS, word) */
+    int                                step;         /* done */
+    double                             sum;          /* of losses since the listener was called */
+    double                             spent, began; /* seconds before began */
+    int                   *order; /* (n) pictures, seeds of groups; shuffled when all were one */
+    int                    at;
+    int                   *stamp;   /* (n) the step that a picture was drawn in */
+    int                   *picked;  /* (n of a step) */
+    int                   *starts;  /* (n of a step + 1) */
+    int                   *owner;   /* (n of a step) */
+    float                 *regions; /* (n of a step * cells, region) */
+    float                 *words;   /* (n of a step * MMCA_DATA_WORDS, word) */
+    struct training_traits traits;  /* where there is a checkpoint */
 };
 
 static double now(void)
@@ -55,7 +61,7 @@ static void draw_group(struct trainer *t, int step, int *n)
     const struct mmca_data *d = t->d;
     int                     near[MMCA_DATA_NEAR], end = *n + t->o->size;
     do {
-        if (t->at == d->n) {
+        if (t->at == (int)d->n) {
             random_shuffle(&t->random, t->order, (int)d->n);
             t->at = 0;
         }
@@ -97,7 +103,7 @@ static void draw(struct trainer *t, int step, struct mmca_batch_f32 *batch)
                                            .owner   = t->owner};
 }
 
-/* ---- The run ---- */
+/* ---- Setting up ---- */
 
 /* Means and deviations of what is learned from. */
 static int standardise(struct trainer *t, struct err *err)
@@ -127,16 +133,35 @@ static int standardise(struct trainer *t, struct err *err)
     return rc;
 }
 
+/* What no training can be made of. */
+static int check_data(const struct trainer *t, struct err *err)
+{
+    const struct mmca_data *d       = t->d;
+    size_t                  n       = (size_t)t->o->groups * (size_t)t->o->size;
+    bool                    several = false;
+    for (size_t i = 1; i < d->n; i++)
+        several = several || d->group[i] != d->group[0];
+    if (n < 2 || n > d->n)
+        return err_set(err, ERR_USAGE, "a step of %zu pictures needs as many: there are %zu", n,
+                       d->n);
+    if (!several)
+        return err_set(err, ERR_USAGE,
+                       "all %zu pictures are of one class: there is nothing to tell them from",
+                       d->n);
+    return 0;
+}
+
 static int trainer_init(struct trainer *t, const struct mmca_config *config, struct err *err)
 {
     const struct mmca_trainer_options *o = t->o;
     const struct mmca_data            *d = t->d;
     size_t                             n = (size_t)o->groups * (size_t)o->size;
     struct adamw_options               a = ADAMW_DEFAULT;
-    int                                n_params;
-    if (n < 2 || n > d->n)
-        return err_set(err, ERR_USAGE, "a step of %zu pictures needs as many: there are %zu", n,
-                       d->n);
+    int                                n_params, rc = check_data(t, err);
+    if (rc)
+        return rc;
+    t->schedule =
+        (struct schedule){.peak = o->rate, .last = 0, .warmup = o->warmup, .total = o->steps};
     t->order   = mem_array(d->n, sizeof *t->order);
     t->stamp   = mem_zeroed(d->n, sizeof *t->stamp);
     t->picked  = mem_array(n, sizeof *t->picked);
@@ -150,7 +175,7 @@ static int trainer_init(struct trainer *t, const struct mmca_config *config, str
     for (size_t i = 0; i < d->n; i++)
         t->order[i] = (int)i;
     random_shuffle(&t->random, t->order, (int)d->n);
-    int rc = compute_new(cpu_detect(), o->threads < 1 ? 1 : o->threads, &t->compute, err);
+    rc = compute_new(cpu_detect(), o->threads < 1 ? 1 : o->threads, &t->compute, err);
     if (!rc)
         rc = mmca_fit_new_f32(config, o->smoothing, &t->net, err);
     if (!rc)
@@ -179,6 +204,112 @@ static void trainer_release(struct trainer *t)
     free(t->words);
 }
 
+/* ---- Checkpoints ---- */
+
+static void list_options(const struct mmca_config *c, const struct mmca_trainer_options *o,
+                         struct training_traits *out)
+{
+    const struct {
+        const char *name;
+        double      value;
+    } numbers[] = {{"cells", c->cells},
+                   {"numbers of a region", c->region},
+                   {"numbers of a word", c->word},
+                   {"width", c->width},
+                   {"heads", c->heads},
+                   {"hidden width", c->mlp},
+                   {"steps", o->steps},
+                   {"groups", o->groups},
+                   {"group size", o->size},
+                   {"learning rate", o->rate},
+                   {"weight decay", o->weight_decay},
+                   {"clipping", o->clip},
+                   {"averaging", o->ema},
+                   {"label smoothing", o->smoothing},
+                   {"warm-up", o->warmup},
+                   {"dropout of regions", o->dropout.region},
+                   {"dropout of words", o->dropout.word},
+                   {"dropout of hidden layers", o->dropout.hidden}};
+    *out        = (struct training_traits){.n = 0};
+    training_trait_text(out, "training", "cross-attention");
+    training_trait_text(out, "model", o->model ? o->model : "any");
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        training_trait_real(out, numbers[i].name, numbers[i].value);
+    training_trait_digest(out, "seed", &o->seed, sizeof o->seed);
+}
+
+static void list_data(const struct mmca_data *d, struct training_traits *out)
+{
+    uint8_t hash[HASH_BYTES];
+    mmca_data_hash(d, hash);
+    training_trait_digest(out, "set of pictures or captions", hash, sizeof hash);
+}
+
+static struct training_kept keep(struct trainer *t)
+{
+    struct training_kept k = {.n = 0};
+    training_keep_adamw(&k, &t->adamw, NULL);
+    training_keep(&k, "step", DTYPE_I32, 1, &t->step);
+    training_keep(&k, "loss", DTYPE_I64, 1, &t->sum);
+    training_keep(&k, "seconds", DTYPE_I64, 1, &t->spent);
+    training_keep(&k, "random", DTYPE_I64, 4, t->random.s);
+    training_keep(&k, "order", DTYPE_I32, t->d->n, t->order);
+    training_keep(&k, "at", DTYPE_I32, 1, &t->at);
+    return k;
+}
+
+static int checkpoint_write(struct trainer *t, struct err *err)
+{
+    double time = now();
+    t->spent += time - t->began;
+    t->began                = time;
+    struct training_kept k  = keep(t);
+    int                  rc = training_file_write(t->o->checkpoint, &t->traits, &k, err);
+    training_kept_release(&k);
+    return rc;
+}
+
+/* A place in the run, and every picture once. */
+static bool makes_sense(const struct trainer *t)
+{
+    int  n    = (int)t->d->n;
+    bool good = t->step >= 0 && t->step <= t->o->steps && t->at >= 0 && t->at <= n;
+    for (int i = 0; i < n && good; i++) {
+        good = t->order[i] >= 0 && t->order[i] < n && !t->stamp[t->order[i]];
+        if (good)
+            t->stamp[t->order[i]] = -1; /* of no step */
+    }
+    return good;
+}
+
+static int checkpoint_read(struct trainer *t, struct err *err)
+{
+    const char           *path = t->o->checkpoint;
+    struct training_file *f    = NULL;
+    struct training_kept  k    = keep(t);
+    int                   rc   = training_file_open(path, &t->traits, &f, err);
+    if (!rc)
+        rc = training_file_take(f, &k, err);
+    if (!rc && !makes_sense(t))
+        rc = training_file_damaged(path, "it is at no place of the training", err);
+    training_kept_release(&k);
+    training_file_close(f);
+    return rc;
+}
+
+int mmca_trainer_check(const struct mmca_config *config, const struct mmca_trainer_options *options,
+                       struct err *err)
+{
+    struct training_traits traits;
+    struct training_file  *f = NULL;
+    list_options(config, options, &traits);
+    int rc = training_file_open(options->checkpoint, &traits, &f, err);
+    training_file_close(f);
+    return rc;
+}
+
+/* ---- Steps ---- */
+
 /* Temperatures keep above what makes gradients wild. */
 static void hold_scales(struct trainer *t)
 {
@@ -190,33 +321,53 @@ static void hold_scales(struct trainer *t)
     }
 }
 
+static int run_step(struct trainer *t, struct err *err)
+{
+    struct mmca_batch_f32 batch;
+    draw(t, t->step + 1, &batch);
+    double loss = mmca_fit_run_f32(t->net, t->compute, &batch, &t->o->dropout, &t->random, true);
+    double norm = adamw_step(&t->adamw, t->compute, schedule_rate(&t->schedule, t->step));
+    hold_scales(t);
+    int rc = compute_check(t->compute, err);
+    if (rc)
+        return rc;
+    if (!isfinite(loss) || !isfinite(norm))
+        return err_set(err, ERR_FAILED,
+                       "the training diverged in step %d: try a smaller learning rate",
+                       t->step + 1);
+    t->sum += loss;
+    t->step++;
+    return 0;
+}
+
+static void tell(struct trainer *t, const struct mmca_trainer_listener *l)
+{
+    int since = t->step % TELL ? t->step % TELL : TELL;
+    if (t->step % TELL != 0 && t->step != t->o->steps)
+        return;
+    if (l && l->step)
+        l->step(l->ctx, t->step, t->o->steps, t->sum / since, t->spent + now() - t->began);
+    t->sum = 0;
+}
+
 static int run(struct trainer *t, const struct mmca_trainer_listener *l,
                const volatile sig_atomic_t *stop, struct err *err)
 {
-    const struct mmca_trainer_options *o        = t->o;
-    const struct schedule              schedule = {
-                     .peak = o->rate, .last = 0, .warmup = o->warmup, .total = o->steps};
-    double sum = 0, began = now();
-    for (int step = 1; step <= o->steps; step++) {
-        struct mmca_batch_f32 batch;
-        draw(t, step, &batch);
-        double loss = mmca_fit_run_f32(t->net, t->compute, &batch, &o->dropout, &t->random, true);
-        double norm = adamw_step(&t->adamw, t->compute, schedule_rate(&schedule, step - 1));
-        hold_scales(t);
-        int rc = compute_check(t->compute, err);
+    const struct mmca_trainer_options *o = t->o;
+    t->began                             = now();
+    while (t->step < o->steps) {
+        bool stopped = stop && *stop;
+        int  rc      = stopped ? 0 : run_step(t, err);
+        if (!rc && !stopped)
+            tell(t, l);
+        bool due =
+            t->step == o->steps || (o->checkpoint_every > 0 && t->step % o->checkpoint_every == 0);
+        if (!rc && o->checkpoint && (stopped || due))
+            rc = checkpoint_write(t, err);
+        if (!rc && stopped)
+            rc = err_set(err, ERR_CANCELLED, "stopped in step %d of %d", t->step + 1, o->steps);
         if (rc)
             return rc;
-        if (!isfinite(loss) || !isfinite(norm))
-            return err_set(err, ERR_FAILED,
-                           "the training diverged in step %d: try a smaller learning rate", step);
-        if (stop && *stop)
-            return err_set(err, ERR_CANCELLED, "stopped in step %d of %d", step, o->steps);
-        sum += loss;
-        if ((step % TELL == 0 || step == o->steps) && l && l->step) {
-            int since = step % TELL ? step % TELL : TELL;
-            l->step(l->ctx, step, o->steps, sum / since, now() - began);
-            sum = 0;
-        }
     }
     return 0;
 }
@@ -227,6 +378,12 @@ int mmca_trainer_run(const struct mmca_config *config, const struct mmca_trainer
 {
     struct trainer t  = {.o = options, .d = data};
     int            rc = trainer_init(&t, config, err);
+    if (!rc && options->checkpoint) {
+        list_options(config, options, &t.traits);
+        list_data(data, &t.traits);
+    }
+    if (!rc && options->resume)
+        rc = checkpoint_read(&t, err);
     if (!rc)
         rc = run(&t, listener, stop, err);
     if (!rc) {

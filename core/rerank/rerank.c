@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "rerank/reranker_config.h"
 #include "rerank/reranker_family.h"
 
 #include <stdlib.h>
@@ -102,6 +103,8 @@ int reranker_open(const char *dir, const struct encoder *enc, struct reranker **
         rc = jnode_parse(text, strlen(text), "its metadata", &config, err);
     if (!rc)
         rc = find_family(r, config, err);
+    if (!rc)
+        rc = reranker_config_model(config, encoder_info(enc)->name, encoder_info(enc)->hash, err);
     if (!rc)
         rc = load(r, config, err);
     jnode_free(config);

@@ -34,8 +34,9 @@ struct reranker_info {
 };
 
 /* Opens the re-ranker in a folder (or a file); dir NULL: the encoder's own folder.
- * ERR_NOTFOUND when there is none, ERR_FORMAT when it is another model's. enc must
- * outlive it. */
+ * ERR_NOTFOUND when there is none, ERR_FORMAT when it is another model's: says so by
+ * the hash of the model that it was trained for, or where it does not say, is of other
+ * sizes. enc must outlive it. */
 int  reranker_open(const char *dir, const struct encoder *enc, struct reranker **out,
                    struct err *err);
 void reranker_close(struct reranker *r); /* NULL-safe */

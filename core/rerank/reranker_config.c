@@ -1,6 +1,25 @@
 /* What the configurations of all re-rankers have in common: see reranker_config.h. */
 #include "rerank/reranker_config.h"
 
+#include <string.h>
+
+int reranker_config_model(const struct jnode *node, const char *name, const char *hash,
+                          struct err *err)
+{
+    const char *own = "a model without a name", *own_hash;
+    if (!jnode_get(node, RERANKER_MODEL_HASH))
+        return 0;
+    if (!jnode_to_str(jnode_get(node, RERANKER_MODEL_HASH), &own_hash))
+        return err_set(err, ERR_FORMAT, "its \"" RERANKER_MODEL_HASH "\" is not a string");
+    if (strcmp(own_hash, hash) == 0)
+        return 0;
+    (void)jnode_to_str(jnode_get(node, RERANKER_MODEL), &own);
+    return err_set(err, ERR_FORMAT,
+                   "it was trained for the model %.100s (%.16s), not for %s (%.16s): `osprey train "
+                   "reranker` makes one for that",
+                   own, own_hash, name, hash);
+}
+
 int reranker_config_size(const struct jnode *node, const char *key, int low, int high, int *out,
                          struct err *err)
 {

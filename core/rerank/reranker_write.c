@@ -5,6 +5,7 @@
 #include "learn/heads_file.h"
 #include "model/encoder_features.h"
 #include "rerank/mmca_write.h"
+#include "rerank/reranker_config.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +50,8 @@ static char *describe(const struct reranker_parts *of, const struct jnode *base)
         bad = jnode_set_str(o, "type", of->heads ? "regions" : "mmca");
         bad |= of->heads ? set_regions(o, of, of->weight, base) : set_mmca(o, of, of->weight);
     }
+    bad |= jnode_set_str(o, RERANKER_MODEL, encoder_info(of->base)->name) |
+           jnode_set_str(o, RERANKER_MODEL_HASH, encoder_info(of->base)->hash);
     char *text = bad ? NULL : jnode_write(o);
     jnode_free(o);
     return text;

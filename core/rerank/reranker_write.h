@@ -12,7 +12,7 @@
 #include "rerank/regions.h"
 
 struct reranker_parts {
-    const struct encoder *base;  /* whose towers it is for, and whose classes' names */
+    const struct encoder *base;  /* the model it is for, whose classes' names it takes */
     const struct heads   *heads; /* as trained, by cosine; NULL: there are no regions */
     struct head_inputs    inputs;
     struct regions_config regions;
