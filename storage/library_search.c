@@ -311,12 +311,16 @@ static int search_delta(struct search *s, struct err *err)
     return rc;
 }
 
-/* Drops what the delta hides and the filter refuses; the order stays. */
-static int keep_live(struct search *s, int64_t *ids, float *scores, size_t *n, struct err *err)
+/* Drops what the delta hides and the filter refuses; the order stays. Ends where nothing
+ * can be among the k best any more. */
+static int keep_live(struct search *s, int64_t *ids, float *scores, size_t *n, float margin,
+                     struct err *err)
 {
     size_t kept = 0;
     int    rc   = 0;
     for (size_t i = 0; i < *n && rc == 0; i++) {
+        if (kept >= s->top.k && scores[i] < scores[s->top.k - 1] - margin)
+            break;
         bool yes = !delta_has(&s->lib->delta, ids[i]);
         if (yes)
             rc = passes(s, ids[i], &yes, err);
@@ -366,7 +370,7 @@ static int search_base(struct search *s, bool *enough, struct err *err)
             rc = vindex_search(base, s->query, ask, effort, ids, scores, &n, err);
         float last = n > 0 ? scores[n - 1] : -INFINITY;
         if (rc == 0)
-            rc = keep_live(s, ids, scores, &n, err);
+            rc = keep_live(s, ids, scores, &n, margin, err);
         /* Exact means exact: equals beyond what was fetched count, too. */
         bool whole = n >= k && (!exact || ask == count || last < scores[k - 1] - margin);
         if (rc == 0 && (whole || (exact && ask == count))) {
