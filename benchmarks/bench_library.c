@@ -3,8 +3,10 @@
  * nearest it finds, how much memory it needs, and what a filter that keeps one image
  * in a thousand makes of that.
  *
- *     bench_library [DIR [LARGEST]]
- *     bench_library --filters DIR/1000000     filters alone, on what an earlier run left
+ *     bench_library [DIR [LARGEST [SMALLEST [DIMENSIONS]]]]
+ *     bench_library --search LIBRARY DIMENSIONS QUERIES    one that it made: one JSON line
+ *     bench_library --filters LIBRARY DIMENSIONS 0         likewise: filters alone
+ *     bench_library --queries - DIMENSIONS QUERIES         those queries, as floats
  *
  * Vectors are synthetic: a thousand cluster centres, points at a cosine of about
  * 0.7 to their centre, queries drawn like the points. Commits into the smallest
@@ -22,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DIM     384
+#define MAX_DIM 1024
 #define CENTRES 1000
 #define LOAD    512 /* images a transaction while filling */
 #define BATCH   32  /* ... and when commits are timed */
@@ -30,7 +32,8 @@
 #define QUERIES 100
 #define RARE    1000 /* one image in so many has a camera and a tag of its own */
 
-static float centres[CENTRES][DIM];
+static int   dim = 384;
+static float centres[CENTRES][MAX_DIM];
 
 static void check(int rc, const struct err *err)
 {
@@ -51,14 +54,14 @@ static void unit_noise(float *out, uint64_t seed)
 {
     double   sum = 0;
     uint64_t s   = seed;
-    for (int i = 0; i < DIM; i += 2) {
+    for (int i = 0; i < dim; i += 2) {
         uint64_t r = splitmix_next(&s);
         out[i]     = (float)(int32_t)r * 0x1p-31f;
         out[i + 1] = (float)(int32_t)(r >> 32) * 0x1p-31f;
         sum += (double)(out[i] * out[i] + out[i + 1] * out[i + 1]);
     }
     float scale = (float)(1 / sqrt(sum));
-    for (int i = 0; i < DIM; i++)
+    for (int i = 0; i < dim; i++)
         out[i] *= scale;
 }
 
@@ -68,12 +71,12 @@ static void point(float *out, uint64_t seed)
     const float *centre = centres[splitmix_next(&s) % CENTRES];
     double       sum    = 0;
     unit_noise(out, seed);
-    for (int i = 0; i < DIM; i++) {
+    for (int i = 0; i < dim; i++) {
         out[i] += centre[i];
         sum += (double)(out[i] * out[i]);
     }
     float scale = (float)(1 / sqrt(sum));
-    for (int i = 0; i < DIM; i++)
+    for (int i = 0; i < dim; i++)
         out[i] *= scale;
 }
 
@@ -85,7 +88,7 @@ struct bench {
 static void bench_open(struct bench *b, const char *root, int64_t size)
 {
     struct err           err   = ERR_INIT;
-    struct library_model model = {.name = "bench", .dir = "/", .precision = "f32", .dim = DIM};
+    struct library_model model = {.name = "bench", .dir = "/", .precision = "f32", .dim = dim};
     char                 dir[4096], *below = NULL;
     snprintf(dir, sizeof(dir), "%s/%lld", root, (long long)size);
     snprintf(model.hash, sizeof(model.hash), "bench");
@@ -101,7 +104,7 @@ static void bench_open(struct bench *b, const char *root, int64_t size)
 /* Returns milliseconds for the commit alone. */
 static double commit(struct bench *b, size_t n)
 {
-    static float        embeddings[LOAD][DIM];
+    static float        embeddings[LOAD][MAX_DIM];
     static char         paths[LOAD][48];
     struct library_item items[LOAD];
     struct err          err = ERR_INIT;
@@ -157,7 +160,7 @@ static double search_ms(struct library *lib, uint64_t seed, size_t k, struct lib
                         size_t *n)
 {
     struct err err = ERR_INIT;
-    float      query[DIM];
+    float      query[MAX_DIM];
     point(query, seed);
     double t = now_ms();
     check(library_search(lib, query, k, NULL, hits, n, &err), &err);
@@ -175,8 +178,8 @@ static double recall_at_10(struct bench *b, int queries)
     for (int q = 0; q < queries; q++) {
         struct library_hit *some, *all;
         size_t              n, m;
-        search_ms(b->lib, 1u << 30 | (uint64_t)q, 10, &some, &n);
-        search_ms(b->lib, 1u << 30 | (uint64_t)q, (size_t)stats.images / 3, &all, &m);
+        search_ms(b->lib, 1u << 28 | (uint64_t)q, 10, &some, &n);
+        search_ms(b->lib, 1u << 28 | (uint64_t)q, (size_t)stats.images / 3, &all, &m);
         for (size_t i = 0; i < 10; i++)
             for (size_t j = 0; j < n; j++)
                 found += some[j].id == all[i].id;
@@ -206,7 +209,7 @@ static double cold_ms(const char *program, const char *dir)
 {
     char   command[9000], line[64] = "0";
     double v[7];
-    snprintf(command, sizeof(command), "'%s' --cold '%s'", program, dir);
+    snprintf(command, sizeof(command), "'%s' --cold '%s' %d", program, dir, dim);
     for (int i = 0; i < 7; i++) {
         FILE *f = popen(command, "r");
         if (!f || !fgets(line, sizeof(line), f) || pclose(f) != 0)
@@ -247,7 +250,7 @@ static void filtered(struct bench *b, const char *name, const struct library_fil
     for (int q = -5; q < QUERIES; q++) { /* the first warm up */
         struct library_hit *hits, *some, *best;
         size_t              n, m, k;
-        float               query[DIM];
+        float               query[MAX_DIM];
         uint64_t            seed = (1u << 27) + (uint64_t)(q + 5);
         double              ms   = search_ms(b->lib, seed, 10, &hits, &n);
         free(hits);
@@ -310,6 +313,17 @@ static void measure(struct bench *b, const char *program)
     fflush(stdout);
 }
 
+static int write_queries(int queries)
+{
+    float query[MAX_DIM];
+    for (int q = 0; q < queries; q++) {
+        point(query, 1u << 28 | (uint64_t)q);
+        if (fwrite(query, sizeof *query, (size_t)dim, stdout) != (size_t)dim)
+            return 3;
+    }
+    return 0;
+}
+
 static int filters_alone(const char *dir)
 {
     struct err   err = ERR_INIT;
@@ -320,27 +334,68 @@ static int filters_alone(const char *dir)
     return 0;
 }
 
+/* What benchmarks/peers/bench_vectors.py holds beside FAISS in Python. */
+static int search_alone(const char *dir, int queries)
+{
+    struct err           err = ERR_INIT;
+    struct bench         b   = {0};
+    struct library_stats stats;
+    struct library_hit  *hits;
+    size_t               n;
+    double              *v = calloc((size_t)queries, sizeof *v);
+    check(library_open(dir, LIBRARY_EXISTING, &b.lib, &err), &err);
+    check(library_stats(b.lib, &stats, &err), &err);
+    for (int round = 0; v && round < 2; round++) { /* the first one warms */
+        for (int q = 0; q < queries; q++) {
+            v[q] = search_ms(b.lib, 1u << 28 | (uint64_t)q, 10, &hits, &n);
+            free(hits);
+        }
+    }
+    double p50 = median(v, (size_t)queries), p95 = v[queries * 95 / 100];
+    printf("{\"images\": %lld, \"kind\": \"%s\", \"p50_ms\": %.3f, \"p95_ms\": %.3f, \"anon_mb\": "
+           "%ld, "
+           "\"recall_10\": %.4f}\n",
+           (long long)stats.images, stats.index_kind, p50, p95, memory_kb("RssAnon") / 1024,
+           recall_at_10(&b, queries < 100 ? queries : 100));
+    free(v);
+    library_close(b.lib);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
-    if (argc == 3 && strcmp(argv[1], "--filters") == 0) {
-        for (int i = 0; i < CENTRES; i++)
-            unit_noise(centres[i], (uint64_t)i + 77777777);
-        return filters_alone(argv[2]);
-    }
-    if (argc == 3 && strcmp(argv[1], "--cold") == 0) {
-        for (int i = 0; i < CENTRES; i++)
-            unit_noise(centres[i], (uint64_t)i + 77777777);
-        return cold(argv[2]);
-    }
-    const char  *root    = argc > 1 ? argv[1] : "bench-library";
-    int64_t      largest = argc > 2 ? atoll(argv[2]) : 1000000;
+    bool         is_cold = argc == 4 && strcmp(argv[1], "--cold") == 0;
+    bool         alone   = argc == 5 && strcmp(argv[1], "--search") == 0;
+    bool         queries = argc == 5 && strcmp(argv[1], "--queries") == 0;
+    bool         filters = argc == 5 && strcmp(argv[1], "--filters") == 0;
     int64_t      sizes[] = {1000, 10000, 100000, 1000000};
     struct bench small = {0}, big = {0};
     double       a[COMMITS], b[COMMITS];
+    if (is_cold || alone || queries || filters)
+        dim = atoi(argv[3]);
+    else if (argc > 4)
+        dim = atoi(argv[4]);
+    if (dim < 2 || dim > MAX_DIM || dim % 2) {
+        fprintf(stderr, "bench_library: at most %d dimensions, an even number\n", MAX_DIM);
+        return 2;
+    }
     for (int i = 0; i < CENTRES; i++)
         unit_noise(centres[i], (uint64_t)i + 77777777);
+    if (queries)
+        return write_queries(atoi(argv[4]));
+    if (is_cold)
+        return cold(argv[2]);
+    if (filters)
+        return filters_alone(argv[2]);
+    if (alone)
+        return search_alone(argv[2], atoi(argv[4]));
+    const char *root     = argc > 1 ? argv[1] : "bench-library";
+    int64_t     largest  = argc > 2 ? atoll(argv[2]) : 1000000;
+    int64_t     smallest = argc > 3 ? atoll(argv[3]) : 0;
     for (size_t i = 0; i < 4 && sizes[i] <= largest; i++) {
         struct bench *bench = i == 0 ? &small : &big;
+        if (sizes[i] < smallest)
+            continue;
         if (i > 1)
             library_close(big.lib);
         bench_open(bench, root, sizes[i]);
@@ -352,8 +407,11 @@ int main(int argc, char **argv)
         measure(bench, argv[0]);
         measure_filters(bench);
     }
-    if (!big.lib)
+    if (!big.lib || !small.lib) {
+        library_close(big.lib);
+        library_close(small.lib);
         return 0;
+    }
     for (int i = 0; i < COMMITS; i++) {
         a[i] = commit(&small, BATCH);
         b[i] = commit(&big, BATCH);

@@ -16,7 +16,12 @@ int cmd_relocate(int argc, char **argv);
 int cmd_forget(int argc, char **argv);
 int cmd_eval(int argc, char **argv);
 int cmd_model(int argc, char **argv);
+int cmd_tag(int argc, char **argv);
 int cmd_train(int argc, char **argv);
+int cmd_dupes(int argc, char **argv);
+int cmd_caption(int argc, char **argv);
+int cmd_export(int argc, char **argv);
+int cmd_import(int argc, char **argv);
 
 /* The end of each command's help. */
 #define HELP_LIBRARY                                                                               \

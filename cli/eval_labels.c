@@ -6,122 +6,22 @@
  * supervision", 2021, section 3.1.4).
  */
 #include "cli/eval.h"
-#include "cli/eval_encode.h"
 #include "cli/eval_report.h"
 #include "cli/eval_sets.h"
 #include "cli/output.h"
+#include "cli/prompts.h"
 
-#include "base/buf.h"
-#include "base/file.h"
 #include "base/mem.h"
 #include "base/parallel.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define MAX_PROMPTS      256
-#define MAX_PROMPTS_FILE ((size_t)1 << 20) /* bytes */
-#define MAX_PROMPT       ((size_t)1 << 16) /* bytes, with the label in it */
-
-/* Common phrasings of captions: photos near and far, good and bad, one and many,
- * and pictures that are no photos. */
-static const char *const usual[] = {"a photo of a {}",        "a photo of the {}",
-                                    "a photo of many {}",     "a close-up photo of a {}",
-                                    "a blurry photo of a {}", "a photo of a {} in the distance",
-                                    "a picture of a {}",      "a drawing of a {}"};
-#define USUAL (sizeof usual / sizeof *usual)
-
-struct prompts {
-    const char *list[MAX_PROMPTS];
-    size_t      n;
-    uint8_t    *file; /* what list points into, or NULL */
-};
 
 struct accuracy {
     double          top1, top5; /* percent */
     struct interval top1_ci, top5_ci;
 };
-
-/* ---- Prompts ---- */
-
-static int parse_prompts(char *text, const char *path, struct prompts *out, struct err *err)
-{
-    size_t line = 0;
-    for (char *at = text, *end; at; at = end ? end + 1 : NULL) {
-        end = strchr(at, '\n');
-        if (end)
-            *end = '\0';
-        line++;
-        size_t len = strlen(at);
-        if (len > 0 && at[len - 1] == '\r')
-            at[--len] = '\0';
-        if (len == 0)
-            continue;
-        if (!strstr(at, "{}"))
-            return err_set(err, ERR_FORMAT, "cannot read %s: line %zu has no {} for the label",
-                           path, line);
-        if (out->n == MAX_PROMPTS)
-            return err_set(err, ERR_LIMIT, "cannot read %s: more than %d prompts", path,
-                           MAX_PROMPTS);
-        out->list[out->n++] = at;
-    }
-    return out->n ? 0 : err_set(err, ERR_FORMAT, "cannot read %s: it has no prompts", path);
-}
-
-static int read_prompts(const char *path, struct prompts *out, struct err *err)
-{
-    size_t len = 0;
-    if (!path) {
-        memcpy(out->list, usual, sizeof usual);
-        out->n = USUAL;
-        return 0;
-    }
-    int rc = file_read(path, MAX_PROMPTS_FILE, &out->file, &len, err);
-    if (!rc && memchr(out->file, '\0', len))
-        rc = err_set(err, ERR_FORMAT, "cannot read %s: it is not a text file", path);
-    return rc ? rc : parse_prompts((char *)out->file, path, out, err);
-}
-
-/* The template with the label in place of each {}; freed by the caller. */
-static char *fill_prompt(const char *prompt, const char *label, struct err *err)
-{
-    struct buf text;
-    int        rc = 0;
-    buf_init(&text, MAX_PROMPT);
-    for (const char *mark; !rc && (mark = strstr(prompt, "{}")); prompt = mark + 2) {
-        rc = buf_append(&text, prompt, (size_t)(mark - prompt), err);
-        if (!rc)
-            rc = buf_append_str(&text, label, err);
-    }
-    if (!rc)
-        rc = buf_append_str(&text, prompt, err);
-    char *made = rc ? NULL : buf_steal(&text);
-    if (!rc && !made)
-        err_set(err, ERR_NOMEM, "out of memory");
-    buf_release(&text);
-    return made;
-}
-
-/* out: (n_labels, dim). */
-static int encode_labels(struct session *s, const struct pictures *set, const char *prompt,
-                         float *out, struct err *err)
-{
-    char **texts = mem_zeroed(set->n_labels, sizeof *texts);
-    int    rc = texts ? 0 : err_set(err, ERR_NOMEM, "out of memory for %zu labels", set->n_labels);
-    for (size_t i = 0; !rc && i < set->n_labels; i++)
-        if (!(texts[i] = fill_prompt(prompt, set->labels[i], err)))
-            rc = err ? err->code : ERR_FAILED;
-    if (!rc)
-        rc = encode_texts(s, (const char *const *)texts, set->n_labels, out, err);
-    if (!rc)
-        encoder_as_names(s->enc, out, (int)set->n_labels);
-    for (size_t i = 0; texts && i < set->n_labels; i++)
-        free(texts[i]);
-    free(texts);
-    return rc;
-}
 
 /* ---- Accuracy ---- */
 
@@ -161,18 +61,6 @@ struct outcome {
     size_t                 broken;
 };
 
-static void normalise(float *rows, size_t n, size_t dim)
-{
-    for (size_t i = 0; i < n; i++) {
-        double sum = 0;
-        for (size_t d = 0; d < dim; d++)
-            sum += (double)rows[i * dim + d] * rows[i * dim + d];
-        float scale = sum > 0 ? (float)(1 / sqrt(sum)) : 0;
-        for (size_t d = 0; d < dim; d++)
-            rows[i * dim + d] *= scale;
-    }
-}
-
 static int measure_all(struct session *s, const float *pictures, uint64_t seed, struct outcome *out,
                        struct err *err)
 {
@@ -184,7 +72,10 @@ static int measure_all(struct session *s, const float *pictures, uint64_t seed, 
         one && mean ? 0 : err_set(err, ERR_NOMEM, "out of memory for %zu labels", set->n_labels);
     for (size_t p = 0; !rc && p < out->prompts->n; p++) {
         struct retrieval_ranks ranks = {0};
-        rc                           = encode_labels(s, set, out->prompts->list[p], one, err);
+        rc = prompt_encode(s, out->prompts->list[p], (const char *const *)set->labels,
+                           set->n_labels, one, err);
+        if (!rc)
+            encoder_as_names(s->enc, one, (int)set->n_labels);
         if (!rc)
             rc = rank_pictures(s, set, pictures, one, &ranks, err);
         if (!rc)
@@ -194,7 +85,7 @@ static int measure_all(struct session *s, const float *pictures, uint64_t seed, 
         retrieval_ranks_release(&ranks);
     }
     if (!rc) {
-        normalise(mean, set->n_labels, dim);
+        rows_normalise(mean, set->n_labels, dim);
         rc = rank_pictures(s, set, pictures, mean, &out->ranks, err);
     }
     if (!rc)
@@ -305,7 +196,7 @@ int eval_labels(struct session *s, const struct eval_request *request, struct er
     float          *pictures = NULL;
     int             rc       = o ? 0 : err_set(err, ERR_NOMEM, "out of memory");
     if (!rc)
-        rc = read_prompts(request->prompts, &prompts, err);
+        rc = prompts_read(request->prompts, &prompts, err);
     if (!rc)
         rc = pictures_labelled(request->labels, &set, err);
     if (!rc)
@@ -329,7 +220,7 @@ out:
         retrieval_ranks_release(&o->ranks);
     free(o);
     free(pictures);
-    free(prompts.file);
+    prompts_release(&prompts);
     pictures_release(&set);
     return rc;
 }

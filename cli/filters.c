@@ -1,12 +1,7 @@
 /* The filters of the command line (filters.h). */
 #include "cli/filters.h"
 
-#include "base/file.h"
-#include "base/mem.h"
 #include "storage/filter_text.h"
-
-#include <stdlib.h>
-#include <string.h>
 
 static int parse_taken(struct filters *f, struct err *err)
 {
@@ -84,50 +79,4 @@ int filters_to_json(const struct filters *f, const char *folder, struct jnode *n
     if (filter->min_height)
         failed |= jnode_set_int(node, "min_height", filter->min_height);
     return failed;
-}
-
-void places_release(struct places *p)
-{
-    library_folders_free(p->folders, p->n_folders);
-    free(p->places);
-    free(p->dir);
-}
-
-int places_init(struct places *p, struct library *lib, const char *in, struct err *err)
-{
-    char  *absolute = NULL;
-    size_t length;
-    memset(p, 0, sizeof *p);
-    if (!in)
-        return 0;
-    int rc = path_absolute(in, &absolute, err);
-    if (!rc)
-        rc = library_folders(lib, &p->folders, &p->n_folders, err);
-    if (rc)
-        goto out;
-    p->dir    = path_join(absolute, "");
-    p->places = mem_zeroed(p->n_folders + 1, sizeof *p->places);
-    if (!p->dir || !p->places) {
-        rc = err_set(err, ERR_NOMEM, "out of memory");
-        goto out;
-    }
-    length = strlen(p->dir);
-    for (size_t i = 0; i < p->n_folders; i++) {
-        const char *folder = p->folders[i].path;
-        size_t      n      = strlen(folder);
-        n -= n > 0 && folder[n - 1] == '/';
-        bool asked_inside = strncmp(p->dir, folder, n) == 0 && p->dir[n] == '/';
-        bool lies_inside  = strncmp(folder, p->dir, length) == 0;
-        if (asked_inside || lies_inside)
-            p->places[p->n++] = (struct library_place){
-                .folder_id = p->folders[i].id,
-                .below     = asked_inside && p->dir[n + 1] ? p->dir + n + 1 : NULL};
-    }
-    if (p->n == 0)
-        rc = err_set(err, ERR_NOTFOUND, "%s is not among the library's folders", absolute);
-out:
-    free(absolute);
-    if (rc)
-        places_release(p);
-    return rc;
 }

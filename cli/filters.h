@@ -55,16 +55,4 @@ bool filters_given(const struct filters *f);
 /* The same as fields of a question to a daemon; 0, or -1 when out of memory. */
 int  filters_to_json(const struct filters *f, const char *folder, struct jnode *node);
 
-/* Where --in lies: its folders of the library. */
-struct places {
-    struct library_place  *places; /* (n) */
-    size_t                 n;
-    struct library_folder *folders; /* own the strings that places point into */
-    size_t                 n_folders;
-    char                  *dir; /* the folder asked for, absolute, ends with '/' */
-};
-/* in NULL: everywhere, with none. ERR_NOTFOUND where the library has no part of it. */
-int  places_init(struct places *p, struct library *lib, const char *in, struct err *err);
-void places_release(struct places *p);
-
 #endif

@@ -22,7 +22,8 @@
 #define OPEN_INDEX "open_clip_config.json"
 
 static const char *const SMALL[] = {"config.json",    OPEN_INDEX,   "preprocessor_config.json",
-                                    "tokenizer.json", "vocab.json", "merges.txt"};
+                                    "tokenizer.json", "vocab.json", "merges.txt",
+                                    "README.md"};
 
 static bool has(const struct hub_repo *repo, const char *name)
 {

@@ -273,6 +273,18 @@ int args_exactly(const struct args *args, size_t n, const char *what, const char
     return 0;
 }
 
+int args_folders(const struct args *args, const char ***out, size_t *n, struct err *err)
+{
+    *n   = 0;
+    *out = mem_array(args->n + 1, sizeof **out);
+    if (!*out)
+        return err_set(err, ERR_NOMEM, "out of memory");
+    for (size_t i = 0; i < args->n; i++)
+        if (args->items[i].kind != ARG_END)
+            (*out)[(*n)++] = args->items[i].text;
+    return 0;
+}
+
 int options_leading(int argc, char **argv)
 {
     struct common      unused;

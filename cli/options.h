@@ -80,6 +80,9 @@ void args_release(struct args *args);
 int args_exactly(const struct args *args, size_t n, const char *what, const char **out,
                  struct err *err);
 
+/* All arguments but `--`, as a list (*n) that is freed by the caller; the texts stay argv's. */
+int args_folders(const struct args *args, const char ***out, size_t *n, struct err *err);
+
 /* How many of argv[1..] are common options (with their values) before the
  * first argument: what stands before the command's name. */
 int options_leading(int argc, char **argv);

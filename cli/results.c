@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/parallel.h"
 #include "cli/output.h"
+#include "cli/places.h"
 #include "cli/preview.h"
 #include "storage/library_hybrid.h"
 #include "storage/library_rerank.h"
@@ -23,13 +24,25 @@ struct found {
     size_t               vector_rank, words_rank;
 };
 
-/* The filter of a request: what its options say, where --in lies, the least score. */
-static struct library_filter filter_of(const struct results_request *r, const struct places *places,
-                                       const struct library_match *match)
+/* Where --in lies, as one filter takes it; freed by the caller. NULL: everywhere. */
+static int places_join(const struct places *places, struct library_place **out, struct err *err)
+{
+    *out = NULL;
+    if (places->n_dirs == 0)
+        return 0;
+    *out = mem_array(places->n + 1, sizeof **out);
+    if (!*out)
+        return err_set(err, ERR_NOMEM, "out of memory");
+    for (size_t i = 0; i < places->n; i++)
+        (*out)[i] = (struct library_place){places->filters[i].folder_id, places->filters[i].below};
+    return 0;
+}
+
+/* The filter of a request: what its options say, the least score. */
+static struct library_filter filter_of(const struct results_request *r,
+                                       const struct library_match   *match)
 {
     struct library_filter filter = r->filters.filter;
-    filter.places                = places->places;
-    filter.n_places              = places->n;
     filter.has_min_score         = r->has_min_score;
     filter.min_score             = (float)r->min_score;
     if (r->has_min_match) {
@@ -301,26 +314,30 @@ int results_show(struct session *s, const struct results_request *r, size_t *sho
                                      .hybrid   = r->words != NULL};
     struct places         places;
     struct library_filter filter;
-    struct found         *found = NULL;
-    size_t                n     = 0;
-    size_t                k     = r->k ? r->k : RESULTS_DEFAULT_K;
-    *shown                      = 0;
-    int rc                      = places_init(&places, s->lib, r->filters.in, err);
-    if (rc)
-        return rc;
-    if (r->preview)
+    struct library_place *within = NULL;
+    struct found         *found  = NULL;
+    size_t                n      = 0;
+    size_t                k      = r->k ? r->k : RESULTS_DEFAULT_K;
+    *shown                       = 0;
+    int rc = places_init(&places, s->lib, &r->filters.in, r->filters.in != NULL, err);
+    if (!rc && r->preview)
         rc = preview_open(r->preview, &printer.preview, err);
     if (!rc && r->vector)
         rc = library_match_begin(s->lib, r->vector, r->kind, &printer.match, err);
     if (!rc && r->has_min_match && r->vector && !printer.match.known)
         note(s->common, "too few pictures to tell good matches from bad: --min-match does nothing");
+    if (!rc)
+        rc = places_join(&places, &within, err);
     if (!rc) {
-        filter = filter_of(r, &places, &printer.match);
-        rc     = find(s, r, &filter, k, &found, &n, err);
+        filter          = filter_of(r, &printer.match);
+        filter.places   = within;
+        filter.n_places = within ? places.n : 0;
+        rc              = find(s, r, &filter, k, &found, &n, err);
     }
     if (!rc)
         rc = print_hits(s->lib, r, &printer, found, n, k, shown, err);
     free(found);
+    free(within);
     preview_close(printer.preview);
     places_release(&places);
     return rc;

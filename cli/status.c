@@ -5,6 +5,7 @@
 
 #include "image/decoder.h"
 #include "storage/library_match.h"
+#include "storage/library_tags.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -27,6 +28,7 @@ struct state {
     struct library_model      active, filling;
     struct library_regions    regions;    /* of the active model; id 0: none */
     struct library_background background; /* n 0: none is kept */
+    int64_t                   tagged;     /* pictures that have tags */
     struct library_folder    *folders;
     size_t                    n_folders;
     char                      decoder[256]; /* how pictures are decoded, or why they cannot be */
@@ -73,6 +75,8 @@ static int state_read(struct library *lib, struct state *st, struct err *err)
             rc = 0;
     }
     if (!rc)
+        rc = library_tagged_count(lib, &st->tagged, err);
+    if (!rc)
         rc = library_folders(lib, &st->folders, &st->n_folders, err);
     decoder_state(st->decoder, sizeof st->decoder);
     return rc;
@@ -110,6 +114,7 @@ static int print_json(const struct state *st, const char *dir, struct err *err)
     failed |= jnode_set_path(o, "library", dir);
     failed |= jnode_set_int(o, "images", st->stats.images);
     failed |= jnode_set_int(o, "errors", st->stats.errors);
+    failed |= jnode_set_int(o, "tagged", st->tagged);
     failed |= jnode_set_str(o, "model", st->active.id ? st->active.name : NULL);
     if (st->active.id) {
         failed |= jnode_set_int(o, "dimension", st->active.dim);
@@ -147,6 +152,8 @@ static void print_text(const struct state *st, const char *dir)
     out_path(dir);
     printf("\nimages      %" PRId64 "\nerrors      %" PRId64 "%s\n", s->images, s->errors,
            s->errors ? "  (osprey status --errors lists them)" : "");
+    if (st->tagged)
+        printf("tagged      %" PRId64 "  (osprey tag --list lists the tags)\n", st->tagged);
     if (st->active.id)
         printf("model       %s, %d dimensions, %s\n", st->active.name, st->active.dim,
                st->active.precision);

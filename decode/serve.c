@@ -8,6 +8,8 @@
 
 #include "decode/sandbox.h"
 #include "image/decode_wire.h"
+#include "meta/metadata_wire.h"
+#include "meta/xmp.h"
 #include "text/utf8.h"
 
 #include <errno.h>
@@ -111,6 +113,7 @@ static int set_up(struct rooms *rooms, struct err *err)
     mallopt(M_MMAP_THRESHOLD, KEPT_BYTES / 2);
     mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
     tzset();
+    xmp_warm_up();
     struct sandbox    box = {.memory_bytes = setup.memory_bytes, .cpu_seconds = setup.cpu_seconds};
     struct wire_ready ready = {.head = wire_head(WIRE_READY)};
     rc                      = sandbox_enter(&box, &ready.holds, err);
@@ -140,6 +143,22 @@ static void clean(const char *from, char *to, size_t size)
     to[k] = '\0';
 }
 
+/* What a picture says of itself, into the output room. */
+static int metadata(const struct wire_request *q, const struct rooms *rooms, uint64_t *said,
+                    struct err *err)
+{
+    struct buf out;
+    buf_init(&out,
+             rooms->output_bytes < METADATA_ANSWER_MAX ? rooms->output_bytes : METADATA_ANSWER_MAX);
+    int rc =
+        metadata_answer(rooms->input, (size_t)q->n, (size_t)q->more, (size_t)q->wish, &out, err);
+    if (!rc && out.len)
+        memcpy(rooms->output, out.data, out.len);
+    *said = rc ? 0 : out.len;
+    buf_release(&out);
+    return rc;
+}
+
 static int decode(const struct wire_request *q, const struct rooms *rooms, serve_hook *hook,
                   struct image *image, struct image_info *info, struct err *err)
 {
@@ -162,7 +181,8 @@ static void answer(const struct wire_request *q, const struct rooms *rooms, serv
     memset(reply, 0, sizeof *reply);
     reply->head        = wire_head(WIRE_DONE);
     reply->serial      = q->serial;
-    reply->code        = decode(q, rooms, hook, &image, &info, &err);
+    reply->code        = q->head.kind == WIRE_METADATA ? metadata(q, rooms, &reply->said, &err)
+                                                       : decode(q, rooms, hook, &image, &info, &err);
     reply->kind        = (int32_t)info.kind;
     reply->width       = image.width;
     reply->height      = image.height;
@@ -177,8 +197,12 @@ static void answer(const struct wire_request *q, const struct rooms *rooms, serv
 
 static bool is_request(const struct wire_request *q, const struct rooms *rooms)
 {
-    return (wire_is(&q->head, WIRE_PROBE) || wire_is(&q->head, WIRE_DECODE)) &&
-           q->n <= rooms->input_bytes && q->min_side >= 0;
+    if (q->n > rooms->input_bytes || q->min_side < 0)
+        return false;
+    if (wire_is(&q->head, WIRE_METADATA))
+        return q->more <= rooms->input_bytes - q->n &&
+               q->wish <= rooms->input_bytes - q->n - q->more;
+    return wire_is(&q->head, WIRE_PROBE) || wire_is(&q->head, WIRE_DECODE);
 }
 
 int serve(serve_hook *hook)

@@ -262,8 +262,12 @@ static void library_item_fill(struct library_item *to, const struct item *item)
                                 .orientation = item->info.orientation,
                                 .taken_at    = item->info.taken_at,
                                 .camera      = item->info.camera,
+                                .colour      = item->colour,
                                 .embedding   = item->embedding,
                                 .regions     = item->regions,
+                                .said        = item->has_said ? &item->said : NULL,
+                                .sidecar_ns  = item->sidecar_ns,
+                                .fingerprint = item->fingerprint,
                                 .copy_of     = item->copy_of};
     memcpy(to->hash, item->hash, sizeof to->hash);
     if (item->state == ITEM_ERROR)

@@ -108,8 +108,7 @@ static int line_start(struct line *line, struct err *err)
     line->counter.plan    = run->plan;
     line->counter.options = run->walk;
     line->counter.stop    = &line->stop;
-    if (!progress_is_silent(run->progress) &&
-        !pthread_create(&line->counting, NULL, counter_run, &line->counter))
+    if (!pthread_create(&line->counting, NULL, counter_run, &line->counter))
         line->has_counter = true;
     if (pthread_create(&line->feeder, NULL, feed_run, &line->feed))
         return err_set(err, ERR_FAILED, "cannot start a thread for the scan");

@@ -29,6 +29,8 @@ void item_free(struct item *item)
     free(item->reason);
     free(item->embedding);
     free(item->regions);
+    metadata_release(&item->said);
+    free(item->fingerprint);
     free(item);
 }
 

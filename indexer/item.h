@@ -37,8 +37,13 @@ struct item {
     char             *reason;
     uint8_t           hash[LIBRARY_HASH_BYTES];
     struct image_info info;
-    float            *embedding; /* (dim) */
-    uint8_t          *regions;   /* what the re-ranker keeps; NULL: none are wanted */
+    struct metadata   said; /* what it says of itself */
+    bool              has_said;
+    int64_t           sidecar_ns;  /* of the sidecar that was read; 0: there is none */
+    uint32_t          colour;      /* dominant, as image/colour.h has it; 0: not known */
+    float            *embedding;   /* (dim) */
+    uint8_t          *regions;     /* what the re-ranker keeps; NULL: none are wanted */
+    uint8_t          *fingerprint; /* image/fingerprint.h; NULL: not decoded */
     int64_t           copy_of;
 };
 

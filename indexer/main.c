@@ -2,15 +2,16 @@
  * pipeline, a summary out. */
 #include "base/file.h"
 #include "base/json.h"
+#include "base/mem.h"
 #include "base/parallel.h"
 #include "indexer/choice.h"
 #include "indexer/plan.h"
 #include "indexer/progress.h"
 #include "indexer/run.h"
 #include "indexer/watching.h"
+#include "storage/library_tagger.h"
 
 #include <getopt.h>
-#include <malloc.h>
 #include <omp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -40,6 +41,7 @@ struct options {
 struct outcome {
     struct tally tally;
     int64_t      unchanged, kept, offline;
+    int64_t      judged, tagged; /* by the labels kept with the library */
     bool         stopped;
     bool         switched; /* another model answers from now on */
     double       seconds;
@@ -259,6 +261,18 @@ static void outcome_add(struct outcome *sum, const struct ingest *run, const str
         sum->offline += plan->targets[i].offline;
 }
 
+/* By the labels that are kept with the library, where there are any. */
+static int tag_new(struct library *lib, struct outcome *sum, struct err *err)
+{
+    struct library_tag_tally tagged;
+    int                      rc = library_tagger_catch_up(lib, &tagged, err);
+    if (!rc) {
+        sum->judged += tagged.images;
+        sum->tagged += tagged.tagged;
+    }
+    return rc;
+}
+
 /* One run with one model. */
 static int run_model(const struct options *o, struct library *lib, struct choice *choice,
                      struct progress *progress, bool first, struct outcome *sum, struct err *err)
@@ -279,6 +293,8 @@ static int run_model(const struct options *o, struct library *lib, struct choice
         outcome_add(sum, &run.ingest, &plan, first);
         sum->switched = sum->switched || run.switched;
     }
+    if (!rc)
+        rc = tag_new(lib, sum, err);
     plan_release(&plan);
     return rc;
 }
@@ -347,6 +363,8 @@ static int print_json(const struct outcome *sum, const struct library_stats *sta
     bad |= jnode_set_int(out, "encoded", t->encoded);
     if (choice->reranker)
         bad |= jnode_set_int(out, "regions", t->regions);
+    if (sum->judged)
+        bad |= jnode_set_int(out, "tagged", sum->tagged);
     bad |= jnode_set_int(out, "skipped", t->skipped);
     bad |= jnode_set_int(out, "kept", sum->kept);
     bad |= jnode_set_int(out, "offline", sum->offline);
@@ -377,6 +395,9 @@ static void print_text(const struct outcome *sum, const struct library_stats *st
     if (choice->reranker)
         printf("%lld picture%s given regions for re-ranking\n", (long long)t->regions,
                t->regions == 1 ? "" : "s");
+    if (sum->judged)
+        printf("%lld of %lld pictures tagged by the library's labels\n", (long long)sum->tagged,
+               (long long)sum->judged);
     if (t->skipped)
         printf("%lld went or changed while they were read; the next run sees to them\n",
                (long long)t->skipped);
@@ -387,15 +408,6 @@ static void print_text(const struct outcome *sum, const struct library_stats *st
     if (stats->errors)
         printf("; %lld cannot be read (osprey status lists them)", (long long)stats->errors);
     printf(".\n");
-}
-
-/* Memory is to stay flat for days: few arenas, and large blocks (files, pixels)
- * go back to the system as soon as they are freed. */
-static void memory_tune(int threads)
-{
-    mallopt(M_MMAP_THRESHOLD, 4 << 20);
-    mallopt(M_TRIM_THRESHOLD, 16 << 20);
-    mallopt(M_ARENA_MAX, threads + 2);
 }
 
 static void signals_catch(void)
@@ -446,7 +458,7 @@ int main(int argc, char **argv)
     if (!o.threads)
         o.threads = parallel_cores();
     omp_set_num_threads(o.threads);
-    memory_tune(o.threads);
+    mem_stay_flat(o.threads + 2);
     signals_catch();
     int rc = open_library(&o, &lib, &err);
     if (!rc && o.watch)
@@ -454,7 +466,7 @@ int main(int argc, char **argv)
     if (!rc)
         rc = library_lock(lib, &err);
     if (!rc)
-        rc = progress_new(o.json, o.quiet, &progress, &err);
+        rc = progress_new(library_dir(lib), o.json, o.quiet, &progress, &err);
     if (!rc)
         rc = choice_make(lib, o.model, o.precision, &choice, &err);
     if (!rc && o.regions)

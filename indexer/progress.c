@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "storage/library_progress.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -17,13 +18,15 @@
 #define BAR_SECONDS  0.1
 #define LINE_SECONDS 5.0
 #define JSON_SECONDS 2.0
+#define FILE_SECONDS 0.5
 #define RATE_SECONDS 10.0 /* over which the rate is averaged */
 
 struct progress {
     bool    json, quiet, terminal;
-    bool    drawn; /* a bar stands on the current line */
-    double  begun, shown;
-    double  rate_at; /* when rate was taken, seconds */
+    bool    drawn;       /* a bar stands on the current line */
+    char   *dir;         /* of the library */
+    double  shown, left; /* when others were told */
+    double  rate_at;     /* when rate was taken, seconds */
     int64_t rate_done;
     double  rate; /* files a second */
 };
@@ -35,16 +38,22 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-int progress_new(bool json, bool quiet, struct progress **out, struct err *err)
+int progress_new(const char *library_dir, bool json, bool quiet, struct progress **out,
+                 struct err *err)
 {
     struct progress *p = mem_zeroed(1, sizeof *p);
-    if (!p)
+    if (p)
+        p->dir = mem_strdup(library_dir);
+    if (!p || !p->dir) {
+        free(p);
         return err_set(err, ERR_NOMEM, "out of memory");
+    }
+    library_progress_remove(library_dir); /* of one that was killed */
     p->json     = json;
     p->quiet    = quiet;
     p->terminal = isatty(STDERR_FILENO) && !json;
-    p->begun = p->shown = p->rate_at = now();
-    *out                             = p;
+    p->shown = p->rate_at = now();
+    *out                  = p;
     return 0;
 }
 
@@ -60,12 +69,9 @@ void progress_free(struct progress *p)
     if (!p)
         return;
     bar_clear(p);
+    library_progress_remove(p->dir);
+    free(p->dir);
     free(p);
-}
-
-bool progress_is_silent(const struct progress *p)
-{
-    return p->quiet;
 }
 
 /* Averages over the last seconds, so that a run that skips what is known and
@@ -98,18 +104,18 @@ static int terminal_columns(void)
     return !ioctl(STDERR_FILENO, TIOCGWINSZ, &size) && size.ws_col > 0 ? size.ws_col : 80;
 }
 
-static void text_show(struct progress *p, const struct progress_state *s, double left)
+static void text_show(struct progress *p, const struct library_progress *s)
 {
     char numbers[256];
     char time_left[32] = "";
     char eta[48]       = "";
-    if (left >= 0) {
-        time_text(left, time_left, sizeof time_left);
+    if (s->seconds_left >= 0) {
+        time_text(s->seconds_left, time_left, sizeof time_left);
         (void)snprintf(eta, sizeof eta, ", %s left", time_left);
     }
     int n = snprintf(numbers, sizeof numbers, "%lld of %lld%s, %.1f/s%s, %lld error%s",
                      (long long)s->done, (long long)s->total, s->counting ? " found so far" : "",
-                     p->rate, eta, (long long)s->errors, s->errors == 1 ? "" : "s");
+                     s->per_s, eta, (long long)s->errors, s->errors == 1 ? "" : "s");
     if (!p->terminal) {
         fprintf(stderr, "indexing: %s\n", numbers);
         return;
@@ -142,38 +148,36 @@ static void json_print(struct jnode *object, int failed)
     jnode_free(object);
 }
 
-static void json_show(const struct progress *p, const struct progress_state *s, double left)
+static void json_show(const struct library_progress *s)
 {
-    struct jnode *inner = jnode_object();
     struct jnode *outer = jnode_object();
-    int           bad   = jnode_set_int(inner, "done", s->done);
-    bad |= jnode_set_int(inner, "total", s->total);
-    bad |= jnode_set_bool(inner, "counting", s->counting);
-    bad |= jnode_set_int(inner, "errors", s->errors);
-    bad |= jnode_set_real(inner, "per_s", p->rate);
-    if (left >= 0)
-        bad |= jnode_set_real(inner, "seconds_left", left);
-    bad |= jnode_set(outer, "progress", inner);
-    json_print(outer, bad);
+    json_print(outer, jnode_set(outer, "progress", library_progress_node(s)));
 }
 
 void progress_show(struct progress *p, const struct progress_state *state)
 {
-    double t     = now();
-    double every = p->json ? JSON_SECONDS : p->terminal ? BAR_SECONDS : LINE_SECONDS;
-    if (p->quiet)
-        return;
+    double t                  = now();
+    double every              = p->json ? JSON_SECONDS : p->terminal ? BAR_SECONDS : LINE_SECONDS;
+    struct library_progress s = {.done         = state->done,
+                                 .total        = state->total,
+                                 .counting     = state->counting,
+                                 .errors       = state->errors,
+                                 .seconds_left = -1};
     rate_update(p, state->done, t);
-    if (t - p->shown < every)
-        return;
-    p->shown    = t;
-    double left = -1;
+    s.per_s = p->rate;
     if (!state->counting && p->rate > 0)
-        left = (double)(state->total - state->done) / p->rate;
+        s.seconds_left = (double)(state->total - state->done) / p->rate;
+    if (t - p->left >= FILE_SECONDS) {
+        p->left = t;
+        (void)library_progress_write(p->dir, &s, NULL); /* nothing depends on it */
+    }
+    if (p->quiet || t - p->shown < every)
+        return;
+    p->shown = t;
     if (p->json)
-        json_show(p, state, left);
+        json_show(&s);
     else
-        text_show(p, state, left);
+        text_show(p, &s);
 }
 
 /* Writes names from outside, which must not steer the terminal. */

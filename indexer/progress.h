@@ -1,6 +1,7 @@
 /* What the user sees while a run goes on: a bar on a terminal, plain lines
  * elsewhere, one JSON object a line with --json, or nothing. Everything but the
- * JSON goes to standard error. Used by one thread.
+ * JSON goes to standard error. How far it is is left in the library as well
+ * (storage/library_progress.h). Used by one thread.
  */
 #ifndef OSPREY_INDEXER_PROGRESS_H
 #define OSPREY_INDEXER_PROGRESS_H
@@ -20,10 +21,9 @@ struct progress_state {
     int64_t encoded;
 };
 
-int  progress_new(bool json, bool quiet, struct progress **out, struct err *err);
+int  progress_new(const char *library_dir, bool json, bool quiet, struct progress **out,
+                  struct err *err);
 void progress_free(struct progress *p); /* NULL-safe; leaves the terminal clean */
-/* True when nobody looks, so that nothing has to be counted. */
-bool progress_is_silent(const struct progress *p);
 /* Shows the state when it is time to. */
 void progress_show(struct progress *p, const struct progress_state *state);
 /* Something that the user should know. */

@@ -54,6 +54,15 @@ static int known_many(struct scan *s, const char *dir, bool *many, struct err *e
     return 0;
 }
 
+static int64_t sidecar_time(const struct scan *s, const char *path)
+{
+    struct source sidecar;
+    int64_t       ns;
+    source_open_sidecar(s->root_fd, path, &sidecar, &ns);
+    source_close(&sidecar);
+    return ns;
+}
+
 /* One path that is a file, or nothing: the walk of a single entry. A link to a folder is
  * nothing, as to walk.h. */
 static void single_entry(struct scan *s)
@@ -64,10 +73,11 @@ static void single_entry(struct scan *s)
     s->found        = (struct walk_entry){.kind = WALK_END, .path = ""};
     if (why || !S_ISREG(st.st_mode) || !walk_is_candidate(s->target.below))
         return;
-    s->found = (struct walk_entry){.kind     = WALK_FILE,
-                                   .path     = s->target.below,
-                                   .size     = (int64_t)st.st_size,
-                                   .mtime_ns = walk_mtime_ns(&st)};
+    s->found = (struct walk_entry){.kind       = WALK_FILE,
+                                   .path       = s->target.below,
+                                   .size       = (int64_t)st.st_size,
+                                   .mtime_ns   = walk_mtime_ns(&st),
+                                   .sidecar_ns = sidecar_time(s, s->target.below)};
 }
 
 /* What is to be walked, if it is a folder, and what may not go meanwhile. */
@@ -215,7 +225,8 @@ static void event_unseen(const struct scan *s, const struct library_known *known
         event->size       = (int64_t)st.st_size;
         event->mtime_ns   = walk_mtime_ns(&st);
         event->same_bytes = event->size == known->size && event->mtime_ns == known->mtime_ns;
-        if (!event->same_bytes || (known->id && !known->embedded))
+        event->same_said  = known->sidecar_ns == sidecar_time(s, known->path);
+        if (!event->same_bytes || (known->id && !(known->embedded && event->same_said)))
             event->kind = SCAN_FILE;
         else
             event->kind = known->id ? SCAN_SAME : SCAN_SAME_ERROR;
@@ -227,19 +238,21 @@ static int event_seen(struct scan *s, const struct library_known *known, struct 
                       struct err *err)
 {
     const struct walk_entry *found = &s->found;
-    *event                         = (struct scan_event){.path     = found->path,
-                                                         .size     = found->size,
-                                                         .mtime_ns = found->mtime_ns,
-                                                         .reason   = found->reason,
-                                                         .known    = known != NULL};
+    *event                         = (struct scan_event){.path       = found->path,
+                                                         .size       = found->size,
+                                                         .mtime_ns   = found->mtime_ns,
+                                                         .sidecar_ns = found->sidecar_ns,
+                                                         .reason     = found->reason,
+                                                         .known      = known != NULL};
     if (known) {
         event->known_id   = known->id;
         event->embedded   = known->embedded;
         event->same_bytes = known->size == found->size && known->mtime_ns == found->mtime_ns;
+        event->same_said  = known->sidecar_ns == found->sidecar_ns;
     }
     bool same_error = known && !known->id && event->same_bytes;
     if (found->kind == WALK_FILE) {
-        bool same   = event->same_bytes && event->known_id && event->embedded;
+        bool same   = event->same_bytes && event->known_id && event->embedded && event->same_said;
         event->kind = same ? SCAN_SAME : same_error ? SCAN_SAME_ERROR : SCAN_FILE;
         return 0;
     }

@@ -44,14 +44,16 @@ enum scan_kind {
 
 struct scan_event {
     enum scan_kind kind;
-    const char    *path;     /* below the root; until the next call */
-    int64_t        size;     /* of what is on the disk; bytes */
-    int64_t        mtime_ns; /* -1 when it cannot be known */
+    const char    *path;       /* below the root; until the next call */
+    int64_t        size;       /* of what is on the disk; bytes */
+    int64_t        mtime_ns;   /* -1 when it cannot be known */
+    int64_t        sidecar_ns; /* of what lies beside it; 0: nothing */
     const char    *reason;
     int64_t        known_id;   /* the image known at this path, or 0 */
     bool           known;      /* as an image or as an error */
     bool           embedded;   /* with known_id: has an embedding of the model */
     bool           same_bytes; /* size and mtime are those known */
+    bool           same_said;  /* with known_id: what it and its sidecar say was read */
 };
 
 struct scan;

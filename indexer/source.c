@@ -1,11 +1,15 @@
 /* Reading a picture's file: see source.h. */
 #include "indexer/source.h"
 
+#include "base/mem.h"
 #include "indexer/walk.h"
+#include "meta/metadata.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -77,6 +81,27 @@ int source_open(int dir_fd, const char *path, struct source *src, struct err *er
         return err_set(err, ERR_LIMIT, "%lld bytes are more than the limit of %llu",
                        (long long)st.st_size, (unsigned long long)SOURCE_CEILING);
     return 0;
+}
+
+void source_open_sidecar(int dir_fd, const char *path, struct source *src, int64_t *sidecar_ns)
+{
+    size_t      room = strlen(path) + sizeof METADATA_SIDECAR;
+    char       *name = mem_array(room, 1);
+    struct stat st;
+    *src        = (struct source){.fd = -1};
+    *sidecar_ns = 0;
+    if (!name)
+        return;
+    (void)snprintf(name, room, "%s%s", path, METADATA_SIDECAR);
+    int rc = source_open(dir_fd, name, src, NULL);
+    /* One that cannot be read is known by its time as well, or it were news each time. */
+    if (rc == ERR_NOTFOUND || (rc ? source_stat(dir_fd, name, &st) : fstat(src->fd, &st)))
+        src->size = 0;
+    else
+        *sidecar_ns = metadata_sidecar_ns(&st);
+    free(name);
+    if (rc || !*sidecar_ns || src->size > (int64_t)METADATA_SIDECAR_MAX)
+        src->size = 0;
 }
 
 void source_close(struct source *src)

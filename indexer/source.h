@@ -30,6 +30,10 @@ void source_close(struct source *src); /* also after a failed source_open */
  * file changed meanwhile. */
 int source_read(struct source *src, uint8_t *bytes, struct err *err);
 
+/* The sidecar of the picture at path. size is 0 where there is none, or one longer than
+ * METADATA_SIDECAR_MAX; *sidecar_ns as of metadata_sidecar_ns. Closed by source_close. */
+void source_open_sidecar(int dir_fd, const char *path, struct source *src, int64_t *sidecar_ns);
+
 /* stat() below a folder, following a link at the end; 0, or an errno. */
 int source_stat(int dir_fd, const char *path, struct stat *st);
 

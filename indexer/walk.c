@@ -4,11 +4,14 @@
 #include "indexer/walk.h"
 
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/mem.h"
+#include "meta/metadata.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -19,6 +22,7 @@
 #define PATH_CEILING  (1u << 20)    /* bytes of one path */
 #define NAMES_CEILING (1024u << 20) /* bytes of the names in one folder */
 #define NAMED_FOLDER  0x7f          /* beside the DT_ types: the name of a folder "x.jpg" */
+#define SIDECAR       0x7e          /* likewise: the name of what lies beside a picture */
 
 struct name {
     uint32_t at; /* into names; names[at] is the type, the name follows */
@@ -59,11 +63,7 @@ bool walk_is_candidate(const char *name)
 
 int64_t walk_mtime_ns(const struct stat *st)
 {
-    int64_t ns;
-    if (__builtin_mul_overflow((int64_t)st->st_mtim.tv_sec, INT64_C(1000000000), &ns) ||
-        __builtin_add_overflow(ns, (int64_t)st->st_mtim.tv_nsec, &ns))
-        return 0;
-    return ns;
+    return file_mtime_ns(st);
 }
 
 static void level_release(struct level *level)
@@ -75,19 +75,23 @@ static void level_release(struct level *level)
     *level = (struct level){.fd = -1};
 }
 
-/* Compares names as if those of folders ended in a slash. */
-static int entry_compare(const void *a, const void *b, void *names)
+/* Compares names, a type before each, as if those of folders ended in a slash. */
+static int name_compare(const char *x, const char *y)
 {
-    const char *x     = (const char *)names + ((const struct name *)a)->at;
-    const char *y     = (const char *)names + ((const struct name *)b)->at;
-    char        x_end = *x == DT_DIR ? '/' : '\0';
-    char        y_end = *y == DT_DIR ? '/' : '\0';
-    size_t      n     = 1;
+    char   x_end = *x == DT_DIR ? '/' : '\0';
+    char   y_end = *y == DT_DIR ? '/' : '\0';
+    size_t n     = 1;
     while (x[n] && x[n] == y[n])
         n++;
     unsigned char p = (unsigned char)(x[n] ? x[n] : x_end);
     unsigned char q = (unsigned char)(y[n] ? y[n] : y_end);
     return (p > q) - (p < q);
+}
+
+static int entry_compare(const void *a, const void *b, void *names)
+{
+    return name_compare((const char *)names + ((const struct name *)a)->at,
+                        (const char *)names + ((const struct name *)b)->at);
 }
 
 /* The type of an entry whose folder did not tell. */
@@ -120,6 +124,17 @@ static int level_put(struct level *level, size_t *room, unsigned char type, cons
     return rc;
 }
 
+static bool is_sidecar(const char *name)
+{
+    size_t n = strlen(name), end = sizeof METADATA_SIDECAR - 1;
+    char   picture[NAME_MAX + 1];
+    if (n <= end || n > NAME_MAX || strcmp(name + n - end, METADATA_SIDECAR) != 0)
+        return false;
+    memcpy(picture, name, n - end);
+    picture[n - end] = '\0';
+    return walk_is_candidate(picture);
+}
+
 /* Keeps an entry if it can matter. */
 static int level_add(struct level *level, const struct walk_options *options, size_t *room,
                      const struct dirent *d, struct err *err)
@@ -139,6 +154,8 @@ static int level_add(struct level *level, const struct walk_options *options, si
         rc = level_put(level, room, NAMED_FOLDER, name, err);
     if (!rc && (type == DT_DIR || candidate))
         rc = level_put(level, room, type, name, err);
+    else if (!rc && !options->count && is_sidecar(name))
+        rc = level_put(level, room, SIDECAR, name, err);
     return rc;
 }
 
@@ -350,6 +367,30 @@ static const char *special_reason(mode_t mode)
     return "not a regular file: a device";
 }
 
+/* The mtime of a picture's sidecar, 0 when it has none that can be read. */
+static int64_t sidecar_time(const struct level *level, const char *name)
+{
+    char   wanted[NAME_MAX + 2];
+    size_t low = 0, high = level->n;
+    if (snprintf(wanted, sizeof wanted, "%c%s%s", SIDECAR, name, METADATA_SIDECAR) >=
+        (int)sizeof wanted)
+        return 0;
+    while (low < high) {
+        size_t      mid   = low + (high - low) / 2;
+        const char *other = level->names.data + level->entries[mid].at;
+        int         order = name_compare(other, wanted);
+        if (!order && *other == SIDECAR) {
+            struct stat st;
+            return fstatat(level->fd, other + 1, &st, 0) ? 0 : metadata_sidecar_ns(&st);
+        }
+        if (order < 0)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return 0;
+}
+
 /* Looks at a candidate. False when there is nothing to tell of it. */
 static bool walk_look(struct walk *w, unsigned char type, const char *name,
                       struct walk_entry *entry)
@@ -384,8 +425,9 @@ static bool walk_look(struct walk *w, unsigned char type, const char *name,
         entry_fill(w, entry, WALK_FILE, NULL);
     else
         entry_fill(w, entry, WALK_BAD, special_reason(st.st_mode));
-    entry->size     = (int64_t)st.st_size;
-    entry->mtime_ns = walk_mtime_ns(&st);
+    entry->size       = (int64_t)st.st_size;
+    entry->mtime_ns   = walk_mtime_ns(&st);
+    entry->sidecar_ns = sidecar_time(&w->levels[w->depth - 1], name);
     return true;
 }
 
@@ -400,6 +442,8 @@ int walk_next(struct walk *w, struct walk_entry *entry, struct err *err)
         }
         const char   *name = top->names.data + top->entries[top->next++].at;
         unsigned char type = (unsigned char)*name++;
+        if (type == SIDECAR)
+            continue;
         path_cut(w, top->path_len);
         int rc = buf_append_str(&w->path, name, err);
         if (!rc && type == DT_DIR)

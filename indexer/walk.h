@@ -44,9 +44,10 @@ enum walk_kind {
 
 struct walk_entry {
     enum walk_kind kind;
-    const char    *path;     /* prefix and what lies below the folder; until the next call */
-    int64_t        size;     /* bytes */
-    int64_t        mtime_ns; /* -1 when it cannot be known */
+    const char    *path;       /* prefix and what lies below the folder; until the next call */
+    int64_t        size;       /* bytes */
+    int64_t        mtime_ns;   /* -1 when it cannot be known */
+    int64_t        sidecar_ns; /* of NAME.xmp beside it; 0: there is none */
     const char    *reason;
 };
 

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "indexer/watch_table.h"
+#include "meta/metadata.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -281,6 +282,13 @@ static void self_event(struct watch *w, const struct inotify_event *e, const str
     }
 }
 
+/* How many bytes of a name make it a sidecar's, or 0. */
+static size_t sidecar_ends(const char *name)
+{
+    size_t n = strlen(name), end = sizeof METADATA_SIDECAR - 1;
+    return n > end && !strcmp(name + n - end, METADATA_SIDECAR) ? end : 0;
+}
+
 static int one_event(struct watch *w, const struct inotify_event *e, struct err *err)
 {
     if (e->mask & IN_Q_OVERFLOW) {
@@ -302,15 +310,20 @@ static int one_event(struct watch *w, const struct inotify_event *e, struct err 
         return 0;
     }
     bool folder = (e->mask & IN_ISDIR) != 0;
-    if (e->len == 0 || (e->name[0] == '.' && !w->options.hidden) ||
-        (!folder && !walk_is_candidate(e->name)))
+    if (e->len == 0 || (e->name[0] == '.' && !w->options.hidden))
         return 0;
-    size_t root = dir->root;
+    size_t root = dir->root, sidecar = folder ? 0 : sidecar_ends(e->name);
     char  *path = join_below(dir->path, e->name);
-    int    rc   = path ? 0 : err_set(err, ERR_NOMEM, "out of memory");
+    if (path && sidecar) /* what is said of a picture: then that is what changed */
+        path[strlen(path) - sidecar] = '\0';
+    if (path && !folder && !walk_is_candidate(path_base(path))) {
+        free(path);
+        return 0;
+    }
+    int rc = path ? 0 : err_set(err, ERR_NOMEM, "out of memory");
     if (!rc && folder)
         rc = folder_event(w, e->mask, root, path, err);
-    else if (!rc && (!(e->mask & IN_CREATE) || is_whole(w, root, path)))
+    else if (!rc && (!(e->mask & IN_CREATE) || (!sidecar && is_whole(w, root, path))))
         note_change(w, root, path);
     free(path);
     return rc;

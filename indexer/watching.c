@@ -12,6 +12,7 @@
 #include "indexer/run.h"
 #include "indexer/watch.h"
 #include "storage/library_encoder.h"
+#include "storage/library_tagger.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -236,11 +237,15 @@ static int run_locked(struct loop *l, struct plan *plan, struct err *err)
                                  .interrupted = l->w->interrupted};
     int64_t          begun    = now_ms();
     int              rc       = choose(l, err);
+
+    struct library_tag_tally tagged;
     if (!rc)
-        rc = progress_new(l->w->json, l->w->quiet, &progress, err);
+        rc = progress_new(library_dir(l->w->lib), l->w->json, l->w->quiet, &progress, err);
     run.progress = progress;
     if (!rc)
         rc = run_plan(&run, err);
+    if (!rc) /* by the labels that are kept with the library, where there are any */
+        rc = library_tagger_catch_up(l->w->lib, &tagged, err);
     progress_free(progress);
     if (!rc)
         tell_updated(l, &run, (double)(now_ms() - begun) * 1e-3);

@@ -2,7 +2,9 @@
 #include "indexer/work.h"
 
 #include "base/mem.h"
+#include "image/colour.h"
 #include "image/decoder.h"
+#include "image/fingerprint.h"
 #include "image/preprocess.h"
 #include "indexer/source.h"
 
@@ -104,20 +106,45 @@ static int make_pixels(struct worker *me, struct item *item, const uint8_t *byte
     rc = decoder_decode(me->decoder, bytes, n, preprocess_min_side(p), &view, &item->info, err);
     if (!rc)
         rc = preprocess_image(p, &view, pixels, err);
+    if (!rc && !item->fingerprint) /* a picture that changed meanwhile comes twice */
+        item->fingerprint = mem_array(FINGERPRINT_BYTES, 1);
+    if (!rc)
+        rc = item->fingerprint ? fingerprint_make(&view, item->fingerprint, err)
+                               : err_set(err, ERR_NOMEM, "out of memory for a fingerprint");
+    if (!rc)
+        item->colour = colour_dominant(pixels, crew->pixel_bytes / 3);
     budget_give(crew->budget, taken);
     return rc;
 }
 
-/* Reads the open file, hashes and decodes it. */
-static int take_content(struct worker *me, struct item *item, struct source *src, uint8_t *pixels,
-                        struct err *err)
+/* What it says of itself is no reason to do without a picture: where that cannot be read,
+ * it says nothing. */
+static int read_said(struct worker *me, struct item *item, size_t n, size_t sidecar_n,
+                     struct err *err)
+{
+    struct err why = ERR_INIT;
+    metadata_release(&item->said);
+    if (decoder_metadata(me->decoder, n, sidecar_n, &item->said, &why) &&
+        decoder_is_broken(me->decoder)) {
+        *err = why;
+        return why.code;
+    }
+    item->has_said = true;
+    return 0;
+}
+
+/* Reads the open file and its sidecar, hashes and decodes it. */
+static int take_content(struct worker *me, struct item *item, struct source *src,
+                        struct source *sidecar, uint8_t *pixels, struct err *err)
 {
     struct work *crew = me->crew;
-    size_t       n    = (size_t)src->size;
+    size_t       n = (size_t)src->size, beside = (size_t)sidecar->size;
     uint8_t     *bytes;
-    int          rc = decoder_input(me->decoder, n, &bytes, err);
+    int          rc = decoder_input(me->decoder, n + beside, &bytes, err);
     if (!rc)
         rc = source_read(src, bytes, err);
+    if (!rc && beside)
+        rc = source_read(sidecar, bytes + n, err);
     if (rc)
         return rc;
     XXH128_canonical_t canonical;
@@ -132,6 +159,8 @@ static int take_content(struct worker *me, struct item *item, struct source *src
         rc = make_pixels(me, item, bytes, n, pixels, err);
     else if (item->state != ITEM_SKIPPED)
         rc = decoder_probe(me->decoder, bytes, n, &item->info, err);
+    if (!rc && item->state != ITEM_SKIPPED)
+        rc = read_said(me, item, n, beside, err);
     return rc;
 }
 
@@ -140,20 +169,22 @@ static void item_fill(struct worker *me, struct item *item, uint8_t *pixels)
     struct work *crew = me->crew;
     for (int attempt = 0; attempt < 2; attempt++) {
         struct err    err = ERR_INIT;
-        struct source src;
+        struct source src, sidecar;
         int           rc    = source_open(item->root_fd, item->path, &src, &err);
         bool          large = !rc && src.size > LONG_FILE;
         if (rc != ERR_NOTFOUND && src.fd >= 0) {
             item->size     = src.size;
             item->mtime_ns = src.mtime_ns;
         }
+        source_open_sidecar(item->root_fd, item->path, &sidecar, &item->sidecar_ns);
         if (large)
             pthread_mutex_lock(&crew->long_file);
         if (!rc)
-            rc = take_content(me, item, &src, pixels, &err);
+            rc = take_content(me, item, &src, &sidecar, pixels, &err);
         if (large)
             pthread_mutex_unlock(&crew->long_file);
         source_close(&src);
+        source_close(&sidecar);
         if (!rc)
             return;
         if (rc == ERR_CANCELLED) /* it changed meanwhile: once more */

@@ -5,6 +5,7 @@
 #include "searchd/search.h"
 #include "storage/filter_text.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -93,6 +94,11 @@ int answers_image(const struct call *call, const struct library_image *image, st
         failed |= jnode_set_int(node, "taken_at", image->taken_at);
     if (image->camera && *image->camera)
         failed |= jnode_set_str(node, "camera", image->camera);
+    if (image->colour) {
+        char colour[16];
+        snprintf(colour, sizeof colour, "#%06x", image->colour & 0xffffff);
+        failed |= jnode_set_str(node, "colour", colour);
+    }
     return failed | set_link(call, node, "thumbnail", image->id, "thumbnail") |
            set_link(call, node, "file", image->id, "file");
 }

@@ -42,10 +42,11 @@ struct call;
 typedef int (*call_handler)(struct call *call, struct err *err);
 
 enum route_flags {
-    ROUTE_OPEN  = 1, /* no token needed */
-    ROUTE_QUICK = 2, /* answered in the server's thread: nothing that waits */
-    ROUTE_BODY  = 4, /* takes a body */
-    ROUTE_PAGE  = 8  /* its query is the page's own: no library is looked up */
+    ROUTE_OPEN    = 1, /* no token needed */
+    ROUTE_QUICK   = 2, /* answered in the server's thread: nothing that waits */
+    ROUTE_BODY    = 4, /* takes a body */
+    ROUTE_PAGE    = 8, /* its query is the page's own: no library is looked up */
+    ROUTE_UNTYPED = 16 /* a body that names no type is JSON: its clients send none */
 };
 
 struct route {

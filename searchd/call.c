@@ -19,8 +19,9 @@ int call_body(struct call *call, bool *form, struct err *err)
     const struct http_request *r = &call->x->request;
     if (form && (*form = multipart_is(r->content_type)))
         return multipart_parse(r->content_type, r->body, r->body_len, &call->form, err);
+    bool untyped = !r->content_type && call->route->flags & ROUTE_UNTYPED;
     /* A browser sends other types to other sites without asking. */
-    if (!is_json(r->content_type))
+    if (!is_json(r->content_type) && !untyped)
         return err_set(err, ERR_USAGE, "the body must be application/json%s",
                        form ? " or multipart/form-data" : "");
     int rc = jnode_parse((const char *)r->body, r->body_len, "the body", &call->json, err);

@@ -44,6 +44,7 @@ static const struct setting {
     {"max-pixels", NUMBER, offsetof(struct config, max_pixels), 1, 512000000},
     {"timeout", NUMBER, offsetof(struct config, timeout), 1, 3600},
     {"arrive-seconds", NUMBER, offsetof(struct config, arrive_seconds), 1, 3600},
+    {"thumbnails", NUMBER, offsetof(struct config, thumbnails), 0, INT64_C(1) << 50},
     {"log", LOG, offsetof(struct config, log), 0, 0},
 };
 enum { N_SETTINGS = sizeof settings / sizeof *settings };
@@ -63,13 +64,14 @@ const char config_help[] =
     "  --host NAME         a name that this machine is reached by (several times; *: any)\n"
     "  --cors ORIGIN       a web page's origin that may ask from a browser (several times)\n"
     "  --max-k N           the most results of a search (default 1000)\n"
-    "  --workers N         requests worked on at the same time (default: 4 for each core)\n"
+    "  --workers N         requests worked on at the same time (default: 8 for each core)\n"
     "  --queue N           requests that may wait; more are told to come again (default 256)\n"
     "  --cache N           texts whose embeddings are kept (default 4096)\n"
     "  --max-body BYTES    the largest upload (default 33554432)\n"
     "  --max-pixels N      the largest picture uploaded (default 120000000)\n"
     "  --timeout SECONDS   for one request (default 30)\n"
     "  --arrive-seconds N  in which a request must have arrived (default 30)\n"
+    "  --thumbnails BYTES  kept of each library's small pictures, oldest out (default 1 GiB)\n"
     "  --log FORMAT        off, text or json: a line on standard error for each request\n"
     "  --json              the address as a JSON object\n"
     "  -q, --quiet         no notes on standard error\n"
@@ -310,6 +312,7 @@ int config_read(struct config *config, int argc, char **argv, struct err *err)
                                              .max_pixels     = 120000000,
                                              .timeout        = 30,
                                              .arrive_seconds = 30,
+                                             .thumbnails     = INT64_C(1) << 30,
                                              .precision      = PRECISION_AUTO,
                                              .log            = LOG_OFF};
     config->address        = mem_strdup("127.0.0.1");

@@ -39,6 +39,7 @@ struct config {
     int64_t            max_body, max_pixels;  /* bytes of an upload; pixels of a picture */
     int64_t            timeout;               /* seconds for one request */
     int64_t            arrive_seconds;        /* in which it must have arrived */
+    int64_t            thumbnails;            /* bytes kept of each library's */
     enum precision     precision;
     enum log_format    log;
     bool               quiet, json, help;

@@ -29,7 +29,7 @@
 #define KEEP_SECONDS     1
 #define MAX_WORKERS      256
 #define MAX_HANDLES      8 /* of each library */
-#define WORKERS_PER_CORE 4 /* most of them wait for the model, in one batch */
+#define WORKERS_PER_CORE 8 /* most of them wait for the model, in one batch */
 
 /* The one global there is: a handler has nothing else to find the pipe by. */
 static int signal_pipe[2] = {-1, -1};
@@ -123,13 +123,14 @@ static int open_library(struct app *app, const char *text, struct err *err)
     char                 name[SHELF_NAME_MAX];
     const char          *dir     = split_name(text, name);
     int                  cores   = parallel_cores();
-    struct shelf_options options = {.model     = app->config.model,
-                                    .precision = app->config.precision,
-                                    .cache     = (size_t)app->config.cache,
-                                    .handles   = cores < 2             ? 2
-                                                 : cores > MAX_HANDLES ? MAX_HANDLES
-                                                                       : cores,
-                                    .metrics   = app->metrics};
+    struct shelf_options options = {.model      = app->config.model,
+                                    .precision  = app->config.precision,
+                                    .cache      = (size_t)app->config.cache,
+                                    .handles    = cores < 2             ? 2
+                                                  : cores > MAX_HANDLES ? MAX_HANDLES
+                                                                        : cores,
+                                    .thumbnails = app->config.thumbnails,
+                                    .metrics    = app->metrics};
     for (size_t i = 0; i < app->n_shelves; i++)
         if (!strcmp(shelf_name(app->shelves[i]), name))
             return err_set(err, ERR_USAGE, "two libraries are called %s: --library NAME=DIR", name);
@@ -340,7 +341,8 @@ int daemon_run(int argc, char **argv, struct err *err)
     pthread_rwlock_init(&app->access_lock, NULL);
     pthread_mutex_init(&threads.lock, NULL);
     pthread_cond_init(&threads.stop, NULL);
-    threads.app     = app;
+    threads.app = app;
+    mem_stay_flat(parallel_cores() + 2);
     app->started_ms = clock_ms();
     int rc          = config_read(&app->config, argc, argv, err);
     if (!rc && app->config.help) {

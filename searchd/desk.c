@@ -1,6 +1,7 @@
 /* Encoding in small batches for many requests: see desk.h. */
 #include "searchd/desk.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/parallel.h"
 #include "searchd/server.h"
@@ -357,4 +358,12 @@ int desk_reranker(struct desk *desk, const struct reranker **out, struct err *er
     return rc == ERR_NOTFOUND ? err_set(err, ERR_USAGE, "the model %s has no re-ranker",
                                         encoder_info(desk->enc)->name)
                               : rc;
+}
+
+bool desk_has_reranker(const struct desk *desk)
+{
+    char *path = path_join(encoder_info(desk->enc)->dir, RERANKER_FILE);
+    bool  has  = path && file_exists(path);
+    free(path);
+    return has;
 }

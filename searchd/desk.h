@@ -29,7 +29,9 @@ const struct encoder *desk_encoder(const struct desk *desk);
 size_t                desk_cached(const struct desk *desk);
 /* The model's own re-ranker, opened when first asked for; it stays the desk's. ERR_USAGE
  * when the model has none. */
-int desk_reranker(struct desk *desk, const struct reranker **out, struct err *err);
+int  desk_reranker(struct desk *desk, const struct reranker **out, struct err *err);
+/* Whether it has one, as far as can be told without opening it. */
+bool desk_has_reranker(const struct desk *desk);
 
 /* out: (n, dim). Waits at most until deadline_ms on the monotonic clock for its
  * turn: ERR_BUSY. */

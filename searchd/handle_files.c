@@ -67,7 +67,7 @@ int handle_thumbnail(struct call *call, struct err *err)
     uint8_t               *jpeg   = NULL;
     size_t                 len    = 0;
     bool                   stale  = false;
-    char                   tag[64];
+    char                   tag[THUMBNAIL_ETAG];
     int                    rc = fields_take_query(&fields, &call->x->request, err);
     if (!rc)
         rc = fetch_image(call, &image, err);
@@ -80,7 +80,7 @@ int handle_thumbnail(struct call *call, struct err *err)
     } else {
         double start = clock_ms();
         rc           = thumbnail_get(call->app->darkroom, call->x->request.deadline_ms,
-                                     shelf_dir(call->shelf), &image, side, &jpeg, &len, &stale, err);
+                                     shelf_thumbnails(call->shelf), &image, side, &jpeg, &len, &stale, err);
         call_stage(call, STAGE_DECODE, clock_ms() - start);
     }
     if (!rc && jpeg) {

@@ -5,7 +5,10 @@
 #include "base/buf.h"
 #include "searchd/answers.h"
 #include "searchd/reply.h"
+#include "storage/library_match.h"
+#include "storage/library_progress.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +18,38 @@ static int no_fields(struct call *call, struct err *err)
 {
     struct fields none = {.n = 0};
     return fields_take_query(&none, &call->x->request, err);
+}
+
+/* What the model can do, where it is open: the one that answered last. */
+static int set_model(struct jnode *node, struct shelf *shelf, const struct library_model *model)
+{
+    struct jnode *languages = jnode_array();
+    struct desk  *desk      = shelf_last_desk(shelf);
+    bool          same      = desk && !strcmp(encoder_info(desk_encoder(desk))->hash, model->hash);
+    const char   *at        = same ? encoder_info(desk_encoder(desk))->languages : "";
+    int           failed    = jnode_set_str(node, "model", model->dim ? model->name : NULL) |
+                 jnode_set_int(node, "dimension", model->dim) |
+                 jnode_set_bool(node, "rerank", same && desk_has_reranker(desk));
+    while (*at) {
+        char   code[64];
+        size_t n = strcspn(at, ",");
+        snprintf(code, sizeof code, "%.*s", (int)n, at);
+        failed |= jnode_push_str(languages, code);
+        at += n + (at[n] == ',');
+    }
+    desk_release(desk);
+    return failed | jnode_set(node, "languages", languages) |
+           jnode_set_real(node, "good_match", LIBRARY_GOOD_MATCH);
+}
+
+/* How far the indexer is, if there is one and it says so. */
+static int set_progress(struct jnode *node, struct shelf *shelf, bool indexing)
+{
+    struct library_progress progress;
+    int                     failed = jnode_set_bool(node, "indexing", indexing);
+    if (indexing && !library_progress_read(shelf_dir(shelf), &progress, NULL))
+        failed |= jnode_set(node, "progress", library_progress_node(&progress));
+    return failed;
 }
 
 int handle_stats(struct call *call, struct err *err)
@@ -37,19 +72,16 @@ int handle_stats(struct call *call, struct err *err)
     call_done(call, lib);
     if (rc)
         return rc;
-    struct jnode *node   = jnode_object();
-    struct jnode *index  = jnode_object();
-    int           failed = jnode_set_str(node, "library", shelf_name(call->shelf)) |
-                 jnode_set_int(node, "images", stats.images) |
-                 jnode_set_int(node, "errors", stats.errors) |
-                 jnode_set_int(node, "folders", stats.folders) |
-                 jnode_set_str(node, "model", model.dim ? model.name : NULL) |
-                 jnode_set_int(node, "dimension", model.dim) |
-                 jnode_set_int(node, "generation", stats.generation) |
-                 jnode_set_bool(node, "indexing", indexing) |
-                 jnode_set_str(index, "kind", stats.index_kind) |
-                 jnode_set_int(index, "base", stats.index_base) |
-                 jnode_set_int(index, "delta", stats.index_delta) | jnode_set(node, "index", index);
+    struct jnode *node  = jnode_object();
+    struct jnode *index = jnode_object();
+    int           failed =
+        jnode_set_str(node, "library", shelf_name(call->shelf)) |
+        jnode_set_int(node, "images", stats.images) | jnode_set_int(node, "errors", stats.errors) |
+        jnode_set_int(node, "folders", stats.folders) |
+        jnode_set_int(node, "generation", stats.generation) | set_model(node, call->shelf, &model) |
+        set_progress(node, call->shelf, indexing) | jnode_set_str(index, "kind", stats.index_kind) |
+        jnode_set_int(index, "base", stats.index_base) |
+        jnode_set_int(index, "delta", stats.index_delta) | jnode_set(node, "index", index);
     if (failed) {
         jnode_free(node);
         return answers_no_memory(err);

@@ -24,7 +24,7 @@ const struct route routes[] = {
     {"/v1/embeddings", "POST", ROUTE_BODY, handle_embeddings},
     {"/ping", "GET", ROUTE_OPEN | ROUTE_QUICK, handle_ping},
     {"/predict", "POST", ROUTE_BODY, handle_predict},
-    {"/knn-service", "POST", ROUTE_BODY, handle_knn},
+    {"/knn-service", "POST", ROUTE_BODY | ROUTE_UNTYPED, handle_knn},
     {"/indices-list", "GET", 0, handle_indices},
 };
 

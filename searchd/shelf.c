@@ -13,15 +13,16 @@
 #define MAX_HANDLES 64
 
 struct shelf {
-    char                 name[SHELF_NAME_MAX];
-    char                *dir, *model;
-    struct shelf_options options;
-    pthread_mutex_t      lock; /* over the stack */
-    pthread_cond_t       given;
-    struct library      *idle[MAX_HANDLES]; /* the last given back on top */
-    int                  n_idle, n_open;
-    pthread_mutex_t      desk_lock; /* over desk; held while a model is opened */
-    struct desk         *desk;      /* NULL: none yet */
+    char                    name[SHELF_NAME_MAX];
+    char                   *dir, *model;
+    struct shelf_options    options;
+    pthread_mutex_t         lock; /* over the stack */
+    pthread_cond_t          given;
+    struct library         *idle[MAX_HANDLES]; /* the last given back on top */
+    int                     n_idle, n_open;
+    pthread_mutex_t         desk_lock; /* over desk; held while a model is opened */
+    struct desk            *desk;      /* NULL: none yet */
+    struct thumbnail_store *thumbnails;
 };
 
 static int open_handle(const struct shelf *shelf, struct library **out, struct err *err)
@@ -72,6 +73,8 @@ int shelf_open(const char *name, const char *dir, const struct shelf_options *op
     }
     if (!rc)
         rc = library_catch_up(shelf->idle[0], err);
+    if (!rc)
+        rc = thumbnail_store_new(shelf->dir, options->thumbnails, &shelf->thumbnails, err);
     if (rc)
         shelf_close(shelf);
     else
@@ -86,6 +89,7 @@ void shelf_close(struct shelf *shelf)
     for (int i = 0; i < shelf->n_idle; i++)
         library_close(shelf->idle[i]);
     desk_release(shelf->desk);
+    thumbnail_store_free(shelf->thumbnails);
     pthread_mutex_destroy(&shelf->lock);
     pthread_mutex_destroy(&shelf->desk_lock);
     pthread_cond_destroy(&shelf->given);
@@ -102,6 +106,11 @@ const char *shelf_name(const struct shelf *shelf)
 const char *shelf_dir(const struct shelf *shelf)
 {
     return shelf->dir;
+}
+
+struct thumbnail_store *shelf_thumbnails(const struct shelf *shelf)
+{
+    return shelf->thumbnails;
 }
 
 int shelf_take(struct shelf *shelf, double deadline_ms, struct library **lib, struct err *err)
@@ -220,6 +229,7 @@ void shelf_keep(struct shelf *shelf)
     pthread_mutex_lock(&shelf->lock);
     int n = shelf->n_idle;
     pthread_mutex_unlock(&shelf->lock);
+    thumbnail_store_trim(shelf->thumbnails);
     for (int i = 0; i < n; i++) {
         struct library *lib = take_bottom(shelf);
         if (!lib)

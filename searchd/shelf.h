@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "searchd/desk.h"
+#include "searchd/thumbnail_store.h"
 #include "storage/library.h"
 
 #include <stdbool.h>
@@ -25,7 +26,8 @@ struct shelf_options {
     const char     *model; /* NULL: the library's own */
     enum precision  precision;
     size_t          cache;
-    int             handles; /* at most */
+    int             handles;    /* at most */
+    int64_t         thumbnails; /* bytes that are kept, at most */
     struct metrics *metrics;
 };
 
@@ -36,6 +38,7 @@ int         shelf_open(const char *name, const char *dir, const struct shelf_opt
 void        shelf_close(struct shelf *shelf); /* NULL-safe; nothing may be out */
 const char *shelf_name(const struct shelf *shelf);
 const char *shelf_dir(const struct shelf *shelf);
+struct thumbnail_store *shelf_thumbnails(const struct shelf *shelf);
 
 /* Waits for a handle until deadline_ms: ERR_BUSY. Given back by shelf_give. */
 int  shelf_take(struct shelf *shelf, double deadline_ms, struct library **lib, struct err *err);
@@ -47,7 +50,8 @@ int shelf_desk(struct shelf *shelf, struct library *lib, struct desk **out, stru
 /* The same without a look at the library; NULL while none is open. */
 struct desk *shelf_last_desk(struct shelf *shelf);
 
-/* Brings idle handles up to date, one after another; for the keeper. */
+/* Brings idle handles up to date, one after another, and trims the thumbnails; for the
+ * keeper. */
 void shelf_keep(struct shelf *shelf);
 
 #endif

@@ -1,8 +1,6 @@
-/* Thumbnails, made on demand: see thumbnail.h. The store is derived: it may be
- * deleted at any time, and a library that cannot be written does without. */
+/* Thumbnails, made on demand: see thumbnail.h. */
 #include "searchd/thumbnail.h"
 
-#include "base/file.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "searchd/beneath.h"
@@ -12,8 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAX_FILE  ((int64_t)256 << 20) /* bytes of a picture */
-#define MAX_SMALL ((size_t)8 << 20)    /* and of a thumbnail */
+#define MAX_FILE ((int64_t)256 << 20) /* bytes of a picture */
 
 int thumbnail_side(int64_t asked)
 {
@@ -23,31 +20,11 @@ int thumbnail_side(int64_t asked)
     return side;
 }
 
-static void hex_of(const uint8_t hash[LIBRARY_HASH_BYTES], char out[2 * LIBRARY_HASH_BYTES + 1])
+void thumbnail_etag(const struct library_image *image, int side, char out[THUMBNAIL_ETAG])
 {
-    for (int i = 0; i < LIBRARY_HASH_BYTES; i++)
-        snprintf(out + 2 * i, 3, "%02x", hash[i]);
-}
-
-void thumbnail_etag(const struct library_image *image, int side, char out[64])
-{
-    char hex[2 * LIBRARY_HASH_BYTES + 1];
-    hex_of(image->hash, hex);
-    snprintf(out, 64, "\"%s-%d\"", hex, side);
-}
-
-/* "DIR/thumbnails/ab/HASH-SIDE.jpg", and where its folder's part ends. */
-static char *place_of(const char *dir, const struct library_image *image, int side, size_t *folder)
-{
-    char   hex[2 * LIBRARY_HASH_BYTES + 1];
-    size_t n   = strlen(dir) + 80;
-    char  *out = mem_array(n, 1);
-    hex_of(image->hash, hex);
-    if (out) {
-        *folder = (size_t)snprintf(out, n, "%s/thumbnails/%.2s", dir, hex);
-        snprintf(out + *folder, n - *folder, "/%s-%d.jpg", hex, side);
-    }
-    return out;
+    char name[THUMBNAIL_NAME];
+    thumbnail_name(image->hash, side, name);
+    snprintf(out, THUMBNAIL_ETAG, "\"%s\"", name);
 }
 
 /* Read, not mapped: a file that shrinks while it is read must not kill us. */
@@ -76,34 +53,20 @@ static int read_all(int fd, const struct stat *st, uint8_t **out, size_t *n, str
     return 0;
 }
 
-static void keep(char *place, size_t folder, const uint8_t *jpeg, size_t len)
-{
-    char slash    = place[folder];
-    place[folder] = '\0';
-    int rc        = file_mkdirs(place, NULL);
-    place[folder] = slash;
-    if (!rc)
-        (void)file_replace(place, jpeg, len, NULL);
-}
-
-int thumbnail_get(struct darkroom *room, double deadline_ms, const char *library_dir,
+int thumbnail_get(struct darkroom *room, double deadline_ms, struct thumbnail_store *store,
                   const struct library_image *image, int side, uint8_t **jpeg, size_t *len,
                   bool *stale, struct err *err)
 {
     uint8_t     hash[HASH_BYTES], *file = NULL;
-    size_t      n = 0, folder = 0;
+    char        name[THUMBNAIL_NAME];
+    size_t      n = 0;
     int         fd;
     struct stat st;
-    char       *place = place_of(library_dir, image, side, &folder);
-    *stale            = false;
-    if (!place)
-        return err_set(err, ERR_NOMEM, "out of memory for a thumbnail");
-    int rc = file_read(place, MAX_SMALL, jpeg, len, NULL);
-    if (!rc && *len > 0)
-        goto out;
-    if (!rc)
-        free(*jpeg);
-    rc = beneath_open(image->folder, image->path, &fd, &st, err);
+    *stale = false;
+    thumbnail_name(image->hash, side, name);
+    if (!thumbnail_store_get(store, name, jpeg, len))
+        return 0;
+    int rc = beneath_open(image->folder, image->path, &fd, &st, err);
     if (!rc) {
         rc = read_all(fd, &st, &file, &n, err);
         close(fd);
@@ -114,10 +77,8 @@ int thumbnail_get(struct darkroom *room, double deadline_ms, const char *library
         hash_bytes(file, n, hash);
         *stale = memcmp(hash, image->hash, HASH_BYTES) != 0;
         if (!*stale)
-            keep(place, folder, *jpeg, *len);
+            thumbnail_store_put(store, name, *jpeg, *len);
     }
-out:
     free(file);
-    free(place);
     return rc;
 }

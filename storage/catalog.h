@@ -12,6 +12,7 @@
 #define OSPREY_STORAGE_CATALOG_H
 
 #include "base/err.h"
+#include "meta/metadata.h"
 #include "storage/library.h"
 #include "storage/library_match.h"
 #include "storage/library_tags.h"
@@ -138,6 +139,17 @@ int catalog_changes_after(struct catalog *cat, int64_t seq, int64_t **ids, size_
 int catalog_changes_count(struct catalog *cat, int64_t seq, int64_t *n, struct err *err);
 int catalog_changes_trim(struct catalog *cat, int64_t before_seq, struct err *err);
 
+/* ---- Fingerprints (library_fingerprints.h, catalog_fingerprints.c) ---- */
+
+/* Does nothing for a hash that no image has. hash: (LIBRARY_HASH_BYTES), bytes and out:
+ * (FINGERPRINT_BYTES). */
+int catalog_fingerprint_put(struct catalog *cat, const uint8_t *hash, const uint8_t *bytes,
+                            struct err *err);
+int catalog_fingerprint_get(struct catalog *cat, const uint8_t *hash, uint8_t *out,
+                            struct err *err); /* ERR_NOTFOUND */
+int catalog_fingerprints_missing(struct catalog *cat, int64_t after, size_t limit,
+                                 struct library_image **out, size_t *n, struct err *err);
+
 /* ---- Folders ---- */
 
 int catalog_folder_add(struct catalog *cat, const char *path, int64_t *id, char **below,
@@ -163,6 +175,8 @@ int catalog_find_content(struct catalog *cat, int64_t model_id, int64_t reranker
                          const uint8_t *hash, int64_t size, int64_t *id, struct err *err);
 /* Puts or replaces the row of an image and takes away an error at its path;
  * sets item->id. *same_content: it was there before with this very hash. */
+/* Sets the colour of the image that was put. */
+int catalog_image_colour(struct catalog *cat, const struct library_item *item, struct err *err);
 int catalog_image_put(struct catalog *cat, struct library_item *item, bool *same_content,
                       struct err *err);
 /* Puts or replaces an error; an image at its path goes, and a change is noted. */
@@ -196,6 +210,37 @@ int catalog_tags_list(struct catalog *cat, struct library_tag_count **out, size_
                       struct err *err);
 int catalog_tagged_count(struct catalog *cat, int64_t *n, struct err *err);
 
+/* ---- What pictures say of themselves (catalog_metadata.c) ---- */
+
+int catalog_metadata_put(struct catalog *cat, int64_t image_id, const struct metadata *m,
+                         int64_t sidecar_ns, struct err *err);
+/* What the picture `from` says, `into` says instead: they are the same, moved. */
+int catalog_metadata_move(struct catalog *cat, int64_t from, int64_t into, struct err *err);
+int catalog_sidecar_get(struct catalog *cat, int64_t image_id, int64_t *sidecar_ns,
+                        struct err *err);
+/* Osprey wrote into a picture, or beside it: it is what it was, in other bytes. Nothing
+ * where the catalogue knew something else of it. */
+int catalog_image_rewritten(struct catalog *cat, int64_t image_id, const uint8_t *old_hash,
+                            const uint8_t *hash, int64_t size, int64_t mtime_ns, struct err *err);
+int catalog_sidecar_rewritten(struct catalog *cat, int64_t image_id, int64_t old_ns, int64_t now_ns,
+                              struct err *err);
+
+/* The tagger kept of a model (library_tagger.h, catalog_tagger.c). */
+struct kept_tagger {
+    int64_t  seq, stamp; /* of the last change that it has judged */
+    uint8_t *data;       /* (len) learn/tagger.h */
+    size_t   len;        /* bytes */
+};
+
+/* ERR_NOTFOUND; data is freed by the caller. */
+int catalog_tagger_get(struct catalog *cat, int64_t model_id, struct kept_tagger *out,
+                       struct err *err);
+int catalog_tagger_put(struct catalog *cat, int64_t model_id, const struct kept_tagger *kept,
+                       struct err *err);
+int catalog_tagger_reach(struct catalog *cat, int64_t model_id, int64_t seq, int64_t stamp,
+                         struct err *err);
+int catalog_tagger_drop(struct catalog *cat, struct err *err);
+
 /* ---- Filters (catalog_filter.h) ---- */
 
 #define CATALOG_FILTER_FEW 20000 /* images that are looked at one by one */
@@ -219,6 +264,9 @@ int    catalog_filter_few(struct catalog_filter *f, int64_t **ids, size_t *n, bo
 int    catalog_filter_match(struct catalog_filter *f, int64_t id, bool *matches, struct err *err);
 int    catalog_filter_count(struct catalog *cat, const struct library_filter *filter, int64_t *n,
                             struct err *err);
+/* All ids that a filter allows: makes it ready, and asks it once. */
+int    catalog_filtered(struct catalog *cat, const struct library_filter *filter, int64_t **ids,
+                        size_t *n, struct err *err);
 /* Kilometres between two places, in degrees. */
 double catalog_km(double lat1, double lon1, double lat2, double lon2);
 

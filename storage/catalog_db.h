@@ -8,10 +8,12 @@
 
 #include <sqlite3.h>
 
-#define CATALOG_VERSION        6
-#define CATALOG_APPLICATION_ID 0x4f737072 /* "Ospr" */
-#define CATALOG_BUSY_MS        30000
-#define CATALOG_STATEMENTS     96
+#define CATALOG_VERSION          10
+#define CATALOG_APPLICATION_ID   0x4f737072 /* "Ospr" */
+/* Of what is read from pictures: grows when more of it is, so that all are read again. */
+#define CATALOG_METADATA_VERSION 1
+#define CATALOG_BUSY_MS          30000
+#define CATALOG_STATEMENTS       120
 
 struct catalog {
     sqlite3 *db;
@@ -69,7 +71,7 @@ int catalog_functions_add(struct catalog *cat, struct err *err);
 /* The columns that catalog_image_from_row reads, of images i and folders f. */
 #define IMAGE_COLUMNS                                                                              \
     "i.id, i.folder_id, f.path, i.path, i.size, i.mtime_ns, i.hash, i.width, i.height, i.kind,"    \
-    " i.orientation, i.taken_at, i.camera"
+    " i.orientation, i.taken_at, i.camera, i.colour"
 int catalog_image_from_row(sqlite3_stmt *stmt, struct library_image *out, struct err *err);
 
 /* A blob column as a C string; NULL when out of memory. */

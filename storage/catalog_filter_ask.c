@@ -187,6 +187,17 @@ int catalog_filter_ids(struct catalog_filter *f, size_t limit, int64_t **ids, si
     return 0;
 }
 
+int catalog_filtered(struct catalog *cat, const struct library_filter *filter, int64_t **ids,
+                     size_t *n, struct err *err)
+{
+    struct catalog_filter *f  = NULL;
+    int                    rc = catalog_filter_new(cat, filter, &f, err);
+    if (!rc)
+        rc = catalog_filter_ids(f, SIZE_MAX, ids, n, err);
+    catalog_filter_free(f);
+    return rc;
+}
+
 int catalog_filter_few(struct catalog_filter *f, int64_t **ids, size_t *n, bool *few,
                        struct err *err)
 {

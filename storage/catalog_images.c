@@ -29,6 +29,7 @@ int catalog_image_from_row(sqlite3_stmt *stmt, struct library_image *out, struct
     out->orientation = sqlite3_column_int(stmt, 10);
     out->taken_at    = sqlite3_column_int64(stmt, 11);
     out->camera      = mem_strdup((const char *)sqlite3_column_text(stmt, 12));
+    out->colour      = (uint32_t)sqlite3_column_int64(stmt, 13);
     if (!out->folder || !out->path || !out->camera) {
         library_image_release(out);
         return err_set(err, ERR_NOMEM, "cannot read an image's entry: out of memory");
@@ -98,16 +99,18 @@ static int known_range(struct catalog *cat, int64_t folder_id, const int64_t wan
     sqlite3_stmt *stmt;
     int           rc = catalog_query(
                   cat, &stmt, err,
-                  "SELECT * FROM (SELECT path, id, size, mtime_ns, EXISTS (SELECT 1 FROM embeddings"
+                  "SELECT * FROM (SELECT path, id, size, mtime_ns, iif(metadata >= ?8, sidecar_ns, -1), "
+                            "EXISTS (SELECT 1 FROM embeddings"
                             "   WHERE key = (?2 << 40) | images.id) AND (?7 = 0 OR EXISTS (SELECT 1"
                             "   FROM regions WHERE key = (?7 << 40) | images.id))"
                             "  FROM images WHERE folder_id = ?1 AND path >= ?3 AND (?5 IS NULL OR path < ?5)"
                             "   AND (?4 = 0 OR path > ?3) ORDER BY path LIMIT ?6)"
-                            " UNION ALL SELECT * FROM (SELECT path, 0, size, mtime_ns, 0"
+                            " UNION ALL SELECT * FROM (SELECT path, 0, size, mtime_ns, 0, 0"
                             "  FROM errors WHERE folder_id = ?1 AND path >= ?3 AND (?5 IS NULL OR path < ?5)"
                             "   AND (?4 = 0 OR path > ?3) ORDER BY path LIMIT ?6)"
                             " ORDER BY 1 LIMIT ?6",
-                  "iipipii", folder_id, wanted[0], from, (int64_t)beyond, to, (int64_t)limit, wanted[1]);
+                  "iipipiii", folder_id, wanted[0], from, (int64_t)beyond, to, (int64_t)limit, wanted[1],
+                  (int64_t)CATALOG_METADATA_VERSION);
     while (rc >= 0 && (rc = catalog_step_row(cat, stmt, err)) > 0) {
         struct library_known *k = &out[*n];
         k->path                 = catalog_column_path(stmt, 0);
@@ -115,10 +118,11 @@ static int known_range(struct catalog *cat, int64_t folder_id, const int64_t wan
             sqlite3_reset(stmt);
             return err_set(err, ERR_NOMEM, "cannot list known files: out of memory");
         }
-        k->id       = sqlite3_column_int64(stmt, 1);
-        k->size     = sqlite3_column_int64(stmt, 2);
-        k->mtime_ns = sqlite3_column_int64(stmt, 3);
-        k->embedded = sqlite3_column_int(stmt, 4) != 0;
+        k->id         = sqlite3_column_int64(stmt, 1);
+        k->size       = sqlite3_column_int64(stmt, 2);
+        k->mtime_ns   = sqlite3_column_int64(stmt, 3);
+        k->sidecar_ns = sqlite3_column_int64(stmt, 4);
+        k->embedded   = sqlite3_column_int(stmt, 5) != 0;
         ++*n;
     }
     return rc;
@@ -241,6 +245,14 @@ int catalog_image_put(struct catalog *cat, struct library_item *item, bool *same
                        item->folder_id, item->path);
 }
 
+int catalog_image_colour(struct catalog *cat, const struct library_item *item, struct err *err)
+{
+    return catalog_run(cat, err,
+                       "UPDATE images SET colour = coalesce(nullif(?2, 0),"
+                       " (SELECT colour FROM images WHERE id = ?3), 0) WHERE id = ?1",
+                       "iii", item->id, (int64_t)item->colour, item->copy_of);
+}
+
 /* Removes the image at a path and notes the change; nothing if there is none. */
 static int image_remove_at(struct catalog *cat, int64_t folder_id, const char *path,
                            struct err *err)
@@ -319,6 +331,8 @@ int catalog_image_move(struct catalog *cat, int64_t from, int64_t to, struct err
         rc = catalog_regions_copy(cat, to, from, err);
     if (rc == 0)
         rc = catalog_said_join(cat, to, from, err);
+    if (rc == 0)
+        rc = catalog_metadata_move(cat, to, from, err);
     if (rc == 0)
         rc = move_row(cat, from, &b, err);
     if (rc == 0)

@@ -69,10 +69,49 @@ static const char sources_sql[] =
     "ALTER TABLE tags_said RENAME TO tags;"
     "CREATE INDEX tags_tag ON tags (tag);";
 
-/* The part of a path's text up to its last '/', with it. */
-#define DIR_OF(path)  "rtrim(" path ", replace(" path ", '/', ''))"
-/* ... and what follows. */
-#define BASE_OF(path) "substr(" path ", length(" DIR_OF(path) ") + 1)"
+/* The labels by which pictures of a model are tagged as they come (library_tagger.h), and
+ * the last change that they have judged. They go when the model is retired. */
+static const char taggers_sql[] =
+    "CREATE TABLE taggers ("
+    " model_id INTEGER PRIMARY KEY REFERENCES models (id),"
+    " seq   INTEGER NOT NULL,"
+    " stamp INTEGER NOT NULL,"
+    " data  BLOB NOT NULL);"
+    "CREATE TRIGGER models_went_taggers AFTER UPDATE OF state ON models"
+    " WHEN NEW.state = 'retired' BEGIN"
+    " DELETE FROM taggers WHERE model_id = NEW.id; END;";
+
+/* What copies of pictures are told by (core/image/fingerprint.h), kept by content. */
+static const char fingerprints_sql[] =
+    "CREATE TABLE fingerprints ("
+    " id   INTEGER PRIMARY KEY,"
+    " hash BLOB NOT NULL UNIQUE,"
+    " kept BLOB NOT NULL);"
+    "CREATE TRIGGER images_went_fingerprints AFTER DELETE ON images BEGIN"
+    " DELETE FROM fingerprints WHERE hash = OLD.hash"
+    " AND NOT EXISTS (SELECT 1 FROM images WHERE hash = OLD.hash); END;"
+    "CREATE TRIGGER images_changed_fingerprints AFTER UPDATE OF hash ON images"
+    " WHEN NEW.hash <> OLD.hash BEGIN"
+    " DELETE FROM fingerprints WHERE hash = OLD.hash"
+    " AND NOT EXISTS (SELECT 1 FROM images WHERE hash = OLD.hash); END;";
+
+/* sidecar_ns: of the sidecar that was read, 0: there was none. metadata: which version of
+ * the reader of what pictures say read it; 0: none yet. */
+static const char metadata_sql[] =
+    "ALTER TABLE images ADD COLUMN sidecar_ns INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE images ADD COLUMN metadata INTEGER NOT NULL DEFAULT 0;";
+
+/* The colour that stands in a picture's place until it is seen: 0x1RRGGBB, 0: unknown. */
+static const char colour_sql[] = "ALTER TABLE images ADD COLUMN colour INTEGER NOT NULL DEFAULT 0;";
+
+/* A picture's path up to its last '/', with it; its own name, which follows; and the name
+ * of the folder that was added. */
+#define PICTURE_DIR  "rtrim(CAST(i.path AS TEXT), replace(CAST(i.path AS TEXT), '/', ''))"
+#define PICTURE_NAME "substr(CAST(i.path AS TEXT), length(" PICTURE_DIR ") + 1)"
+#define FOLDER_NAME                                                                                \
+    "substr(CAST(f.path AS TEXT), length(rtrim(CAST(f.path AS TEXT),"                              \
+    " replace(CAST(f.path AS TEXT), '/', ''))) + 1)"
+#define STALE "INSERT OR IGNORE INTO words_stale "
 
 /* Words to search by: names, folders, tags and captions, in one full-text table, keyed by
  * image. words_now is what it should hold. Rewriting an image's words with each of its
@@ -80,83 +119,43 @@ static const char sources_sql[] =
  * writes many images sees to those (catalog_words.c). And indexes for filters. */
 static const char words_sql[] =
     "CREATE TABLE words_stale (image_id INTEGER PRIMARY KEY);"
-    "CREATE VIEW words_now (id, name, folder, tags, captions) AS"
-    " SELECT i.id, " BASE_OF(
-        "CAST(i.path AS TEXT)") ","
-                                " " BASE_OF("CAST(f.path AS TEXT)") " || '/' || " DIR_OF(
-                                    "CAST(i.path AS TEXT)") ","
-                                                            " coalesce((SELECT group_concat(tag, "
-                                                            "char(10)) FROM"
-                                                            "  (SELECT DISTINCT tag FROM tags "
-                                                            "WHERE image_id = i.id ORDER BY tag)), "
-                                                            "''),"
-                                                            " coalesce((SELECT group_concat(text, "
-                                                            "char(10)) FROM"
-                                                            "  (SELECT text FROM captions WHERE "
-                                                            "image_id = i.id ORDER BY id)), '')"
-                                                            " FROM images i JOIN folders f ON f.id "
-                                                            "= i.folder_id;" CATALOG_WORDS_SQL
-                                                            "CREATE TRIGGER images_came_words "
-                                                            "AFTER INSERT ON images BEGIN"
-                                                            " INSERT OR IGNORE INTO words_stale "
-                                                            "VALUES (NEW.id); END;"
-                                                            "CREATE TRIGGER images_moved_words "
-                                                            "AFTER UPDATE OF folder_id, path ON "
-                                                            "images BEGIN"
-                                                            " INSERT OR IGNORE INTO words_stale "
-                                                            "VALUES (NEW.id); END;"
-                                                            "CREATE TRIGGER images_went_words "
-                                                            "AFTER DELETE ON images BEGIN"
-                                                            " INSERT OR IGNORE INTO words_stale "
-                                                            "VALUES (OLD.id); END;"
-                                                            "CREATE TRIGGER folders_moved_words "
-                                                            "AFTER UPDATE OF path ON folders BEGIN"
-                                                            " INSERT OR IGNORE INTO words_stale "
-                                                            "SELECT id FROM images WHERE folder_id "
-                                                            "= NEW.id; END;"
-                                                            "CREATE TRIGGER tags_came_words AFTER "
-                                                            "INSERT ON tags BEGIN"
-                                                            " INSERT OR IGNORE INTO words_stale "
-                                                            "VALUES (NEW.image_id); END;"
-                                                            "CREATE TRIGGER tags_changed_words "
-                                                            "AFTER UPDATE OF image_id, tag ON tags "
-                                                            "BEGIN"
-                                                            " INSERT OR IGNORE INTO words_stale "
-                                                            "VALUES (OLD.image_id), "
-                                                            "(NEW.image_id); END;"
-                                                            "CREATE TRIGGER tags_went_words AFTER "
-                                                            "DELETE ON tags BEGIN"
-                                                            " INSERT OR IGNORE INTO words_stale "
-                                                            "VALUES (OLD.image_id); END;"
-                                                            "CREATE TRIGGER captions_came_words "
-                                                            "AFTER INSERT ON captions BEGIN"
-                                                            " INSERT OR IGNORE INTO words_stale "
-                                                            "VALUES (NEW.image_id); END;"
-                                                            "CREATE TRIGGER captions_changed_words "
-                                                            "AFTER UPDATE OF image_id, text ON "
-                                                            "captions BEGIN"
-                                                            " INSERT OR IGNORE INTO words_stale "
-                                                            "VALUES (OLD.image_id), "
-                                                            "(NEW.image_id); END;"
-                                                            "CREATE TRIGGER captions_went_words "
-                                                            "AFTER DELETE ON captions BEGIN"
-                                                            " INSERT OR IGNORE INTO words_stale "
-                                                            "VALUES (OLD.image_id); END;"
-                                                            "CREATE INDEX images_camera ON images "
-                                                            "(camera);"
-                                                            "CREATE INDEX images_lens ON images "
-                                                            "(lens);"
-                                                            "CREATE INDEX images_kind ON images "
-                                                            "(kind);"
-                                                            "CREATE INDEX images_rating ON images "
-                                                            "(rating) WHERE rating <> 0;"
-                                                            "CREATE INDEX images_place ON images "
-                                                            "(latitude, longitude) WHERE latitude "
-                                                            "IS NOT NULL;";
+    "CREATE VIEW words_now (id, name, folder, tags, captions) AS SELECT i.id,"
+    " " PICTURE_NAME ", " FOLDER_NAME " || '/' || " PICTURE_DIR ","
+    " coalesce((SELECT group_concat(tag, char(10)) FROM"
+    "  (SELECT DISTINCT tag FROM tags WHERE image_id = i.id ORDER BY tag)), ''),"
+    " coalesce((SELECT group_concat(text, char(10)) FROM"
+    "  (SELECT text FROM captions WHERE image_id = i.id ORDER BY id)), '')"
+    " FROM images i JOIN folders f ON f.id = i.folder_id;" CATALOG_WORDS_SQL
+    "CREATE TRIGGER images_came_words AFTER INSERT ON images"
+    " BEGIN " STALE "VALUES (NEW.id); END;"
+    "CREATE TRIGGER images_moved_words AFTER UPDATE OF folder_id, path ON images"
+    " BEGIN " STALE "VALUES (NEW.id); END;"
+    "CREATE TRIGGER images_went_words AFTER DELETE ON images"
+    " BEGIN " STALE "VALUES (OLD.id); END;"
+    "CREATE TRIGGER folders_moved_words AFTER UPDATE OF path ON folders"
+    " BEGIN " STALE "SELECT id FROM images WHERE folder_id = NEW.id; END;"
+    "CREATE TRIGGER tags_came_words AFTER INSERT ON tags"
+    " BEGIN " STALE "VALUES (NEW.image_id); END;"
+    "CREATE TRIGGER tags_changed_words AFTER UPDATE OF image_id, tag ON tags"
+    " BEGIN " STALE "VALUES (OLD.image_id), (NEW.image_id); END;"
+    "CREATE TRIGGER tags_went_words AFTER DELETE ON tags"
+    " BEGIN " STALE "VALUES (OLD.image_id); END;"
+    "CREATE TRIGGER captions_came_words AFTER INSERT ON captions"
+    " BEGIN " STALE "VALUES (NEW.image_id); END;"
+    "CREATE TRIGGER captions_changed_words AFTER UPDATE OF image_id, text ON captions"
+    " BEGIN " STALE "VALUES (OLD.image_id), (NEW.image_id); END;"
+    "CREATE TRIGGER captions_went_words AFTER DELETE ON captions"
+    " BEGIN " STALE "VALUES (OLD.image_id); END;"
+    "CREATE INDEX images_camera ON images (camera);"
+    "CREATE INDEX images_lens ON images (lens);"
+    "CREATE INDEX images_kind ON images (kind);"
+    "CREATE INDEX images_rating ON images (rating) WHERE rating <> 0;"
+    "CREATE INDEX images_place ON images (latitude, longitude) WHERE latitude IS NOT NULL;";
 
 static const struct catalog_step steps_known[] = {
-    {1, schema_sql},      {2, schema_heads}, {3, regions_sql},
-    {4, backgrounds_sql}, {5, sources_sql},  {6, words_sql},
+    {1, schema_sql},  {2, schema_heads}, {3, regions_sql},      {4, backgrounds_sql},
+    {5, sources_sql}, {6, taggers_sql},  {7, fingerprints_sql}, {8, metadata_sql},
+    {9, colour_sql},  {10, words_sql},
 };
 
 static int read_version(struct catalog *cat, int64_t *version, int64_t *application,

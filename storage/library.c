@@ -332,9 +332,15 @@ static int add_item(struct library *lib, const struct library_model *model, bool
         return catalog_error_put(lib->cat, item, err);
     rc = catalog_image_put(lib->cat, item, &same_content, err);
     if (rc == 0)
+        rc = catalog_image_colour(lib->cat, item, err);
+    if (rc == 0)
         rc = put_embedding(lib, model, item, same_content, scratch, err);
+    if (rc == 0 && item->said)
+        rc = catalog_metadata_put(lib->cat, item->id, item->said, item->sidecar_ns, err);
     if (rc == 0 && item->regions && lib->regions.id)
         rc = catalog_regions_put(lib->cat, &lib->regions, item->id, item->regions, err);
+    if (rc == 0 && item->fingerprint)
+        rc = catalog_fingerprint_put(lib->cat, item->hash, item->fingerprint, err);
     /* A model that fills beside the active one changes nothing in the index, as
      * long as the content stayed and nothing was copied. */
     if (rc == 0 && !item->embedded && (active || !same_content || item->copy_of > 0))

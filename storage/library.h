@@ -17,6 +17,7 @@
 #define OSPREY_STORAGE_LIBRARY_H
 
 #include "base/err.h"
+#include "meta/metadata.h"
 #include "model/distance.h"
 
 #include <stdbool.h>
@@ -129,18 +130,19 @@ int  library_relocate(struct library *lib, const char *old_path, const char *new
 /* ---- Images ---- */
 
 struct library_image {
-    int64_t id;
-    int64_t folder_id;
-    char   *folder;                   /* absolute */
-    char   *path;                     /* below the folder */
-    int64_t size;                     /* bytes */
-    int64_t mtime_ns;                 /* nanoseconds since 1970, UTC */
-    uint8_t hash[LIBRARY_HASH_BYTES]; /* XXH3-128 of the file's contents */
-    int     width, height;            /* pixels as seen */
-    char    kind[16];                 /* "JPEG" */
-    int     orientation;              /* EXIF 1..8 as stored in the file */
-    int64_t taken_at;                 /* Unix seconds, 0 when unknown */
-    char   *camera;                   /* "" when unknown */
+    int64_t  id;
+    int64_t  folder_id;
+    char    *folder;                   /* absolute */
+    char    *path;                     /* below the folder */
+    int64_t  size;                     /* bytes */
+    int64_t  mtime_ns;                 /* nanoseconds since 1970, UTC */
+    uint8_t  hash[LIBRARY_HASH_BYTES]; /* XXH3-128 of the file's contents */
+    int      width, height;            /* pixels as seen */
+    char     kind[16];                 /* "JPEG" */
+    int      orientation;              /* EXIF 1..8 as stored in the file */
+    int64_t  taken_at;                 /* Unix seconds, 0 when unknown */
+    char    *camera;                   /* "" when unknown */
+    uint32_t colour;                   /* dominant: 0x1RRGGBB, 0 when unknown (image/colour.h) */
 };
 
 int  library_image_get(struct library *lib, int64_t id, struct library_image *out,
@@ -159,7 +161,9 @@ struct library_known {
     char   *path; /* below the folder */
     int64_t id;   /* image id, 0 for an error */
     int64_t size, mtime_ns;
-    bool    embedded; /* has an embedding of the model asked for */
+    int64_t sidecar_ns; /* the mtime of its sidecar, 0: none; -1: what it says of itself was
+                           not read yet */
+    bool    embedded;   /* has an embedding of the model asked for */
 };
 
 /* Up to limit files of a folder whose path sorts (bytewise) after `after` and
@@ -180,22 +184,28 @@ int library_find_content(struct library *lib, int64_t model_id,
 
 /* One file as the indexer found it. */
 struct library_item {
-    int64_t        folder_id;
-    const char    *path; /* below the folder; replaces what was known at that path */
-    int64_t        size, mtime_ns;
-    const char    *error; /* a broken picture's reason; then nothing below counts */
-    uint8_t        hash[LIBRARY_HASH_BYTES];
-    int            width, height;
-    const char    *kind;
-    int            orientation;
-    int64_t        taken_at;
-    const char    *camera;
-    const float   *embedding; /* (dim), L2-normalised; NULL with copy_of */
-    const uint8_t *regions;   /* with library_regions_want; NULL: none */
-    int64_t        copy_of;   /* > 0: same content as this image: takes over its embedding and
-                                 its regions */
-    int64_t        id;        /* out: the image's id (0 for an error) */
-    bool           embedded;  /* out: it had its embedding and lacked regions alone */
+    int64_t                folder_id;
+    const char            *path; /* below the folder; replaces what was known at that path */
+    int64_t                size, mtime_ns;
+    const char            *error; /* a broken picture's reason; then nothing below counts */
+    uint8_t                hash[LIBRARY_HASH_BYTES];
+    int                    width, height;
+    const char            *kind;
+    int                    orientation;
+    int64_t                taken_at;
+    const char            *camera;
+    uint32_t               colour;      /* as in library_image; 0 with copy_of: that one's */
+    const float           *embedding;   /* (dim), L2-normalised; NULL with copy_of */
+    const uint8_t         *regions;     /* with library_regions_want; NULL: none */
+    const uint8_t         *fingerprint; /* image/fingerprint.h; NULL: none was made */
+    /* What it says of itself; NULL: what is known of that stays. */
+    const struct metadata *said;
+    int64_t                sidecar_ns; /* with said: the sidecar's mtime, 0: it has none */
+
+    int64_t copy_of;  /* > 0: same content as this image: takes over its embedding and
+                         its regions */
+    int64_t id;       /* out: the image's id (0 for an error) */
+    bool    embedded; /* out: it had its embedding and lacked regions alone */
 };
 
 /* Adds or replaces a batch in one transaction: all of it or nothing. ERR_NOTFOUND

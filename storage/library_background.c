@@ -44,6 +44,11 @@ static const char *const SENTENCES[] = {
     "fireworks",
 };
 
+size_t library_match_n_sentences(void)
+{
+    return sizeof SENTENCES / sizeof *SENTENCES;
+}
+
 void library_background_release(struct background *b)
 {
     free(b->vectors);
@@ -115,7 +120,7 @@ int library_match_spread(const float *closeness, size_t n_sentences, size_t n, d
 int library_match_sentences(const struct encoder *enc, float **out, size_t *n, struct err *err)
 {
     struct encoder_scratch *scratch = NULL;
-    *n                              = sizeof SENTENCES / sizeof *SENTENCES;
+    *n                              = library_match_n_sentences();
     *out                            = mem_array(*n * (size_t)encoder_info(enc)->dim, sizeof **out);
     int rc                          = *out ? encoder_scratch_new(enc, 1, &scratch, err)
                                            : err_set(err, ERR_NOMEM, "out of memory for %zu sentences", *n);

@@ -76,6 +76,10 @@ void  library_kept_clear(struct library *lib);
 int   library_kept_check(struct library *lib, bool                             repair,
                          void (*report)(void *ctx, const char *finding), void *ctx, int64_t *damage,
                          struct err *err);
+/* The kept tagger, likewise (library_tagger.c). */
+int   library_tagger_check(struct library *lib, bool                             repair,
+                           void (*report)(void *ctx, const char *finding), void *ctx, int64_t *damage,
+                           struct err *err);
 /* How the vector index measures for a model. */
 enum vindex_metric library_metric(const struct library_model *model);
 /* So many changes since a base of so many entries that it should be rewritten. */

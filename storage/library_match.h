@@ -61,6 +61,8 @@ float  library_match_score(const struct library_match *match, double wanted);
 
 /* The reference sentences, encoded: *out (*n, dim), freed by the caller. */
 int library_match_sentences(const struct encoder *enc, float **out, size_t *n, struct err *err);
+/* How many they are. */
+size_t library_match_n_sentences(void);
 /* The median deviation of sentences whose closeness (n_sentences, n) to a background is
  * given. */
 int library_match_spread(const float *closeness, size_t n_sentences, size_t n, double *spread,

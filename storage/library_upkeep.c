@@ -419,7 +419,9 @@ int library_verify(struct library *lib, bool repair, void (*report)(void *ctx, c
     *damage = left;
     if (rc || fatal)
         return rc;
-    rc      = library_kept_check(lib, repair, report, ctx, &left, err);
+    rc = library_kept_check(lib, repair, report, ctx, &left, err);
+    if (rc == 0)
+        rc = library_tagger_check(lib, repair, report, ctx, &left, err);
     *damage = left;
     if (rc)
         return rc;

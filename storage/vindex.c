@@ -38,7 +38,10 @@
 #define READ_MAPPED_LISTS (0x646f0000 | 8)
 #define EF_CONSTRUCTION   80
 #define EF_SEARCH         128
+#define EF_GLANCE         48
 #define TRAINING_PER_LIST 48
+#define LEAST_LISTS       8
+#define FAR_LIST          0.3F /* of the best centroid's score */
 #define METRIC_SHIFT      8
 #define SMALL_BUILD       5000               /* vectors */
 #define CHECK_ON_OPEN     ((size_t)64 << 20) /* bytes; hashing these takes milliseconds */
@@ -456,49 +459,70 @@ void vindex_remove(struct vindex *ix, bool (*gone)(void *ctx, int64_t id), void 
 
 /* ---- Searching ---- */
 
-static int search_lists(struct vindex *ix, const float *query, size_t fetch, int effort,
-                        int64_t *ids, float *scores, struct err *err)
+static size_t lists_to_probe(const struct vindex *ix, int effort)
 {
-    size_t lists  = faiss_IndexIVF_nlist(ix->ivf);
-    size_t probe  = lists / 64 * (size_t)effort;
-    probe         = probe < 8 ? 8 : probe;
-    probe         = probe > lists ? lists : probe;
+    size_t lists = faiss_IndexIVF_nlist(ix->ivf);
+    size_t probe = effort > 0 ? lists / 64 * (size_t)effort : 0;
+    probe        = probe < LEAST_LISTS ? LEAST_LISTS : probe;
+    return probe > lists ? lists : probe;
+}
+
+/* Of lists, best centroid first, those that can be worth a look: where the library falls
+ * into clusters, a list whose centroid is so much further off than the nearest has none
+ * of the query's. Where it does not, centroids' scores lie closer together than that. */
+static size_t lists_worth(const float *near, size_t n)
+{
+    size_t worth = LEAST_LISTS < n ? LEAST_LISTS : n;
+    while (worth < n && near[worth] > near[0] * FAR_LIST)
+        worth++;
+    return worth;
+}
+
+/* prune: leave lists out that are not worth a look. */
+static int search_lists(const struct vindex *ix, const float *query, size_t fetch, size_t probe,
+                        bool prune, int64_t *ids, float *scores, struct err *err)
+{
     idx_t *assign = mem_array(probe, sizeof(*assign));
     float *near   = mem_array(probe, sizeof(*near));
     int    rc     = 0;
     if (!assign || !near)
         rc = err_set(err, ERR_NOMEM, "cannot search the vector index: out of memory");
-    faiss_IndexIVF_set_nprobe(ix->ivf, probe);
-    if (rc == 0 && (faiss_Index_search(faiss_IndexIVF_quantizer(ix->ivf), 1, query, (idx_t)probe,
-                                       near, assign) != 0 ||
-                    faiss_IndexIVF_search_preassigned(ix->ivf, 1, query, (idx_t)fetch, assign, near,
-                                                      scores, ids, 0) != 0))
+    if (rc == 0 && faiss_Index_search(faiss_IndexIVF_quantizer(ix->ivf), 1, query, (idx_t)probe,
+                                      near, assign) != 0)
+        rc = faiss_fail("search", "", err);
+    for (size_t i = rc == 0 && prune ? lists_worth(near, probe) : probe; i < probe; i++)
+        assign[i] = -1; /* FAISS passes it over */
+    if (rc == 0 && faiss_IndexIVF_search_preassigned(ix->ivf, 1, query, (idx_t)fetch, assign, near,
+                                                     scores, ids, 0) != 0)
         rc = faiss_fail("search", "", err);
     free(assign);
     free(near);
     return rc;
 }
 
-int vindex_search(struct vindex *ix, const float *query, size_t fetch, int effort, int64_t *ids,
-                  float *scores, size_t *n, struct err *err)
+/* What searches of that effort need set, before any of them begins. */
+static int set_effort(struct vindex *ix, size_t fetch, int effort, struct err *err)
 {
-    *n     = 0;
-    int rc = 0;
-    fetch  = fetch > (size_t)ix->info.count ? (size_t)ix->info.count : fetch;
-    if (fetch == 0)
+    if (ix->info.kind == VINDEX_IVF)
+        faiss_IndexIVF_set_nprobe(ix->ivf, lists_to_probe(ix, effort));
+    if (ix->info.kind != VINDEX_HNSW)
         return 0;
-    int was = threads_for(1);
-    if (ix->info.kind == VINDEX_IVF) {
-        rc = search_lists(ix, query, fetch, effort, ids, scores, err);
-    } else {
-        if (ix->info.kind == VINDEX_HNSW) {
-            size_t ef = fetch > EF_SEARCH ? fetch : EF_SEARCH;
-            rc        = set_parameter(ix, "efSearch", (double)ef * effort, err);
-        }
-        if (rc == 0 && faiss_Index_search(ix->inner, 1, query, (idx_t)fetch, scores, ids) != 0)
-            rc = faiss_fail("search", "", err);
-    }
-    threads_restore(was);
+    size_t least = effort > 0 ? EF_SEARCH : EF_GLANCE;
+    size_t ef    = fetch > least ? fetch : least;
+    return set_parameter(ix, "efSearch", (double)ef * (effort > 0 ? effort : 1), err);
+}
+
+/* One query, in this thread. */
+static int search_one(const struct vindex *ix, const float *query, size_t fetch, int effort,
+                      int64_t *ids, float *scores, size_t *n, struct err *err)
+{
+    int rc = 0;
+    if (ix->info.kind == VINDEX_IVF)
+        rc = search_lists(ix, query, fetch, lists_to_probe(ix, effort), effort <= 1, ids, scores,
+                          err);
+    else if (faiss_Index_search(ix->inner, 1, query, (idx_t)fetch, scores, ids) != 0)
+        rc = faiss_fail("search", "", err);
+    *n = 0;
     if (rc)
         return rc;
     const int64_t *map = id_map(ix);
@@ -510,6 +534,48 @@ int vindex_search(struct vindex *ix, const float *query, size_t fetch, int effor
         ++*n;
     }
     return 0;
+}
+
+int vindex_search(struct vindex *ix, const float *query, size_t fetch, int effort, int64_t *ids,
+                  float *scores, size_t *n, struct err *err)
+{
+    *n    = 0;
+    fetch = fetch > (size_t)ix->info.count ? (size_t)ix->info.count : fetch;
+    if (fetch == 0)
+        return 0;
+    int was = threads_for(1);
+    int rc  = set_effort(ix, fetch, effort, err);
+    if (rc == 0)
+        rc = search_one(ix, query, fetch, effort, ids, scores, n, err);
+    threads_restore(was);
+    return rc;
+}
+
+int vindex_search_many(struct vindex *ix, const float *queries, size_t n, size_t fetch, int effort,
+                       int64_t *ids, float *scores, struct err *err)
+{
+    size_t ask = fetch > (size_t)ix->info.count ? (size_t)ix->info.count : fetch;
+    int    rc  = ask > 0 ? set_effort(ix, ask, effort, err) : 0;
+    int    bad = 0;
+    if (rc)
+        return rc;
+#pragma omp parallel for schedule(dynamic, 16) if (n >= 32)
+    for (size_t i = 0; i < n; i++) {
+        struct err why = ERR_INIT; /* one of them is told below */
+        size_t     got = 0;
+        if (ask > 0 && search_one(ix, queries + i * (size_t)ix->info.dim, ask, effort,
+                                  ids + i * fetch, scores + i * fetch, &got, &why)) {
+#pragma omp critical(vindex_search_many)
+            {
+                if (!bad && err)
+                    *err = why;
+                bad = why.code;
+            }
+        }
+        for (; got < fetch; got++)
+            ids[i * fetch + got] = -1;
+    }
+    return bad;
 }
 
 const int64_t *vindex_ids(const struct vindex *ix)

@@ -8,7 +8,7 @@
  * An entry that is gone has id -1.
  *
  * Searches of one query run in the calling thread alone: for one query a team
- * of threads costs more than it saves. Building uses them all.
+ * of threads costs more than it saves. Building and vindex_search_many use them all.
  */
 #ifndef OSPREY_STORAGE_VINDEX_H
 #define OSPREY_STORAGE_VINDEX_H
@@ -81,6 +81,12 @@ int    vindex_write(struct vindex *ix, const char *path, int64_t seq, int64_t st
  * approximate index is looked at (1: the usual). */
 int vindex_search(struct vindex *ix, const float *query, size_t fetch, int effort, int64_t *ids,
                   float *scores, size_t *n, struct err *err);
+
+/* The same for n queries (n, dim) on all cores: ids and scores (n, fetch), best first; those of
+ * a query that has fewer end with id -1. effort 0: a glance, for candidates that are
+ * judged by something else. */
+int vindex_search_many(struct vindex *ix, const float *queries, size_t n, size_t fetch, int effort,
+                       int64_t *ids, float *scores, struct err *err);
 
 /* Ids by position, -1 where gone: (info->count). */
 const int64_t *vindex_ids(const struct vindex *ix);

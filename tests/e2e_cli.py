@@ -591,7 +591,7 @@ class Cli(unittest.TestCase):
             self.assertIn(b"usage: osprey " + command.encode(), out.lower())
             self.assertEqual(err, b"")
             self.assertEqual(self.run_osprey("help", command, library=False)[0], out)
-        for name in ("tag", "caption", "dupes", "export", "import"):
+        for name in ("caption", "dupes", "export", "import"):
             self.assertNotIn(name, commands)
             out, err = self.run_osprey(name, library=False, status=2)
             self.assertEqual(out, b"")

@@ -15,6 +15,7 @@ import unittest
 import xml.dom.minidom
 
 import pictures
+from names import as_names
 from rerankers import WEIGHT, write_reranker
 
 BUILD = os.environ["OSPREY_BUILD"]
@@ -232,7 +233,7 @@ class Eval(unittest.TestCase):
         templates = ["a photo of a {}", "{}, and again {}"]
         prompts = self.write("prompts.txt", "\n".join(templates) + "\r\n\n")
         members, labels = self.members()
-        each = [[self.embed(t.replace("{}", label.replace("_", " "))) for label in labels]
+        each = [[as_names(self.embed(t.replace("{}", label.replace("_", " ")))) for label in labels]
                 for t in templates]
         sums = [[a + b for a, b in zip(*pair)] for pair in zip(*each)]
         each.append([[x / math.sqrt(dot(s, s)) for x in s] for s in sums])

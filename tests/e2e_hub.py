@@ -275,7 +275,8 @@ class Get(unittest.TestCase):
 
     def assert_whole(self, files=None, name="some-lab--quick-clip"):
         files = files or self.files
-        wanted = ["config.json", "model.safetensors", "preprocessor_config.json", "tokenizer.json"]
+        wanted = ["README.md", "config.json", "model.safetensors", "preprocessor_config.json",
+                  "tokenizer.json"]
         self.assertEqual(sorted(os.listdir(self.folder(name))), sorted(wanted + ["osprey-origin.json"]))
         for file in wanted:
             with open(os.path.join(self.folder(name), file), "rb") as f:
@@ -297,7 +298,8 @@ class Get(unittest.TestCase):
         self.assert_whole()
         asked = [p for p, _ in self.hub.seen if "/resolve/" in p]
         self.assertEqual(sorted(p.split("/")[-1] for p in asked),
-                         ["config.json", "model.safetensors", "preprocessor_config.json", "tokenizer.json"])
+                         ["README.md", "config.json", "model.safetensors", "preprocessor_config.json",
+                          "tokenizer.json"])
         self.assertTrue(all("/resolve/%s/" % COMMIT in p for p in asked))
         self.assertTrue(self.hub.seen[0][0].endswith("/revision/main?blobs=true"))
         with open(os.path.join(self.folder(), "osprey-origin.json")) as f:

@@ -35,6 +35,9 @@ class Install(unittest.TestCase):
                 for path in (ROOT / "models" / model).iterdir():
                     installed = tree / "share/osprey/models" / model / path.name
                     self.assertEqual(installed.stat().st_size, path.stat().st_size, path.name)
+            for path in (ROOT / "models/vocab").iterdir():
+                installed = tree / "share/osprey/models/vocab" / path.name
+                self.assertEqual(installed.read_bytes(), path.read_bytes(), path.name)
             unit = (tree / "lib/systemd/system/osprey-searchd.service").read_text()
             self.assertIn("ExecStart=%s/bin/osprey-searchd " % first, unit)
             unit = (tree / "lib/systemd/user/osprey-watch.service").read_text()
@@ -54,6 +57,14 @@ class Install(unittest.TestCase):
                                  cwd="/", env=dict(env, HOME=tmp, OMP_NUM_THREADS="1"),
                                  capture_output=True, text=True)
             self.assertEqual(run.returncode, 0, run.stderr)
+            # vocabularies are found beside the models
+            library = pathlib.Path(tmp) / "library"
+            for command in (["index", ROOT / "tests/data/images"],
+                            ["tag", "--vocab", "moderation", "--dry-run"]):
+                run = subprocess.run([tree / "bin/osprey", command[0], "--library", library,
+                                      *command[1:]], cwd="/", env=dict(env, HOME=tmp),
+                                     capture_output=True, text=True)
+                self.assertEqual(run.returncode, 0, run.stderr)
 
 
 if __name__ == "__main__":

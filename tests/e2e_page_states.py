@@ -93,10 +93,13 @@ class States(unittest.TestCase):
                 self.assertIsNone(index.poll())
                 time.sleep(0.01)
             os.killpg(index.pid, signal.SIGSTOP)
-            self.assertTrue(daemon.get("/v1/stats").json["indexing"])
+            stats = daemon.get("/v1/stats").json
+            self.assertTrue(stats["indexing"])
+            self.assertEqual(stats["progress"]["total"], 500)
+            self.assertLessEqual(stats["images"], stats["progress"]["done"] + 128)
             b.open(daemon.url + "/")
-            b.wait("document.querySelector('#indexing').checkVisibility() && document.querySelector('#indexing').innerText.includes('Indexing')",
-                   what="the indexer's progress")
+            b.wait("document.querySelector('#indexing').checkVisibility() && document.querySelector('#indexing').innerText.includes(arguments[0])",
+                   "Indexing: %d of 500 files" % stats["progress"]["done"], what="the indexer's progress")
             self.shot("indexing")
             self.loaded()
         finally:
@@ -104,6 +107,7 @@ class States(unittest.TestCase):
             index.wait()
         # The listing grows to what the library has, by itself.
         b.wait("document.querySelector('#count').innerText === '500 pictures'", seconds=30, what="all of them")
+        self.assertNotIn("progress", daemon.get("/v1/stats").json)
 
     def test_login(self):
         b = self.browser

@@ -32,6 +32,8 @@ OWNERS = [
     (r"turbojpeg\.h|jpeglib\.h|jerror\.h", r"core/image/(de|en)code_jpeg\.c"),
     (r"png\.h", r"core/image/decode_png\.c"),
     (r"libexif/", r"core/image/exif\.c"),
+    (r"exempi/", r"core/meta/xmp\.c"),
+    (r"zlib\.h", r"core/meta/container_png\.c"),
     (r"seccomp\.h", r"decode/sandbox\.c"),
     (r"jansson\.h", r"core/base/json\.c"),
     (r"utf8proc\.h", r"core/text/[^/]*"),

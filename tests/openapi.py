@@ -5,7 +5,7 @@ import json
 import re
 
 KNOWN = {"type", "properties", "required", "additionalProperties", "items", "enum", "minimum",
-         "maximum", "minLength", "maxLength", "minItems", "maxItems", "anyOf", "$ref"}
+         "maximum", "minLength", "maxLength", "pattern", "minItems", "maxItems", "anyOf", "$ref"}
 SAY_NOTHING = {"description", "format", "default", "contentEncoding", "contentMediaType"}
 
 TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
@@ -57,6 +57,8 @@ class Description:
         elif isinstance(value, str):
             if not schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", 1 << 60):
                 found.append("%s has %d characters" % (where, len(value)))
+            if not re.search(schema.get("pattern", ""), value):
+                found.append("%s is %r, not as %s" % (where, value, schema["pattern"]))
         elif is_type(value, "number"):
             if not schema.get("minimum", value) <= value <= schema.get("maximum", value):
                 found.append("%s is %r" % (where, value))

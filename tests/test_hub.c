@@ -102,11 +102,12 @@ static void plans_follow_the_layout(void **state)
     put("config.json", "{\"model_type\": \"clip\"}");
     assert_int_equal(hub_plan_small(&repo, "a/b", &plan, &err), 0);
     assert_string_equal(names_of(&plan, names), "config.json open_clip_config.json "
-                                                "preprocessor_config.json vocab.json merges.txt ");
+                                                "preprocessor_config.json vocab.json merges.txt "
+                                                "README.md ");
     assert_int_equal(hub_plan_weights(&repo, "a/b", folder, &plan, &err), 0);
-    assert_int_equal(plan.n, 6);
-    assert_string_equal(plan.files[5]->name, "model.safetensors");
-    assert_int_equal(hub_plan_bytes(&plan), 600);
+    assert_int_equal(plan.n, 7);
+    assert_string_equal(plan.files[6]->name, "model.safetensors");
+    assert_int_equal(hub_plan_bytes(&plan), 700);
     hub_plan_release(&plan);
     hub_repo_release(&repo);
 

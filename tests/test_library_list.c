@@ -37,6 +37,7 @@ static struct shelf *open_shelf(void)
         *item          = picture(s->folders[i % 2], s->paths[i], (uint64_t)i + 1, s->embeddings[i]);
         item->taken_at = i % 3 == 0 ? 0 : 1000000 + i % 50 * 1000;
         item->camera   = cameras[i % 4];
+        item->colour   = i % 5 ? 0x1000000u + (uint32_t)i : 0;
         item->kind     = kinds[i % 7 == 0];
         item->width    = 100 + i % 3 * 50;
         item->height   = 100 + i % 2 * 50;
@@ -169,36 +170,79 @@ static void filters_allow_what_they_say(void **state)
     close_shelf(s);
 }
 
+/* All that the filter allows, in pages of 13; how many they were. */
+static size_t turn_pages(struct shelf *s, const struct library_filter *filter,
+                         enum library_order order)
+{
+    struct err            err    = ERR_INIT;
+    struct library_cursor cursor = {.id = 0};
+    size_t                seen   = 0, n;
+    do {
+        struct library_image *images = NULL;
+        assert_ok(library_list(s->lib, filter, order, &cursor, 13, &images, &n, &err), &err);
+        for (size_t i = 0; i < n; i++) {
+            const struct library_image *im = &images[i];
+            if (filter)
+                assert_string_equal(im->kind, filter->kind);
+            if (cursor.id && order == LIBRARY_BY_DATE)
+                assert_true(im->taken_at < cursor.taken_at ||
+                            (im->taken_at == cursor.taken_at && im->id < cursor.id));
+            else if (cursor.id)
+                assert_true(im->id < cursor.id);
+            cursor = (struct library_cursor){im->taken_at, im->id};
+            library_image_release(&images[i]);
+        }
+        free(images);
+        seen += n;
+    } while (n == 13);
+    return seen;
+}
+
 static void pages_follow_one_another(void **state)
 {
     (void)state;
     struct shelf               *s        = open_shelf();
-    struct err                  err      = ERR_INIT;
     const struct library_filter filter   = {.kind = "JPEG"};
     const enum library_order    orders[] = {LIBRARY_BY_DATE, LIBRARY_BY_ID};
     for (int o = 0; o < 2; o++) {
-        struct library_cursor cursor = {.id = 0};
-        size_t                seen   = 0, n;
-        do {
-            struct library_image *images = NULL;
-            assert_ok(library_list(s->lib, &filter, orders[o], &cursor, 13, &images, &n, &err),
-                      &err);
-            for (size_t i = 0; i < n; i++) {
-                const struct library_image *im = &images[i];
-                assert_string_equal(im->kind, "JPEG");
-                if (cursor.id && orders[o] == LIBRARY_BY_DATE)
-                    assert_true(im->taken_at < cursor.taken_at ||
-                                (im->taken_at == cursor.taken_at && im->id < cursor.id));
-                else if (cursor.id)
-                    assert_true(im->id < cursor.id);
-                cursor = (struct library_cursor){im->taken_at, im->id};
-                library_image_release(&images[i]);
-            }
-            free(images);
-            seen += n;
-        } while (n == 13);
-        assert_int_equal(seen, N - (N + 6) / 7);
+        assert_int_equal(turn_pages(s, &filter, orders[o]), N - (N + 6) / 7);
+        assert_int_equal(turn_pages(s, NULL, orders[o]), N);
     }
+    close_shelf(s);
+}
+
+static void assert_colour(struct library *lib, int64_t id, uint32_t colour)
+{
+    struct library_image image;
+    struct err           err = ERR_INIT;
+    assert_ok(library_image_get(lib, id, &image, &err), &err);
+    assert_int_equal(image.colour, colour);
+    library_image_release(&image);
+}
+
+/* Each its own, a copy that of what it is a copy of, and one that changed its new one. */
+static void colours_are_kept(void **state)
+{
+    (void)state;
+    struct shelf *s   = open_shelf();
+    struct err    err = ERR_INIT;
+    for (int i = 0; i < N; i++)
+        assert_colour(s->lib, s->items[i].id, s->items[i].colour);
+    struct library_item  items[] = {s->items[1], s->items[2], s->items[3]};
+    struct library_model model;
+    items[0].path      = "copy.jpg";
+    items[0].copy_of   = s->items[1].id; /* the copy of one */
+    items[1].copy_of   = s->items[2].id; /* touched alone */
+    items[2].colour    = 0x1abcdef;      /* changed */
+    items[0].embedding = items[1].embedding = NULL;
+    items[0].colour = items[1].colour = 0;
+    items[2].hash[0] ^= 1;
+    assert_ok(library_model_active(s->lib, &model, &err), &err);
+    assert_ok(library_add(s->lib, model.id, items, 3, &err), &err);
+    assert_int_not_equal(items[0].id, s->items[1].id);
+    assert_colour(s->lib, items[0].id, s->items[1].colour);
+    assert_colour(s->lib, s->items[2].id, s->items[2].colour);
+    assert_colour(s->lib, s->items[3].id, 0x1abcdef);
     close_shelf(s);
 }
 
@@ -280,6 +324,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(filters_allow_what_they_say),
         cmocka_unit_test(pages_follow_one_another),
+        cmocka_unit_test(colours_are_kept),
         cmocka_unit_test(a_kept_index_catches_up),
         cmocka_unit_test(a_jpeg_is_what_went_in),
     };

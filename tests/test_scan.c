@@ -85,15 +85,17 @@ static void know(const struct room *room, const char *name, bool broken, bool st
     struct stat st           = {.st_size = 5};
     (void)snprintf(path, sizeof path, "%s/%s", room->folder, name);
     (void)stat(path, &st);
-    struct library_item item = {.folder_id = room->folder_id,
-                                .path      = name,
-                                .size      = (int64_t)st.st_size,
-                                .mtime_ns  = walk_mtime_ns(&st) + stale,
-                                .error     = broken ? "broken" : NULL,
-                                .width     = 1,
-                                .height    = 1,
-                                .kind      = "JPEG",
-                                .embedding = embedding};
+    struct metadata     nothing = {0};
+    struct library_item item    = {.said      = &nothing,
+                                   .folder_id = room->folder_id,
+                                   .path      = name,
+                                   .size      = (int64_t)st.st_size,
+                                   .mtime_ns  = walk_mtime_ns(&st) + stale,
+                                   .error     = broken ? "broken" : NULL,
+                                   .width     = 1,
+                                   .height    = 1,
+                                   .kind      = "JPEG",
+                                   .embedding = embedding};
     assert_int_equal(library_add(room->lib, room->model_id, &item, 1, NULL), 0);
 }
 
@@ -237,11 +239,34 @@ static void each_file_gets_one_verdict(void **state)
     scan_close(scan);
 }
 
+/* What lies beside a picture is no file of its own; one that is news has the picture read. */
+static void sidecars_are_seen(void **state)
+{
+    struct room *room = *state;
+    make(room, "c.jpg.xmp"); /* a folder is none */
+    put(room, "a.jpg");
+    put(room, "a.jpg-b.jpg"); /* between the two in the order */
+    put(room, "c.jpg");
+    put(room, ".h.jpg");
+    know(room, "a.jpg", false, false);
+    know(room, "a.jpg-b.jpg", false, false);
+    know(room, "c.jpg", false, false);
+    know(room, ".h.jpg", false, false);
+    const char *none[] = {"same .h.jpg", "same a.jpg", "same a.jpg-b.jpg", "same c.jpg", NULL};
+    expect(room, "", none);
+    put(room, "a.jpg.xmp");
+    put(room, "other.xmp");
+    put(room, ".h.jpg.xmp");
+    const char *some[] = {"file .h.jpg", "file a.jpg", "same a.jpg-b.jpg", "same c.jpg", NULL};
+    expect(room, "", some);
+}
+
 static void pages_are_merged_without_a_seam(void **state)
 {
     enum { FILES = 2300 };
     struct room *room            = *state;
     char(*names)[32]             = calloc(FILES, sizeof *names);
+    struct metadata      nothing = {0};
     struct library_item *items   = calloc(FILES, sizeof *items);
     float                unit[4] = {1, 0, 0, 0};
     size_t               known   = 0;
@@ -257,7 +282,8 @@ static void pages_are_merged_without_a_seam(void **state)
         }
         if (i % 3 == 0) /* not known */
             continue;
-        items[known++] = (struct library_item){.folder_id = room->folder_id,
+        items[known++] = (struct library_item){.said      = &nothing,
+                                               .folder_id = room->folder_id,
                                                .path      = names[i],
                                                .size      = 1,
                                                .mtime_ns  = walk_mtime_ns(&st),
@@ -374,6 +400,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_path_that_changed),
         TEST(each_file_gets_one_verdict),
+        TEST(sidecars_are_seen),
         TEST(pages_are_merged_without_a_seam),
         TEST(a_folder_replaced_meanwhile_is_noticed),
         TEST(plans_hold_no_folder_twice),

@@ -331,7 +331,7 @@ static void sides_of_thumbnails(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_int_equal(thumbnail_side(cases[i][0]), cases[i][1]);
     struct library_image image = {.hash = {0xab, 1}};
-    char                 tag[64];
+    char                 tag[THUMBNAIL_ETAG];
     thumbnail_etag(&image, 320, tag);
     assert_string_equal(tag, "\"ab010000000000000000000000000000-320\"");
 }

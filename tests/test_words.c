@@ -290,7 +290,7 @@ static void older_libraries_are_filled(void **state)
     say(s, 3, false, "animal|otter");
     say(s, 4, true, "an otter floats");
     library_close(s->lib);
-    char *undo = undo_catalog_to(5);
+    char *undo = undo_catalog_to(9);
     tamper(s->dir, undo);
     free(undo);
     assert_ok(library_open(s->dir, LIBRARY_EXISTING, &s->lib, &err), &err);

@@ -104,8 +104,9 @@ out:
     return rc;
 }
 
-static int write_all(int fd, const uint8_t *data, size_t n)
+int file_write_all(int fd, const void *bytes, size_t n)
 {
+    const uint8_t *data = bytes;
     while (n > 0) {
         ssize_t wrote = write(fd, data, n);
         if (wrote < 0 && errno == EINTR)
@@ -136,7 +137,7 @@ int file_replace_parts(const char *path, const struct file_part *parts, size_t n
         return err_set(err, ERR_IO, "cannot write %s: %s", aside, strerror(errno));
     int failed = 0;
     for (size_t i = 0; i < n && !failed; i++)
-        failed = write_all(fd, parts[i].data, parts[i].len);
+        failed = file_write_all(fd, parts[i].data, parts[i].len);
     failed  = failed || fsync(fd);
     int why = errno;
     if (close(fd) && !failed) {
@@ -152,6 +153,15 @@ int file_replace_parts(const char *path, const struct file_part *parts, size_t n
         return err_set(err, ERR_IO, "cannot write %s: %s", path, strerror(why));
     }
     return file_sync_parent(path, err);
+}
+
+int64_t file_mtime_ns(const struct stat *st)
+{
+    int64_t ns;
+    if (__builtin_mul_overflow((int64_t)st->st_mtim.tv_sec, INT64_C(1000000000), &ns) ||
+        __builtin_add_overflow(ns, (int64_t)st->st_mtim.tv_nsec, &ns))
+        return 0;
+    return ns;
 }
 
 int file_sync(const char *path, struct err *err)

@@ -37,6 +37,13 @@ struct file_part {
 };
 int file_replace_parts(const char *path, const struct file_part *parts, size_t n, struct err *err);
 
+/* All of it, however often a write is cut short; -1 with errno. */
+int file_write_all(int fd, const void *bytes, size_t n);
+
+/* st_mtim in nanoseconds since 1970. */
+struct stat;
+int64_t file_mtime_ns(const struct stat *st);
+
 /* Flushes a file, or the folder that holds it, to the disk. */
 int file_sync(const char *path, struct err *err);
 int file_sync_parent(const char *path, struct err *err);

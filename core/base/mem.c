@@ -1,6 +1,7 @@
 /* Memory with checked sizes: see mem.h. */
 #include "base/mem.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,4 +49,11 @@ char *mem_strndup(const char *s, size_t n)
         copy[n] = '\0';
     }
     return copy;
+}
+
+void mem_stay_flat(int arenas)
+{
+    mallopt(M_MMAP_THRESHOLD, 4 << 20);
+    mallopt(M_TRIM_THRESHOLD, 16 << 20);
+    mallopt(M_ARENA_MAX, arenas);
 }

@@ -41,4 +41,9 @@ void *mem_aligned(size_t n, size_t size);
 char *mem_strdup(const char *s);
 char *mem_strndup(const char *s, size_t n);
 
+/* For a process that runs for days, before it starts threads: at most so many arenas,
+ * and large blocks (files, pixels, indexes) go back to the system as soon as they are
+ * freed. */
+void mem_stay_flat(int arenas);
+
 #endif

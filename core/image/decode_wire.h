@@ -20,8 +20,8 @@
 /* The descriptors that a worker is born with; it closes all others. */
 enum { WIRE_SOCKET = 3, WIRE_INPUT = 4, WIRE_OUTPUT = 5, WIRE_FIRST_FREE = 6 };
 
-/* setup -> , <- ready; then, as often as wanted: probe or decode -> , <- done. */
-enum wire_kind { WIRE_SETUP = 1, WIRE_READY, WIRE_PROBE, WIRE_DECODE, WIRE_DONE };
+/* setup -> , <- ready; then, as often as wanted: probe, decode or metadata -> , <- done. */
+enum wire_kind { WIRE_SETUP = 1, WIRE_READY, WIRE_PROBE, WIRE_DECODE, WIRE_DONE, WIRE_METADATA };
 
 /* What holds a worker in. */
 enum {
@@ -50,8 +50,10 @@ struct wire_ready {
 
 struct wire_request {
     struct wire_head head;
-    uint64_t         serial; /* comes back with the answer */
-    uint64_t         n;      /* bytes of the file, from the start of the input room */
+    uint64_t         serial;     /* comes back with the answer */
+    uint64_t         n;          /* bytes of the file, from the start of the input room */
+    uint64_t         more, wish; /* of metadata: bytes of the sidecar, then of a wish, behind it
+                                    (meta/metadata_wire.h) */
     uint64_t         max_pixels, max_bytes;
     int32_t          min_side;
     uint32_t         unused;
@@ -60,6 +62,7 @@ struct wire_request {
 struct wire_reply {
     struct wire_head head;
     uint64_t         serial;
+    uint64_t         said; /* of metadata: bytes in the output room */
     int64_t          taken_at;
     int32_t          code;          /* 0 or an err_code */
     int32_t          width, height; /* of the pixels in the output room; 0 after a probe */

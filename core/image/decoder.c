@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "image/decoder_worker.h"
+#include "meta/metadata_wire.h"
 #include "text/utf8.h"
 
 #include <errno.h>
@@ -254,6 +255,8 @@ static bool is_answer(const struct decoder *d, const struct wire_request *q,
     if (r->code)
         return r->code >= ERR_UNSUPPORTED && r->code < 0 && is_text(r->msg, sizeof r->msg) &&
                r->msg[0];
+    if (q->head.kind == WIRE_METADATA)
+        return r->said <= METADATA_ANSWER_MAX && r->said <= d->output.size;
     if (r->kind == IMAGE_UNKNOWN || r->info_width < 1 || r->info_height < 1)
         return false;
     if (q->head.kind == WIRE_PROBE)
@@ -417,6 +420,62 @@ int decoder_decode(struct decoder *d, const uint8_t *bytes, size_t n, int min_si
     if (info)
         take_info(&r, info);
     return 0;
+}
+
+/* ---- What a picture says of itself ---- */
+
+/* Puts a question about what lies in the input room, and an answer into out. */
+static int question(struct decoder *d, size_t picture_n, size_t sidecar_n, size_t wish_n,
+                    struct buf *out, struct err *err)
+{
+    struct wire_request q = {
+        .head = wire_head(WIRE_METADATA), .n = picture_n, .more = sidecar_n, .wish = wish_n};
+    struct wire_reply r;
+    d->broken = false;
+    if (!d->program)
+        return metadata_answer(d->bytes, picture_n, sidecar_n, wish_n, out, err);
+    room_trim(&d->output, d->used, KEPT_BYTES);
+    d->used = 0;
+    int rc  = ask(d, &q, &r, err);
+    if (rc)
+        return rc;
+    if (r.code)
+        return failed(d, &r, err);
+    d->used = (size_t)r.said;
+    return buf_append(out, d->output.data, d->used, err);
+}
+
+int decoder_metadata(struct decoder *d, size_t picture_n, size_t sidecar_n, struct metadata *out,
+                     struct err *err)
+{
+    struct buf answer;
+    buf_init(&answer, METADATA_ANSWER_MAX);
+    *out   = (struct metadata){0};
+    int rc = question(d, picture_n, sidecar_n, 0, &answer, err);
+    if (!rc)
+        rc = metadata_unpack((const uint8_t *)answer.data, answer.len, out, err);
+    buf_release(&answer);
+    return rc;
+}
+
+int decoder_change(struct decoder *d, size_t picture_n, size_t sidecar_n,
+                   const struct metadata_wish *wish, struct metadata_edit *out, struct err *err)
+{
+    struct buf packed, answer;
+    buf_init(&packed, DECODER_WISH_ROOM);
+    buf_init(&answer, METADATA_ANSWER_MAX);
+    *out   = (struct metadata_edit){0};
+    int rc = metadata_wish_pack(wish, &packed, err);
+    if (!rc) {
+        uint8_t *room = d->program ? d->input.data : d->bytes;
+        memcpy(room + picture_n + sidecar_n, packed.data, packed.len);
+        rc = question(d, picture_n, sidecar_n, packed.len, &answer, err);
+    }
+    if (!rc)
+        rc = metadata_edit_unpack((const uint8_t *)answer.data, answer.len, out, err);
+    buf_release(&packed);
+    buf_release(&answer);
+    return rc;
 }
 
 bool decoder_is_broken(const struct decoder *d)

@@ -17,6 +17,7 @@
 
 #include "base/err.h"
 #include "image/image.h"
+#include "meta/metadata.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -52,6 +53,15 @@ int decoder_probe(struct decoder *d, const uint8_t *bytes, size_t n, struct imag
                   struct err *err);
 int decoder_decode(struct decoder *d, const uint8_t *bytes, size_t n, int min_side,
                    struct image *view, struct image_info *info, struct err *err);
+
+/* As metadata_read and metadata_change (meta/metadata.h), of a picture that lies in the room
+ * of decoder_input, its sidecar of sidecar_n bytes (0: none) behind it; decoder_change
+ * puts the wish behind both, for which there must be DECODER_WISH_ROOM bytes more. */
+#define DECODER_WISH_ROOM ((size_t)2 << 20)
+int decoder_metadata(struct decoder *d, size_t picture_n, size_t sidecar_n, struct metadata *out,
+                     struct err *err);
+int decoder_change(struct decoder *d, size_t picture_n, size_t sidecar_n,
+                   const struct metadata_wish *wish, struct metadata_edit *out, struct err *err);
 
 /* Whether the last call failed for a reason that no picture is to blame for: no
  * worker could be started. */

@@ -11,6 +11,7 @@
 #include "model/auto_precision.h"
 #include "model/clip.h"
 #include "model/encoder_family.h"
+#include "model/model_card.h"
 #include "text/bpe.h"
 
 #include <math.h>
@@ -21,6 +22,7 @@
 #define CHUNK_TEXTS    256
 #define MAX_FILES      64
 #define TRIAL_PICTURES 2
+#define ENGLISH_TOKENS 49408 /* the vocabulary of the first CLIP, learned from English */
 
 static const char *const OTHER_FILES[] = {"config.json",
                                           "open_clip_config.json",
@@ -42,6 +44,7 @@ struct family {
     const char        *files[MAX_FILES]; /* (n_files) of the checkpoint, then of other */
     size_t             n_files;
     char              *other[N_OTHER_FILES];
+    char               languages[MODEL_CARD_LANGUAGES];
 };
 
 static void family_close(void *model)
@@ -362,7 +365,11 @@ static int family_open(const char *dir, const struct jnode *config,
     info->image_flops = image_flops(&f->config);
     info->precision   = precision_name(f->precision);
     info->cpu         = cpu_level_name(cpu.level);
-    *out              = f;
+    model_card_languages(dir, f->languages);
+    if (!f->languages[0] && f->config.vocabulary == ENGLISH_TOKENS)
+        memcpy(f->languages, "en", sizeof "en");
+    info->languages = f->languages;
+    *out            = f;
     return 0;
 }
 

@@ -201,6 +201,8 @@ int dual_files_find(const char *dir, const struct jnode *config, const char *bes
     }
     if (rc)
         dual_files_release(f);
+    else
+        model_card_languages(f->towers, f->languages);
     return rc;
 }
 

@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "model/encoder.h"
+#include "model/model_card.h"
 #include "model/prepared.h"
 
 #include <stddef.h>
@@ -31,6 +32,7 @@ struct dual_files {
     char *paths[DUAL_N_FILES];       /* once dual_files_find is through */
     char  name[256];                 /* of the towers, as recorded; "" where they are in dir */
     char  towers_hash[PREPARED_HEX]; /* as recorded, else "" */
+    char  languages[MODEL_CARD_LANGUAGES]; /* that the towers' card tells of */
 };
 
 /* Finds the files of the model in dir and checks the towers against the hash

@@ -324,6 +324,7 @@ int dual_open(const char *dir, const struct jnode *config, const struct encoder_
         effnet_parameters(d->vision) + bert_parameters(d->text) + head_parameters(d->head);
     info->image_flops = effnet_flops(d->vision);
     info->precision   = precision_name(d->precision);
+    info->languages   = d->files.languages; /* the head adds none */
     info->cpu         = cpu_level_name(from.cpu.level);
     *out              = d;
     return 0;

@@ -35,6 +35,8 @@ struct encoder_info {
     int64_t           parameters;
     int64_t           image_flops; /* multiplications and additions for one picture; 0: unknown */
     const char       *missing;     /* files that texts or pictures need, or NULL */
+    const char       *languages;   /* of texts that it understands: "en", "en,de"; "" where neither
+                                      its card nor its tokenizer tells */
     const char       *precision;   /* "f32", "bf16", "int8" */
     const char       *cpu;         /* kernels in use: "portable", "avx2", "avx512" */
     struct preprocess preprocess;

@@ -27,7 +27,7 @@ struct encoder_family {
 
     /* Opens the model in dir; config is its config.json. Fills what of info the
      * family knows: hash (owned by the model), dim, distance, image_size, max_tokens,
-     * vocabulary, image_batch, parameters, precision, cpu. info->preprocess is filled before,
+     * vocabulary, image_batch, parameters, precision, cpu, languages. info->preprocess is filled before,
      * except where its file may be missing (options) and is: then out_w is 0. */
     int (*open)(const char *dir, const struct jnode *config, const struct encoder_options *options,
                 struct encoder_info *info, void **out, struct err *err);

@@ -6,7 +6,7 @@ _osprey_models() {
 
 _osprey() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-    local commands='index watch search similar embed status verify backup relocate forget eval train serve model'
+    local commands='index watch search similar embed tag caption dupes export import status verify backup relocate forget eval train serve model'
     local common='--library --model --precision -k --json --quiet --help'
     local filters='--after --before --in --camera --lens --tag --not-tag --rating --near --orientation'
     filters+=' --min-size --type --caption'
@@ -25,12 +25,17 @@ _osprey() {
     done
 
     case $prev in
-        --library | --in | --images | --dev-images | --output | --labels | --reranker)
+        --vocab)
+            COMPREPLY=($(compgen -W 'everyday imagenet moderation' -- "$cur") $(compgen -f -- "$cur"))
+            compopt -o filenames 2>/dev/null
+            return
+            ;;
+        --library | --in | --root | --images | --dev-images | --output | --labels | --examples | --reranker)
             COMPREPLY=($(compgen -d -- "$cur"))
             compopt -o filenames 2>/dev/null
             return
             ;;
-        --image | --npy | --captions | --prompts | --svg | --golden | --dev-captions | --breadth | --class-names | \
+        --image | --npy | --bank | --html | --script | --captions | --prompts | --svg | --golden | --dev-captions | --breadth | --class-names | \
             --config | --token-file)
             COMPREPLY=($(compgen -f -- "$cur"))
             compopt -o filenames 2>/dev/null
@@ -54,6 +59,10 @@ _osprey() {
             COMPREPLY=($(compgen -W 'train restval val test all' -- "$cur"))
             return
             ;;
+        --kinds)
+            COMPREPLY=($(compgen -W 'identical same near identical,same' -- "$cur"))
+            return
+            ;;
         --precision)
             COMPREPLY=($(compgen -W 'auto f32 bf16 int8' -- "$cur"))
             return
@@ -73,7 +82,7 @@ _osprey() {
         --semi-weight | --views | --parts | --margin | --smoothing | --temperature | --dim | --hidden) return ;;
         --dropout | --text-dropout | --distil | --class-weight | --visual-weight | --epochs) return ;;
         --lr | --weight-decay | --patience | --checkpoint-every) return ;;
-        -k | --min-score | --min-match | --batch | --threads | --tolerance | --seed | --sample | --port | --listen | --server | --trust | --host | --cors | \
+        -k | --top | --threshold | --min-score | --min-match | --batch | --threads | --tolerance | --seed | --sample | --port | --listen | --server | --trust | --host | --cors | \
             --max-k | --workers | --queue | --cache | --max-body | --max-pixels | --timeout) return ;;
         --log)
             COMPREPLY=($(compgen -W 'off text json' -- "$cur"))
@@ -91,13 +100,19 @@ _osprey() {
         embed) own='--image --npy' ;;
         index) own='--threads --hidden --regions --reranker' ;;
         watch) own='--threads --hidden --regions --reranker --every --max-watches' ;;
+        tag) own='--vocab --examples --prompts --threshold --top --once --write --remove --dry-run --list' ;;
+        caption) own='--bank --threshold --write --dry-run --remove' ;;
+        dupes) own='--kinds --same --near --html --script' ;;
+        export) own='--in' ;;
+        import) own='--root' ;;
         status) own='--errors' ;;
         verify) own='--repair' ;;
         eval) own='--images --captions --split --labels --prompts --image-to-image --rerank --reranker --index --sample --svg --seed' ;;
         train) own='--images --captions --labels --breadth --dev-captions --dev-images --base --output --replace --supervision --semi-weight --views --parts --loss --distance --margin --hardest --smoothing --temperature --dim --hidden --linear --dropout --text-dropout --distil --class-names --class-weight --visual-weight --epochs --batch --lr --weight-decay --patience --seed --threads --checkpoint-every --resume --form --steps --groups --group-size --reach --top' ;;
         serve)
             own='--port --listen --config --token-file --trust --host --cors --max-k'
-            own+=' --workers --queue --cache --max-body --max-pixels --timeout --arrive-seconds --log'
+            own+=' --workers --queue --cache --max-body --max-pixels --timeout --arrive-seconds'
+            own+=' --thumbnails --log'
             ;;
         model) own='--batch --threads --golden --tolerance' ;;
         help)
@@ -110,7 +125,7 @@ _osprey() {
         return
     fi
     case $command in
-        index | relocate | forget)
+        index | tag | caption | dupes | export | import | relocate | forget)
             COMPREPLY=($(compgen -d -- "$cur"))
             compopt -o filenames 2>/dev/null
             ;;

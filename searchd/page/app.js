@@ -2,7 +2,7 @@
 import { $, h, icon, toast } from './dom.js';
 import { language, t } from './strings.js';
 import { get, libraries, onLogin, useLibrary } from './api.js';
-import { format, isFiltered, isSearch, LESS, nothing, parse, sameness, withTerm } from './query.js';
+import { format, isFiltered, isSearch, LESS, nothing, parse, sameness, texts, withTerm } from './query.js';
 import { keep } from './uploads.js';
 import { coloursOf } from './colours.js';
 import { Source } from './source.js';
@@ -41,10 +41,18 @@ function apply(again = false) {
   box.show(state.text);
   chips.show(state);
   filters.show(state.filters);
+  showSwitches();
   document.title = state.text.trim() ? t('title_search', { query: state.text.trim() }) : 'Osprey';
   $('heading').textContent = t(isSearch(state) ? 'heading_search' : 'heading_all');
   if (again || !source || sameness(source.state) !== sameness(state)) load();
   showView();
+}
+
+function showSwitches() {
+  $('switches').hidden = !isSearch(state);
+  $('good-only').setAttribute('aria-pressed', String(state.good));
+  $('rerank').setAttribute('aria-pressed', String(state.rerank));
+  $('rerank').hidden = !status.stats?.rerank || texts(state.text).length === 0;
 }
 
 /* ---- Pictures ---- */
@@ -76,6 +84,7 @@ function showNotice() {
   const filtered = isFiltered(state);
   if (source.items.length) notices.noNotice();
   else if (status.stats?.images === 0) notices.noPictures(false, status.indexing, steps);
+  else if (source.searching && state.good) notices.nothingGood(steps);
   else if (source.searching) notices.nothingFound(filtered, steps);
   else notices.noPictures(filtered, status.indexing, steps);
 }
@@ -130,6 +139,7 @@ function fail(problem) {
 const steps = {
   retry: () => load(),
   noFilters: () => change({ filters: {}, view: 0 }),
+  notOnlyGood: () => change({ good: false }),
   home: () => go(nothing(state.library)),
   choose: () => $('choose').click(),
   firstLibrary: () => go(nothing()),
@@ -248,7 +258,8 @@ const box = new SearchBox({
 
 const status = new Status({
   changed: (stats, before) => {
-    $('english').hidden = language === 'en' || !knowsOnlyEnglish(stats.model);
+    showSwitches();
+    $('english').hidden = language === 'en' || !knowsOnlyEnglish(stats);
     if (source.done && !source.failed) showNotice();
     if (!before) return;
     // The list grows under one's eyes only while one is at its beginning.
@@ -288,6 +299,7 @@ function dress() {
   document.documentElement.lang = language;
   for (const node of document.querySelectorAll('[data-t]')) node.textContent = t(node.dataset.t);
   for (const node of document.querySelectorAll('[data-icon]')) node.append(icon(node.dataset.icon));
+  for (const node of document.querySelectorAll('[data-title]')) node.title = t(node.dataset.title);
   for (const node of document.querySelectorAll('[data-placeholder]')) node.placeholder = t(node.dataset.placeholder);
   for (const node of document.querySelectorAll('[data-label]')) {
     node.setAttribute('aria-label', t(node.dataset.label));
@@ -315,6 +327,9 @@ addEventListener('popstate', () => {
   apply();
   if (state.library !== before) forget();
 });
+
+$('good-only').addEventListener('click', () => change({ good: !state.good, view: 0 }));
+$('rerank').addEventListener('click', () => change({ rerank: !state.rerank, view: 0 }));
 
 $('home').addEventListener('click', (event) => {
   if (event.ctrlKey || event.metaKey || event.shiftKey) return;

@@ -1,6 +1,5 @@
-/* The mean colour of pictures that were seen, for their places when they come again:
- * read from the thumbnail when the browser has nothing better to do, and kept for the
- * next visit. */
+/* Colours of pictures that were indexed before the library kept them: the mean of the
+ * thumbnail, read when the browser has nothing better to do, for the next visit. */
 import { kept } from './dom.js';
 
 const MOST = 20_000; // of a library; about 250 kB

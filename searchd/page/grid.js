@@ -170,7 +170,7 @@ export class Grid {
     }, icon(sign > 0 ? 'more' : 'less'));
     const tile = h('div', { class: 'tile', role: 'listitem', 'data-i': i, 'aria-posinset': i + 1, 'aria-setsize': '-1' },
       h('a', { href: this.calls.link(item), tabindex }, image), h('span', { class: 'likes' }, like(1), like(-1)));
-    const colour = colourOf(item.id);
+    const colour = item.colour ?? colourOf(item.id);
     if (colour) {
       tile.style.backgroundColor = colour;
       tile.classList.add('seen');
@@ -178,7 +178,7 @@ export class Grid {
     let tries = 0;
     image.addEventListener('load', () => {
       tile.classList.add('loaded');
-      learnColour(item.id, image);
+      if (!item.colour) learnColour(item.id, image);
     });
     image.addEventListener('error', () => {
       if (!image.hasAttribute('src')) return;

@@ -15,7 +15,7 @@ export const noNotice = () => { $('notice').hidden = true; };
 
 const command = (text) => h('pre', { class: 'command' }, text);
 
-/* calls: retry(), noFilters(), home(), choose(), firstLibrary() */
+/* calls: retry(), noFilters(), notOnlyGood(), home(), choose(), firstLibrary() */
 export function noPictures(filtered, indexing, calls) {
   if (filtered) notice(t('none_title'), [t('none_text')], [[t('none_step'), calls.noFilters]]);
   else if (indexing) notice(t('empty_title'), [t('empty_busy')]);
@@ -25,6 +25,10 @@ export function noPictures(filtered, indexing, calls) {
 export function nothingFound(filtered, calls) {
   notice(t('none_title'), [filtered ? t('none_text') : ''],
     [filtered ? [t('none_step'), calls.noFilters] : [t('show_all'), calls.home]]);
+}
+
+export function nothingGood(calls) {
+  notice(t('count_no_good'), [t('no_good_text')], [[t('no_good_step'), calls.notOnlyGood]]);
 }
 
 export function trouble(problem, indexing, calls) {

@@ -1,6 +1,7 @@
 /* The query: what the page shows, as its address has it.
  *
- *   {library, text, terms: [{id | picture, weight}], filters: {name: value}, view}
+ *   {library, text, terms: [{id | picture, weight}], filters: {name: value}, view,
+ *    good: good matches alone, rerank: the first are looked at again}
  *
  * A weight below zero is "less like this". A picture of the reader's own has a name
  * made of its bytes (uploads.js); its bytes are not in the address. */
@@ -25,7 +26,9 @@ export function filtersOf(state, words) {
 export const LESS = -0.5;
 const WEIGHTS = [1, 2, 0.5];
 
-export const nothing = (library = '') => ({ library, text: '', terms: [], filters: {}, view: 0 });
+export const nothing = (library = '') => ({ library, text: '', terms: [], filters: {}, view: 0, good: false, rerank: false });
+
+const SWITCHES = ['good', 'rerank'];
 
 /* "12" or "12*2" */
 function parseTerm(text, sign, key) {
@@ -42,6 +45,7 @@ export function parse(search) {
   const state = nothing(from.get('library') ?? '');
   state.text = from.get('q') ?? '';
   state.view = Number(from.get('view')) || 0;
+  for (const name of SWITCHES) state[name] = from.get(name) === '1';
   for (const [name, value] of from) {
     if (name === 'like') state.terms.push(parseTerm(value, 1, 'id'));
     if (name === 'unlike') state.terms.push(parseTerm(value, -1, 'id'));
@@ -62,6 +66,7 @@ export function format(state) {
     to.append(name, (term.picture ?? term.id) + (term.weight === usual ? '' : '*' + Math.abs(term.weight)));
   }
   for (const name of FILTERS) if (state.filters[name]) to.set(name, state.filters[name]);
+  for (const name of SWITCHES) if (state[name]) to.set(name, '1');
   if (state.view) to.set('view', state.view);
   const text = to.toString();
   return text ? '/?' + text : '/';

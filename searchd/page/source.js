@@ -7,6 +7,10 @@ import { dataUrl } from './uploads.js';
 const FIRST = 60; // what a screen shows; the answer to each letter typed
 const NEXT = 200;
 const MOST = 10_000; // the daemon's highest offset
+const AGAIN = 50; // results that are looked at again
+
+let least = null; // of `match`, that the daemon calls good
+const goodMatch = async () => (least ??= (await get('/v1/stats')).good_match);
 
 export class Source {
   constructor(state) {
@@ -49,11 +53,14 @@ export class Source {
     const terms = this.terms();
     const filters = filtersOf(this.state, terms.some(({ text, weight }) => text && weight > 0));
     const plain = terms.length === 1 && terms[0].text && terms[0].weight === 1;
+    const how = { k, offset };
     let answer;
     try {
+      if (this.state.good) how.min_match = await goodMatch();
+      if (this.state.rerank && offset < AGAIN && terms.some(({ text }) => text)) how.rerank = AGAIN;
       answer = plain
-        ? await get('/v1/search', { q: terms[0].text, k, offset, ...filters }, this.abort.signal)
-        : await post('/v1/search', { terms, k, offset, ...filters }, this.abort.signal);
+        ? await get('/v1/search', { q: terms[0].text, ...how, ...filters }, this.abort.signal)
+        : await post('/v1/search', { terms, ...how, ...filters }, this.abort.signal);
     } catch (problem) {
       // A daemon that gives fewer at a time (--max-k) says how many.
       const most = /^k must be .* to (\d+)$/.exec(problem.message)?.[1];
@@ -85,10 +92,11 @@ export class Source {
     return found;
   }
 
-  /* Where good matches end: how many there are, or null when nobody can tell. */
+  /* Where good matches end: how many there are, or null when nobody can tell. What was
+   * looked at again is no longer in the order of its matches. */
   goodOnes() {
     if (!this.searching || this.threshold === null || this.items[0]?.match === undefined) return null;
-    const end = this.items.findIndex((item) => item.match < this.threshold);
-    return end < 0 ? null : end;
+    const end = this.items.findLastIndex((item) => item.match >= this.threshold) + 1;
+    return end === this.items.length && !(this.state.good && this.done) ? null : end;
   }
 }

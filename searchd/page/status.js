@@ -1,15 +1,22 @@
 /* How the library stands: asked now and then while the page is looked at. */
 import { $, h } from './dom.js';
-import { t } from './strings.js';
+import { duration, t } from './strings.js';
 import { get } from './api.js';
 
 const OFTEN = 2000; // ms, while an indexer is at work
 const SELDOM = 15_000;
 
-/* Models that know other languages say so in their names. */
-const MANY_LANGUAGES = /multiling|xlm|m-?clip|siglip-?2|jina-clip-v2|nllb|chinese|japanese|german|korean|russian/i;
+export const knowsOnlyEnglish = ({ languages }) => languages.length > 0 && languages.every((code) => /^en\b/.test(code));
 
-export const knowsOnlyEnglish = (model) => Boolean(model) && !MANY_LANGUAGES.test(model);
+/* "Indexing: 120 of 2,000 files, 40 a second, 1 minute left" */
+function told({ images, progress }) {
+  if (!progress?.total) return t('indexing', { n: images });
+  const { done, total, counting, per_s: rate, seconds_left: left } = progress;
+  const parts = [t(counting ? 'indexing_counting' : 'indexing_of', { done, total })];
+  if (rate >= 1) parts.push(t('indexing_rate', { n: Math.round(rate) }));
+  if (!counting && left >= 1) parts.push(t('indexing_left', { time: duration(left) }));
+  return parts.join(', ');
+}
 
 /* calls: changed(stats): pictures came or went; showNew() */
 export class Status {
@@ -45,6 +52,6 @@ export class Status {
 
   show() {
     $('indexing').hidden = !this.indexing;
-    if (this.indexing) $('indexing').replaceChildren(h('span', { class: 'pulse', 'aria-hidden': 'true' }), t('indexing', { n: this.stats.images }));
+    if (this.indexing) $('indexing').replaceChildren(h('span', { class: 'pulse', 'aria-hidden': 'true' }), told(this.stats));
   }
 }

@@ -22,6 +22,11 @@ export function t(key, values = {}) {
 }
 
 export const count = (n) => number.format(n);
+/* "45 seconds", "3 minutes", "2 hours" */
+export function duration(seconds) {
+  const [unit, n] = seconds < 60 ? ['second', seconds] : seconds < 3600 ? ['minute', seconds / 60] : ['hour', seconds / 3600];
+  return new Intl.NumberFormat(language, { style: 'unit', unit, unitDisplay: 'long', maximumFractionDigits: 0 }).format(Math.ceil(n));
+}
 export const percent = (x) => new Intl.NumberFormat(language, { style: 'percent' }).format(x);
 /* EXIF has the camera's own clock without a zone: it is shown as it was set. */
 export const when = (seconds) => new Intl.DateTimeFormat(language, { dateStyle: 'long', timeStyle: 'short', timeZone: 'UTC' }).format(seconds * 1000);

@@ -1,6 +1,6 @@
 -- What takes each step of storage/catalog_schema.c back, the newest first: the tests make
 -- catalogues of older versions with it. "-- N" begins what undoes version N.
--- 6
+-- 10
 DROP TRIGGER images_came_words;
 DROP TRIGGER images_moved_words;
 DROP TRIGGER images_went_words;
@@ -19,6 +19,18 @@ DROP INDEX images_lens;
 DROP INDEX images_kind;
 DROP INDEX images_rating;
 DROP INDEX images_place;
+-- 9
+ALTER TABLE images DROP COLUMN colour;
+-- 8
+ALTER TABLE images DROP COLUMN sidecar_ns;
+ALTER TABLE images DROP COLUMN metadata;
+-- 7
+DROP TRIGGER images_went_fingerprints;
+DROP TRIGGER images_changed_fingerprints;
+DROP TABLE fingerprints;
+-- 6
+DROP TRIGGER models_went_taggers;
+DROP TABLE taggers;
 -- 5
 DROP INDEX images_taken;
 ALTER TABLE images DROP COLUMN lens;

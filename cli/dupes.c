@@ -1,0 +1,256 @@
+/* osprey dupes: copies of pictures, and near ones. It never deletes anything. */
+#include "cli/dupes.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "cli/commands.h"
+#include "cli/dupes_look.h"
+#include "cli/output.h"
+#include "cli/session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] =
+    "Finds duplicates: identical files, the same picture in other versions, and near ones.\n"
+    "It deletes nothing.\n"
+    "\n"
+    "Usage: osprey dupes [OPTION...] [DIR...]\n"
+    "\n"
+    "Looks at all pictures of the library, or at those below the folders DIR. In a group\n"
+    "every picture resembles every other; the one to keep comes first, with the reason.\n"
+    "\n"
+    "  --kinds LIST        which: identical,same,near (default: all three)\n"
+    "                      same: resized, compressed anew, cut a little, turned, brighter, grey\n"
+    "                      near: of one scene, as in a burst\n"
+    "  --same X            how alike the same are at least, 0 to 1 (default 0.96)\n"
+    "  --near X            how good a match near ones are at least, 0 to 1 (default 0.96)\n"
+    "  --html FILE         write a page with small pictures, too\n"
+    "  --script FILE       write a shell script to read, to edit and to run, too; as written it\n"
+    "                      does nothing\n" HELP_LIBRARY HELP_OUTPUT "\n"
+    "Exit status: 0 found, 1 nothing found, 2 wrong usage, 3 failed.\n"
+    "\n"
+    "Examples:\n"
+    "  osprey dupes\n"
+    "  osprey dupes --kinds identical,same --html duplicates.html ~/Pictures\n";
+
+struct request {
+    const char               *kinds, *html, *script;
+    struct duplicates_options options;
+};
+
+void dupes_pictures_free(struct dupes_picture *pictures, size_t n)
+{
+    for (size_t i = 0; i < n && pictures; i++) {
+        library_image_release(&pictures[i].image);
+        free(pictures[i].path);
+    }
+    free(pictures);
+}
+
+int dupes_pictures(struct library *lib, const struct duplicates_group *group,
+                   struct dupes_picture **out, size_t *n, struct err *err)
+{
+    struct dupes_picture *list = mem_zeroed(group->n, sizeof *list);
+    int                   rc   = list ? 0 : err_set(err, ERR_NOMEM, "out of memory");
+    size_t                kept = 0;
+    *out                       = NULL;
+    *n                         = 0;
+    for (size_t i = 0; i < group->n && !rc; i++) {
+        struct err                      why  = ERR_INIT;
+        const struct duplicates_member *m    = &group->members[i];
+        struct dupes_picture           *p    = &list[kept];
+        int                             gone = library_image_get(lib, m->id, &p->image, &why);
+        if (gone == ERR_NOTFOUND && i > 0) /* meanwhile */
+            continue;
+        if (gone == ERR_NOTFOUND)
+            break;
+        if (gone) {
+            rc = err_set(err, why.code, "%s", why.msg);
+            break;
+        }
+        p->path  = path_join(p->image.folder, p->image.path);
+        p->kind  = m->kind;
+        p->score = m->score;
+        kept++;
+        if (!p->path)
+            rc = err_set(err, ERR_NOMEM, "out of memory");
+    }
+    if (rc || kept < 2) {
+        dupes_pictures_free(list, kept);
+        return rc;
+    }
+    *out = list;
+    *n   = kept;
+    return 0;
+}
+
+/* ---- What is asked for ---- */
+
+static int read_kinds(const char *text, bool kinds[DUPLICATE_KINDS], struct err *err)
+{
+    for (int k = 0; k < DUPLICATE_KINDS; k++)
+        kinds[k] = !text;
+    for (const char *p = text; p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL) {
+        size_t n    = strcspn(p, ",");
+        int    kind = 0;
+        while (kind < DUPLICATE_KINDS &&
+               (strlen(duplicate_kind_name((enum duplicate_kind)kind)) != n ||
+                strncmp(p, duplicate_kind_name((enum duplicate_kind)kind), n) != 0))
+            kind++;
+        if (kind == DUPLICATE_KINDS)
+            return err_set(err, ERR_USAGE,
+                           "--kinds takes identical, same and near, with commas, not '%s'", text);
+        kinds[kind] = true;
+    }
+    return 0;
+}
+
+static int check_share(double value, const char *name, struct err *err)
+{
+    return value > 0 && value <= 1
+               ? 0
+               : err_set(err, ERR_USAGE, "%s takes a number above 0 and up to 1, not %g", name,
+                         value);
+}
+
+static int read_request(struct request *r, struct err *err)
+{
+    int rc = read_kinds(r->kinds, r->options.kinds, err);
+    if (!rc)
+        rc = check_share(r->options.same, "--same", err);
+    return rc ? rc : check_share(r->options.near, "--near", err);
+}
+
+/* ---- What was found ---- */
+
+static int print_json(const struct duplicates_group *group, const struct dupes_picture *pictures,
+                      size_t n, struct err *err)
+{
+    struct jnode *o = jnode_object(), *members = jnode_array();
+    int           failed = 0;
+    failed |= o ? jnode_set_path(o, "keep", pictures[0].path) : -1;
+    failed |= o ? jnode_set_str(o, "why", group->why) : -1;
+    for (size_t i = 0; i < n && members; i++) {
+        const struct dupes_picture *p = &pictures[i];
+        struct jnode               *m = jnode_object();
+        failed |= m ? jnode_set_path(m, "path", p->path) : -1;
+        failed |= m ? jnode_set_str(m, "kind", duplicate_kind_name(p->kind)) : -1;
+        failed |= m ? jnode_set_real(m, "score", (double)p->score) : -1;
+        failed |= m ? jnode_set_int(m, "id", p->image.id) : -1;
+        failed |= m ? jnode_set_int(m, "width", p->image.width) : -1;
+        failed |= m ? jnode_set_int(m, "height", p->image.height) : -1;
+        failed |= m ? jnode_set_int(m, "size", p->image.size) : -1;
+        failed |= jnode_push(members, m);
+    }
+    if (o)
+        failed |= jnode_set(o, "members", members);
+    else
+        jnode_free(members);
+    return out_json(o, failed, err);
+}
+
+static void print_text(const struct duplicates_group *group, const struct dupes_picture *pictures,
+                       size_t n)
+{
+    printf("keep             ");
+    out_path(pictures[0].path);
+    printf("  (%s)\n", group->why);
+    for (size_t i = 1; i < n; i++) {
+        printf("  %-9s %.3f ", duplicate_kind_name(pictures[i].kind), (double)pictures[i].score);
+        out_path(pictures[i].path);
+        printf("  %d x %d\n", pictures[i].image.width, pictures[i].image.height);
+    }
+    putchar('\n');
+}
+
+static int show(struct session *s, const struct duplicates *found, struct err *err)
+{
+    size_t copies = 0;
+    int    rc     = 0;
+    for (size_t i = 0; i < found->n && !rc && !output_broken(); i++) {
+        struct dupes_picture *pictures;
+        size_t                n;
+        rc = dupes_pictures(s->lib, &found->groups[i], &pictures, &n, err);
+        if (!rc && n > 0 && s->common->json)
+            rc = print_json(&found->groups[i], pictures, n, err);
+        else if (!rc && n > 0)
+            print_text(&found->groups[i], pictures, n);
+        copies += n > 0 ? n - 1 : 0;
+        dupes_pictures_free(pictures, n);
+    }
+    if (!rc)
+        note(s->common, "%zu pictures in %zu groups could go, of %zu looked at", copies, found->n,
+             found->pictures);
+    return rc;
+}
+
+static int dupes(struct session *s, const struct request *r, const char *const *dirs, size_t n_dirs,
+                 size_t *groups, struct err *err)
+{
+    struct places             places  = {0};
+    struct duplicates         found   = {0};
+    struct duplicates_options options = r->options;
+    size_t                    unread  = 0;
+    int                       rc      = session_library(s, err);
+    if (!rc)
+        rc = places_init(&places, s->lib, dirs, n_dirs, err);
+    if (!rc && (options.kinds[DUPLICATE_SAME] || options.kinds[DUPLICATE_NEAR]))
+        rc = dupes_look(s->lib, s->common, &places, &unread, err);
+    if (!rc && unread)
+        note(s->common,
+             "%zu pictures cannot be read, or have changed since they were indexed: only identical "
+             "files are found of them",
+             unread);
+    options.places   = n_dirs ? places.filters : NULL;
+    options.n_places = n_dirs ? places.n : 0;
+    if (!rc)
+        rc = duplicates_find(s->lib, &options, &found, err);
+    if (!rc)
+        rc = show(s, &found, err);
+    if (!rc && r->html)
+        rc = dupes_html(s->lib, &found, r->html, err);
+    if (!rc && r->script)
+        rc = dupes_script(s->lib, &found, r->script, err);
+    *groups = found.n;
+    duplicates_release(&found);
+    places_release(&places);
+    return rc;
+}
+
+int cmd_dupes(int argc, char **argv)
+{
+    struct common  common;
+    struct args    args    = {0};
+    struct request request = {.options = {.same = DUPLICATES_SAME, .near = DUPLICATES_NEAR}};
+    struct session session = SESSION_INIT(&common);
+    struct err     err     = ERR_INIT;
+    const char   **dirs    = NULL;
+    size_t         groups = 0, n_dirs = 0;
+    const struct option_spec own[] = {
+        {.name = "--kinds", .kind = OPTION_TEXT, .target = &request.kinds},
+        {.name = "--same", .kind = OPTION_REAL, .target = &request.options.same},
+        {.name = "--near", .kind = OPTION_REAL, .target = &request.options.near},
+        {.name = "--html", .kind = OPTION_TEXT, .target = &request.html},
+        {.name = "--script", .kind = OPTION_TEXT, .target = &request.script},
+    };
+    int rc = options_parse(argc, argv, own, sizeof own / sizeof *own, &common, &args, &err);
+    if (!rc && common.help) {
+        fputs(help, stdout);
+        goto out;
+    }
+    if (!rc)
+        rc = read_request(&request, &err);
+    if (!rc)
+        rc = args_folders(&args, &dirs, &n_dirs, &err);
+    if (!rc)
+        rc = dupes(&session, &request, dirs, n_dirs, &groups, &err);
+out:
+    session_release(&session);
+    args_release(&args);
+    free(dirs);
+    if (rc)
+        return fail("dupes", &err);
+    return groups || common.help ? EXIT_FOUND : EXIT_NOTHING;
+}

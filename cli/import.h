@@ -1,0 +1,34 @@
+/* The two kinds of files that osprey import reads. */
+#ifndef OSPREY_CLI_IMPORT_H
+#define OSPREY_CLI_IMPORT_H
+
+#include "base/err.h"
+#include "cli/session.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define IMPORT_BATCH 256 /* pictures of one transaction */
+
+struct import_tally {
+    int64_t images;
+    int64_t missing; /* pictures that are not there, or cannot be read */
+};
+
+/* What osprey export wrote. target: as it was given. */
+int  import_osprey(struct session *s, const char *target, struct import_tally *tally,
+                   struct err *err);
+/* A folder of clip-retrieval: img_emb/img_emb_*.npy, metadata/metadata_*.jsonl or .csv, made by
+ * --model. root: where relative paths begin, or NULL. */
+bool import_is_clip_retrieval(const char *dir);
+int  import_clip_retrieval(struct session *s, const char *dir, const char *root,
+                           struct import_tally *tally, struct err *err);
+
+/* Makes sure that the library answers with this model: that it does already, or has none.
+ * enc: opened, for a library without a model; may be NULL else. */
+int import_model(struct session *s, struct library_model *model, struct err *err);
+
+/* The row's embedding with length 1; ERR_FORMAT for what is no direction. */
+int import_normalise(float *vector, size_t dim, const char *what, size_t row, struct err *err);
+
+#endif

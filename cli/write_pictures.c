@@ -1,0 +1,280 @@
+/* --write: see write_pictures.h. */
+#include "cli/write_pictures.h"
+
+#include "cli/output.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "image/decoder.h"
+#include "storage/library_write.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PAGE 500 /* pictures asked for at a time */
+
+struct picture_writer {
+    struct write_options options;
+    struct library      *lib;
+    struct decoder      *decoder;
+    size_t               written, same, failed;
+};
+
+int write_place_of(const char *text, enum write_place *out, struct err *err)
+{
+    *out = WRITE_NOWHERE;
+    if (!text)
+        return 0;
+    if (!strcmp(text, "sidecar"))
+        *out = WRITE_SIDECAR;
+    else if (!strcmp(text, "file"))
+        *out = WRITE_FILE;
+    else
+        return err_set(err, ERR_USAGE, "--write takes sidecar or file, not '%s'", text);
+    return 0;
+}
+
+int picture_writer_open(struct library *lib, const struct write_options *options,
+                        struct picture_writer **out, struct err *err)
+{
+    struct picture_writer *w = mem_zeroed(1, sizeof *w);
+    if (!w)
+        return err_set(err, ERR_NOMEM, "out of memory");
+    w->lib     = lib;
+    w->options = *options;
+    int rc     = decoder_open(NULL, &w->decoder, err);
+    if (rc) {
+        picture_writer_close(w);
+        return rc;
+    }
+    *out = w;
+    return 0;
+}
+
+void picture_writer_close(struct picture_writer *w)
+{
+    if (!w)
+        return;
+    decoder_close(w->decoder);
+    free(w);
+}
+
+/* ---- What shall be said ---- */
+
+typedef int getter(struct library *lib, int64_t id, struct library_said **out, size_t *n,
+                   struct err *err);
+
+/* Tags of one source that are not there yet. */
+static int add_tags(struct strings *to, const struct library_said *said, size_t n,
+                    enum library_source source, struct err *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < n && !rc && to->n < METADATA_TAGS; i++) {
+        if (said[i].source != source)
+            continue;
+        char *clean = text_clean(said[i].text, strlen(said[i].text), METADATA_TAG_MAX);
+        if (!clean)
+            return err_set(err, ERR_NOMEM, "out of memory");
+        rc = *clean ? strings_add_new(to, clean, err) : 0;
+        free(clean);
+    }
+    return rc;
+}
+
+/* A person's first caption, else Osprey's; *to stays NULL where there is none. */
+static int find_caption(char **to, const struct library_said *kept, size_t n_kept,
+                        const struct library_said *now, size_t n_now, struct err *err)
+{
+    const char *text = NULL;
+    for (size_t i = 0; i < n_kept && !text; i++)
+        text = kept[i].source == LIBRARY_USER ? kept[i].text : NULL;
+    for (size_t i = 0; i < n_now && !text; i++)
+        text = now[i].source == LIBRARY_OSPREY ? now[i].text : NULL;
+    if (!text)
+        return 0;
+    *to = text_clean(text, strlen(text), METADATA_TEXT_MAX);
+    return *to ? 0 : err_set(err, ERR_NOMEM, "out of memory");
+}
+
+static int make_wish(const struct picture_writer *w, int64_t id, const struct library_said *said,
+                     size_t n, struct metadata_wish *wish, struct err *err)
+{
+    const struct write_options *o = &w->options;
+    *wish                         = (struct metadata_wish){.sidecar      = o->place == WRITE_SIDECAR,
+                                                           .set_tags     = o->tags,
+                                                           .set_caption  = o->captions,
+                                                           .set_alt_text = o->captions};
+    if (o->take_out)
+        return 0;
+    struct library_said       *kept   = NULL;
+    size_t                     n_kept = 0;
+    getter                    *get    = o->tags ? library_tags_get : library_captions_get;
+    int                        rc     = get(w->lib, id, &kept, &n_kept, err);
+    const struct library_said *now    = said ? said : kept;
+    size_t                     n_now  = said ? n : n_kept;
+    if (!rc && o->tags)
+        rc = add_tags(&wish->tags, now, n_now, LIBRARY_OSPREY, err);
+    if (!rc && o->tags)
+        rc = add_tags(&wish->tags, kept, n_kept, LIBRARY_USER, err);
+    if (!rc && o->captions)
+        rc = find_caption(&wish->caption, kept, n_kept, now, n_now, err);
+    if (!rc && wish->caption && !(wish->alt_text = mem_strdup(wish->caption)))
+        rc = err_set(err, ERR_NOMEM, "out of memory");
+    library_said_free(kept, n_kept);
+    return rc;
+}
+
+/* ---- Telling ---- */
+
+static int tell_json(const char *path, int64_t id, const struct library_written *done,
+                     const struct err *why, struct err *err)
+{
+    struct jnode *o = jnode_object(), *list = why ? NULL : jnode_array();
+    int           failed = jnode_set_path(o, "path", path) | jnode_set_int(o, "id", id);
+    if (why)
+        return out_json(o, failed | jnode_set_str(o, "error", why->msg), err);
+    failed |= jnode_set_path(o, "file", done->file);
+    for (size_t i = 0; i < done->changes.n; i++)
+        failed |= jnode_push_str(list, done->changes.list[i]);
+    return out_json(o, failed | jnode_set(o, "changes", list), err);
+}
+
+static void tell_person(const struct library_written *done)
+{
+    out_path(done->file);
+    putchar('\n');
+    for (size_t i = 0; i < done->changes.n; i++) {
+        fputs("  ", stdout);
+        out_path(done->changes.list[i]);
+        putchar('\n');
+    }
+}
+
+static int tell(const struct picture_writer *w, const struct library_image *image,
+                const struct library_written *done, const struct err *why, struct err *err)
+{
+    if (!w->options.common->json) {
+        if (why)
+            fprintf(stderr, "osprey: %s\n", why->msg);
+        else if (w->options.dry)
+            tell_person(done);
+        return 0;
+    }
+    char *path = path_join(image->folder, image->path);
+    if (!path)
+        return err_set(err, ERR_NOMEM, "out of memory");
+    int rc = tell_json(path, image->id, done, why, err);
+    free(path);
+    return rc;
+}
+
+/* ---- Pictures ---- */
+
+static int write_image(struct picture_writer *w, const struct library_image *image,
+                       const struct library_said *said, size_t n, struct err *err)
+{
+    struct metadata_wish   wish;
+    struct library_written done = {0};
+    struct err             why  = ERR_INIT;
+    int                    rc   = make_wish(w, image->id, said, n, &wish, err);
+    if (!rc) {
+        int bad = library_write(w->lib, w->decoder, image, &wish, w->options.dry, &done, &why);
+        w->failed += bad != 0;
+        w->same += !bad && done.outcome == METADATA_SAME;
+        w->written += !bad && done.outcome != METADATA_SAME;
+        if (bad == ERR_NOMEM || decoder_is_broken(w->decoder))
+            rc = err_set(err, why.code, "%s", why.msg);
+        else if (bad || done.outcome != METADATA_SAME)
+            rc = tell(w, image, &done, bad ? &why : NULL, err);
+    }
+    library_written_release(&done);
+    metadata_wish_release(&wish);
+    return rc ? rc : output_broken() ? ERR_CANCELLED : 0;
+}
+
+int picture_writer_write(struct picture_writer *w, int64_t image_id,
+                         const struct library_said *said, size_t n, struct err *err)
+{
+    struct library_image image;
+    struct err           why = ERR_INIT;
+    int                  rc  = library_image_get(w->lib, image_id, &image, &why);
+    if (rc == ERR_NOTFOUND) /* it went meanwhile */
+        return 0;
+    if (rc)
+        return err_set(err, why.code, "%s", why.msg);
+    rc = write_image(w, &image, said, n, err);
+    library_image_release(&image);
+    return rc;
+}
+
+static int write_filtered(struct picture_writer *w, const struct library_filter *filter,
+                          struct err *err)
+{
+    struct library_cursor after = {0};
+    size_t                n     = 1;
+    int                   rc    = 0;
+    while (!rc && n > 0) {
+        struct library_image *page = NULL;
+        n                          = 0;
+        rc = library_list(w->lib, filter, LIBRARY_BY_ID, &after, PAGE, &page, &n, err);
+        for (size_t i = 0; i < n; i++) {
+            if (!rc)
+                rc = write_image(w, &page[i], NULL, 0, err);
+            after.id = page[i].id;
+            library_image_release(&page[i]);
+        }
+        free(page);
+    }
+    return rc;
+}
+
+int picture_writer_write_all(struct picture_writer *w, const struct library_filter *filters,
+                             size_t n_filters, struct err *err)
+{
+    int rc = n_filters ? 0 : write_filtered(w, NULL, err);
+    for (size_t i = 0; i < n_filters && !rc; i++)
+        rc = write_filtered(w, &filters[i], err);
+    return rc;
+}
+
+int picture_writer_end(const struct picture_writer *w, int rc, struct err *err)
+{
+    const char *done  = w->options.dry ? "would change" : "written";
+    const char *where = w->options.place == WRITE_FILE ? "in pictures" : "beside pictures";
+    if (rc)
+        return rc;
+    note(w->options.common, "%s: %zu %s, %zu %s as wished already", where, w->written, done,
+         w->same, w->same == 1 ? "is" : "are");
+    return w->failed ? err_set(err, ERR_FAILED, "%zu %s could not be written", w->failed,
+                               w->failed == 1 ? "picture" : "pictures")
+                     : 0;
+}
+
+int write_pictures(struct library *lib, const struct write_options *options,
+                   const struct library_filter *filters, size_t n_filters, struct err *err)
+{
+    struct picture_writer *w  = NULL;
+    int                    rc = picture_writer_open(lib, options, &w, err);
+    if (!rc)
+        rc = picture_writer_end(w, picture_writer_write_all(w, filters, n_filters, err), err);
+    picture_writer_close(w);
+    return rc;
+}
+
+int write_pictures_back(struct library *lib, const struct write_options *options,
+                        const struct library_filter *filters, size_t n_filters, struct err *err)
+{
+    static const enum write_place places[] = {WRITE_SIDECAR, WRITE_FILE};
+    int                           rc       = 0;
+    for (size_t i = 0; i < 2 && (!rc || rc == ERR_FAILED); i++) { /* some may fail in one */
+        struct write_options here = *options;
+        here.take_out             = true;
+        here.place                = places[i];
+        if (options->place != WRITE_NOWHERE && options->place != here.place)
+            continue;
+        int done = write_pictures(lib, &here, filters, n_filters, err);
+        rc       = done ? done : rc;
+    }
+    return rc;
+}

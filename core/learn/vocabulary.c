@@ -1,0 +1,323 @@
+/* Vocabularies: see vocabulary.h. */
+#include "learn/vocabulary.h"
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "learn/tagger.h"
+#include "text/utf8.h"
+
+#include <dirent.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MOST_BYTES ((size_t)8 << 20)
+
+static const char *const places[] = {"../models/vocab", "../share/osprey/models/vocab"};
+#define PLACES (sizeof places / sizeof *places)
+
+/* ---- Labels ---- */
+
+static void label_release(struct vocabulary_label *l)
+{
+    for (size_t i = 0; i < l->n_words; i++)
+        free(l->words[i]);
+    free(l->words);
+    free(l->name);
+    *l = (struct vocabulary_label){0};
+}
+
+void vocabulary_release(struct vocabulary *v)
+{
+    if (!v)
+        return;
+    for (size_t i = 0; i < v->n; i++)
+        label_release(&v->labels[i]);
+    free(v->labels);
+    *v = (struct vocabulary){0};
+}
+
+/* Room for one more, emptied; NULL with err set. */
+static struct vocabulary_label *next_label(struct vocabulary *v, struct err *err)
+{
+    if (v->n == TAGGER_MOST_LABELS) {
+        err_set(err, ERR_LIMIT, "a vocabulary has at most %d labels", TAGGER_MOST_LABELS);
+        return NULL;
+    }
+    if ((v->n & (v->n - 1)) == 0) { /* it has doubled */
+        size_t                   room = v->n ? 2 * v->n : 1;
+        struct vocabulary_label *more = mem_regrow(v->labels, room, sizeof *more);
+        if (!more) {
+            err_set(err, ERR_NOMEM, "out of memory for %zu labels", room);
+            return NULL;
+        }
+        v->labels = more;
+    }
+    v->labels[v->n] = (struct vocabulary_label){0};
+    return &v->labels[v->n];
+}
+
+static int add_label(struct vocabulary *v, const char *name, size_t len, struct err *err)
+{
+    struct vocabulary_label *l = next_label(v, err);
+    if (!l)
+        return err ? err->code : ERR_NOMEM;
+    if (!(l->name = mem_strndup(name, len)))
+        return err_set(err, ERR_NOMEM, "out of memory for labels");
+    v->n++;
+    return 0;
+}
+
+int vocabulary_add(struct vocabulary *v, const char *name, struct err *err)
+{
+    return add_label(v, name, strlen(name), err);
+}
+
+/* By name; of equals the one with words first. */
+static int by_name(const void *a, const void *b)
+{
+    const struct vocabulary_label *x = a, *y = b;
+    int                            order = strcmp(x->name, y->name);
+    return order ? order : (x->n_words < y->n_words) - (x->n_words > y->n_words);
+}
+
+int vocabulary_settle(struct vocabulary *v, struct err *err)
+{
+    size_t given = v->n, kept = 0;
+    for (size_t i = 0; i < given; i++) {
+        const char *name = v->labels[i].name;
+        for (const char *bar = name; (bar = strchr(bar, TAGGER_SEPARATOR)); bar++) {
+            int rc = add_label(v, name, (size_t)(bar - name), err);
+            if (rc)
+                return rc;
+        }
+    }
+    if (v->n)
+        qsort(v->labels, v->n, sizeof *v->labels, by_name);
+    for (size_t i = 0; i < v->n; i++) {
+        struct vocabulary_label *l = &v->labels[i];
+        if (kept && strcmp(v->labels[kept - 1].name, l->name) == 0)
+            label_release(l);
+        else if (kept++ != i)
+            v->labels[kept - 1] = *l;
+    }
+    v->n = kept;
+    return 0;
+}
+
+long vocabulary_find(const struct vocabulary *v, const char *name)
+{
+    size_t low = 0, high = v->n;
+    while (low < high) {
+        size_t mid   = low + (high - low) / 2;
+        int    order = strcmp(v->labels[mid].name, name);
+        if (order == 0)
+            return (long)mid;
+        if (order < 0)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return -1;
+}
+
+/* ---- Reading ---- */
+
+static char *trim(char *s)
+{
+    while (*s == ' ' || *s == '\t')
+        s++;
+    size_t len = strlen(s);
+    while (len && (s[len - 1] == ' ' || s[len - 1] == '\t' || s[len - 1] == '\r'))
+        s[--len] = '\0';
+    return s;
+}
+
+/* Trims each part between bars, in place; false where one is empty. */
+static bool tidy_name(char *name)
+{
+    char *to = name;
+    for (char *part = name, *end; part; part = end ? end + 1 : NULL) {
+        end = strchr(part, TAGGER_SEPARATOR);
+        if (end)
+            *end = '\0';
+        char  *tidy = trim(part);
+        size_t len  = strlen(tidy);
+        if (len == 0)
+            return false;
+        memmove(to, tidy, len);
+        to += len;
+        *to++ = end ? TAGGER_SEPARATOR : '\0';
+    }
+    return true;
+}
+
+static int add_word(struct vocabulary_label *l, const char *word, struct err *err)
+{
+    if (!(l->words[l->n_words] = mem_strdup(word)))
+        return err_set(err, ERR_NOMEM, "out of memory for words");
+    l->n_words++;
+    return 0;
+}
+
+static int parse_line(struct vocabulary *v, char *line, const char *what, size_t number,
+                      struct err *err)
+{
+    char *synonyms = strchr(line, '\t');
+    if (synonyms)
+        *synonyms++ = '\0';
+    if (!tidy_name(line))
+        return err_set(err, ERR_FORMAT, "cannot read %s: line %zu has a label without a name", what,
+                       number);
+    if (strlen(line) > VOCABULARY_LONGEST)
+        return err_set(err, ERR_FORMAT,
+                       "cannot read %s: line %zu has a label of more than %d bytes", what, number,
+                       VOCABULARY_LONGEST);
+    int rc = vocabulary_add(v, line, err);
+    if (rc)
+        return rc;
+    struct vocabulary_label *l   = &v->labels[v->n - 1];
+    const char              *bar = strrchr(line, TAGGER_SEPARATOR);
+    l->words                     = mem_array(VOCABULARY_MOST_WORDS, sizeof *l->words);
+    if (!l->words)
+        return err_set(err, ERR_NOMEM, "out of memory for words");
+    rc = add_word(l, bar ? bar + 1 : line, err);
+    for (char *word = synonyms, *end; !rc && word; word = end) {
+        end = strchr(word, ',');
+        if (end)
+            *end++ = '\0';
+        word = trim(word);
+        if (!*word)
+            continue;
+        if (l->n_words == VOCABULARY_MOST_WORDS)
+            return err_set(err, ERR_LIMIT, "cannot read %s: line %zu has more than %d words", what,
+                           number, VOCABULARY_MOST_WORDS);
+        rc = add_word(l, word, err);
+    }
+    return rc;
+}
+
+static int check_twice(const struct vocabulary *v, const char *what, struct err *err)
+{
+    for (size_t i = 1; i < v->n; i++)
+        if (strcmp(v->labels[i - 1].name, v->labels[i].name) == 0)
+            return err_set(err, ERR_FORMAT, "cannot read %s: the label %.200s stands there twice",
+                           what, v->labels[i].name);
+    return 0;
+}
+
+static bool is_text(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)text[i] < 0x20 && !strchr("\t\r\n", text[i]))
+            return false;
+    return !memchr(text, '\0', len) && utf8_valid(text, len);
+}
+
+int vocabulary_parse(char *text, size_t len, const char *what, struct vocabulary *out,
+                     struct err *err)
+{
+    size_t number = 0;
+    int    rc     = 0;
+    *out          = (struct vocabulary){0};
+    if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) { /* some editors' mark */
+        text += 3;
+        len -= 3;
+    }
+    if (!is_text(text, len))
+        return err_set(err, ERR_FORMAT, "cannot read %s: it is not a text file in UTF-8", what);
+    for (char *line = text, *end; line && !rc; line = end) {
+        end = strchr(line, '\n');
+        if (end)
+            *end++ = '\0';
+        number++;
+        size_t blank = strspn(line, " \t\r");
+        if (line[blank] && line[blank] != '#')
+            rc = parse_line(out, line, what, number, err);
+    }
+    if (!rc && out->n == 0)
+        rc = err_set(err, ERR_FORMAT, "cannot read %s: it has no labels", what);
+    if (!rc) {
+        qsort(out->labels, out->n, sizeof *out->labels, by_name);
+        rc = check_twice(out, what, err);
+    }
+    if (!rc)
+        rc = vocabulary_settle(out, err);
+    if (rc)
+        vocabulary_release(out);
+    return rc;
+}
+
+/* ---- Those that come with Osprey ---- */
+
+/* Their names, for a message. */
+static void list_names(struct buf *names)
+{
+    char *program = NULL;
+    if (path_of_program(&program, NULL))
+        return;
+    for (size_t i = 0; i < PLACES; i++) {
+        char *dir = path_join(program, places[i]);
+        DIR  *d   = dir ? opendir(dir) : NULL;
+        for (struct dirent *e; d && (e = readdir(d));) {
+            size_t len = strlen(e->d_name);
+            if (len > 4 && strcmp(e->d_name + len - 4, ".txt") == 0)
+                (void)buf_appendf(names, NULL, "%s%.*s", names->len ? ", " : "", (int)len - 4,
+                                  e->d_name);
+        }
+        if (d)
+            closedir(d);
+        free(dir);
+    }
+    free(program);
+}
+
+/* *path stays NULL where there is none of that name. */
+static int find_named(const char *name, char **path, struct err *err)
+{
+    char  file[256];
+    char *program = NULL;
+    int   rc      = path_of_program(&program, err);
+    (void)snprintf(file, sizeof file, "%.200s.txt", name);
+    for (size_t i = 0; !rc && i < PLACES && !*path; i++) {
+        char *dir = path_join(program, places[i]);
+        *path     = dir ? path_join(dir, file) : NULL;
+        if (!*path)
+            rc = err_set(err, ERR_NOMEM, "out of memory");
+        else if (!file_exists(*path)) {
+            free(*path);
+            *path = NULL;
+        }
+        free(dir);
+    }
+    free(program);
+    return rc;
+}
+
+int vocabulary_read(const char *name, struct vocabulary *out, struct err *err)
+{
+    char    *path = NULL;
+    uint8_t *text = NULL;
+    size_t   len  = 0;
+    int      rc   = 0;
+    *out          = (struct vocabulary){0};
+    if (!file_exists(name) && !strchr(name, '/'))
+        rc = find_named(name, &path, err);
+    if (!rc && !path && !file_exists(name)) {
+        struct buf names;
+        buf_init(&names, 300);
+        list_names(&names);
+        rc = err_set(err, ERR_NOTFOUND,
+                     "there is no vocabulary %.200s: neither a file nor one of %s", name,
+                     names.len ? buf_str(&names) : "those that come with Osprey");
+        buf_release(&names);
+    }
+    if (!rc)
+        rc = file_read(path ? path : name, MOST_BYTES, &text, &len, err);
+    if (!rc)
+        rc = vocabulary_parse((char *)text, len, path ? path : name, out, err);
+    free(text);
+    free(path);
+    return rc;
+}

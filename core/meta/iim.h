@@ -1,0 +1,21 @@
+/* IPTC-IIM: keywords and the caption that programs wrote before there was XMP, and some
+ * still write. IPTC-NAA Information Interchange Model 4.1 (datasets 2:25, 2:120), inside
+ * Photoshop's image resources (0x0404) in JPEG. For reading alone.
+ */
+#ifndef OSPREY_META_IIM_H
+#define OSPREY_META_IIM_H
+
+#include "meta/strings.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The IIM data within a run of Photoshop's resources; NULL when there are none. */
+const uint8_t *iim_in_resources(const uint8_t *bytes, size_t n, size_t *len);
+
+/* Adds to keywords, and fills *caption (NULL: none; freed by the caller) if it is NULL.
+ * Stops at the first thing that is no dataset. ERR_NOMEM alone. */
+int iim_read(const uint8_t *bytes, size_t n, struct strings *keywords, char **caption,
+             struct err *err);
+
+#endif

@@ -1,0 +1,28 @@
+/* What one place says, the file or its sidecar: for core/meta/metadata_*.c alone. */
+#ifndef OSPREY_META_LAYER_H
+#define OSPREY_META_LAYER_H
+
+#include "meta/container.h"
+#include "meta/metadata.h"
+#include "meta/xmp.h"
+
+struct layer {
+    struct strings list[XMP_LISTS], own[XMP_LISTS];
+    bool           has_list[XMP_LISTS];
+    char          *text[XMP_TEXTS]; /* NULL: none, or Osprey's own */
+    char           rating[16], lens[96], latitude[32], longitude[32]; /* "" when absent */
+};
+
+/* Adds what a packet says to a layer; what is there already counts more. Broken XMP says
+ * nothing. ERR_NOMEM alone. */
+int  layer_read(struct layer *layer, const struct span *packet, struct err *err);
+void layer_release(struct layer *layer);
+
+/* What of a list is not Osprey's. */
+int layer_others(const struct layer *layer, enum xmp_list list, struct strings *out,
+                 struct err *err);
+
+/* The part of a packet that Osprey's parser is to see: without zeros at its end. */
+struct span packet_trim(struct span packet);
+
+#endif

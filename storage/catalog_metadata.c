@@ -1,0 +1,106 @@
+/* What pictures say of themselves, in the catalogue: lens, rating, place, and as source
+ * 'picture' their tags and captions; and which state of a picture's file and its sidecar
+ * that was read from.
+ */
+#include "storage/catalog_db.h"
+
+#include "base/mem.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static int put_columns(struct catalog *cat, int64_t image_id, const struct metadata *m,
+                       int64_t sidecar_ns, struct err *err)
+{
+    return catalog_run(
+        cat, err,
+        "UPDATE images SET lens = ?2, rating = ?3, latitude = ?4, longitude = ?5,"
+        " sidecar_ns = ?6, metadata = ?7 WHERE id = ?1",
+        "itirrii", image_id, m->lens, (int64_t)m->rating, m->has_place ? m->latitude : (double)NAN,
+        m->has_place ? m->longitude : (double)NAN, sidecar_ns, (int64_t)CATALOG_METADATA_VERSION);
+}
+
+int catalog_metadata_put(struct catalog *cat, int64_t image_id, const struct metadata *m,
+                         int64_t sidecar_ns, struct err *err)
+{
+    struct library_said   captions[2];
+    struct library_saying saying = {.image_id = image_id, .n = m->tags.n};
+    struct library_said  *tags   = mem_zeroed(m->tags.n, sizeof *tags);
+    int64_t               changed;
+    if (!tags)
+        return err_set(err, ERR_NOMEM, "cannot keep a picture's tags: out of memory");
+    for (size_t i = 0; i < m->tags.n; i++)
+        tags[i] = (struct library_said){.text = m->tags.list[i], .score = (double)NAN};
+    saying.said = tags;
+    int rc      = put_columns(cat, image_id, m, sidecar_ns, err);
+    if (rc == 0)
+        rc = catalog_said_replace(cat, CATALOG_TAGS, LIBRARY_PICTURE, &saying, 1, &changed, err);
+    saying.said = captions;
+    saying.n    = 0;
+    if (m->caption)
+        captions[saying.n++] = (struct library_said){.text = m->caption, .score = (double)NAN};
+    if (m->alt_text)
+        captions[saying.n++] = (struct library_said){.text = m->alt_text, .score = (double)NAN};
+    if (rc == 0)
+        rc =
+            catalog_said_replace(cat, CATALOG_CAPTIONS, LIBRARY_PICTURE, &saying, 1, &changed, err);
+    free(tags);
+    return rc;
+}
+
+int catalog_metadata_move(struct catalog *cat, int64_t from, int64_t into, struct err *err)
+{
+    int rc = catalog_run(cat, err,
+                         "UPDATE images SET (lens, rating, latitude, longitude, sidecar_ns,"
+                         " metadata) = (SELECT lens, rating, latitude, longitude, sidecar_ns,"
+                         " metadata FROM images WHERE id = ?1) WHERE id = ?2",
+                         "ii", from, into);
+    if (rc == 0)
+        rc = catalog_run(cat, err, "DELETE FROM tags WHERE image_id = ? AND source = 'picture'",
+                         "i", into);
+    if (rc == 0)
+        rc = catalog_run(cat, err, "DELETE FROM captions WHERE image_id = ? AND source = 'picture'",
+                         "i", into);
+    if (rc == 0)
+        rc = catalog_run(cat, err,
+                         "UPDATE tags SET image_id = ?2 WHERE image_id = ?1 AND source = 'picture'",
+                         "ii", from, into);
+    if (rc == 0)
+        rc = catalog_run(
+            cat, err,
+            "UPDATE captions SET image_id = ?2 WHERE image_id = ?1 AND source = 'picture'", "ii",
+            from, into);
+    return rc;
+}
+
+int catalog_sidecar_get(struct catalog *cat, int64_t image_id, int64_t *sidecar_ns, struct err *err)
+{
+    return catalog_int(cat, sidecar_ns, err, "SELECT sidecar_ns FROM images WHERE id = ?", "i",
+                       image_id);
+}
+
+int catalog_image_rewritten(struct catalog *cat, int64_t image_id, const uint8_t *old_hash,
+                            const uint8_t *hash, int64_t size, int64_t mtime_ns, struct err *err)
+{
+    /* What is kept by content: it looks as it did. */
+    int rc = catalog_run(cat, err,
+                         "INSERT OR IGNORE INTO fingerprints (hash, kept)"
+                         " SELECT ?2, kept FROM fingerprints WHERE hash = ?1",
+                         "bb", (const void *)old_hash, (size_t)LIBRARY_HASH_BYTES,
+                         (const void *)hash, (size_t)LIBRARY_HASH_BYTES);
+    if (rc)
+        return rc;
+    return catalog_run(cat, err,
+                       "UPDATE images SET hash = ?3, size = ?4, mtime_ns = ?5 WHERE id = ?1 AND"
+                       " hash = ?2",
+                       "ibbii", image_id, (const void *)old_hash, (size_t)LIBRARY_HASH_BYTES,
+                       (const void *)hash, (size_t)LIBRARY_HASH_BYTES, size, mtime_ns);
+}
+
+int catalog_sidecar_rewritten(struct catalog *cat, int64_t image_id, int64_t old_ns, int64_t now_ns,
+                              struct err *err)
+{
+    return catalog_run(cat, err,
+                       "UPDATE images SET sidecar_ns = ?3 WHERE id = ?1 AND sidecar_ns = ?2", "iii",
+                       image_id, old_ns, now_ns);
+}

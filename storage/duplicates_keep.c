@@ -1,0 +1,132 @@
+/* Which copy to keep: see duplicates_keep.h. */
+#include "storage/duplicates_keep.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum reason { PIXELS, COLOUR, METADATA, FORMAT, COMPRESSION, DATE, FIRST };
+
+static int64_t pixels(const struct duplicate_picture *p)
+{
+    return (int64_t)p->width * p->height;
+}
+
+/* What the file tells beside its pixels. */
+static int metadata(const struct duplicate_picture *p)
+{
+    return (p->taken_at != 0) + p->camera;
+}
+
+/* What a camera wrote is above what loses nothing, that above what does. */
+static int format(const struct duplicate_picture *p)
+{
+    static const char *const raw[]   = {"RAW", "DNG"};
+    static const char *const exact[] = {"PNG", "TIFF", "BMP", "PNM"};
+    for (size_t i = 0; i < sizeof raw / sizeof *raw; i++)
+        if (strcmp(p->kind, raw[i]) == 0)
+            return 2;
+    for (size_t i = 0; i < sizeof exact / sizeof *exact; i++)
+        if (strcmp(p->kind, exact[i]) == 0)
+            return 1;
+    return 0;
+}
+
+static int64_t date(const struct duplicate_picture *p)
+{
+    return p->taken_at ? p->taken_at : p->mtime_ns / 1000000000;
+}
+
+static int more(int64_t a, int64_t b)
+{
+    return (a < b) - (a > b);
+}
+
+static int rank(const struct duplicate_picture *a, const struct duplicate_picture *b,
+                enum reason reason)
+{
+    switch (reason) {
+    case PIXELS:
+        return more(pixels(a), pixels(b));
+    case COLOUR:
+        return (int)b->colour - (int)a->colour;
+    case METADATA:
+        return metadata(b) - metadata(a);
+    case FORMAT:
+        return format(b) - format(a);
+    case COMPRESSION:
+        return strcmp(a->kind, b->kind) == 0 ? more(a->size, b->size) : 0;
+    case DATE:
+        return (date(a) > date(b)) - (date(a) < date(b));
+    case FIRST:
+    default:
+        return (a->id > b->id) - (a->id < b->id);
+    }
+}
+
+/* *why: what decided. */
+static int decide(const struct duplicate_picture *a, const struct duplicate_picture *b,
+                  enum reason *why)
+{
+    int order = 0;
+    for (*why = PIXELS; (order = rank(a, b, *why)) == 0 && *why < FIRST;)
+        ++*why;
+    return order;
+}
+
+int duplicate_rank(const struct duplicate_picture *a, const struct duplicate_picture *b)
+{
+    enum reason why;
+    return decide(a, b, &why);
+}
+
+static void explain(const struct duplicate_picture *best, const struct duplicate_picture *next,
+                    char *why, size_t size)
+{
+    enum reason reason;
+    decide(best, next, &reason);
+    switch (reason) {
+    case PIXELS:
+        snprintf(why, size, "resolution: %d x %d, the next has %d x %d", best->width, best->height,
+                 next->width, next->height);
+        break;
+    case COLOUR:
+        snprintf(why, size, "colour: the next is grey");
+        break;
+    case METADATA:
+        snprintf(why, size, "metadata: it tells %s",
+                 best->camera && best->taken_at ? "its camera and date"
+                 : best->camera                 ? "its camera"
+                                                : "its date");
+        break;
+    case FORMAT:
+        snprintf(why, size, "format: %s rather than %s", best->kind, next->kind);
+        break;
+    case COMPRESSION:
+        snprintf(why, size, "compression: %lld bytes of %s, the next has %lld",
+                 (long long)best->size, best->kind, (long long)next->size);
+        break;
+    case DATE:
+        snprintf(why, size, "date: it is the older one");
+        break;
+    case FIRST:
+    default:
+        snprintf(why, size, "it came into the library first");
+    }
+}
+
+size_t duplicates_keep(const struct duplicate_picture *const *pictures, size_t n, char *why,
+                       size_t size)
+{
+    size_t best = 0, next = n;
+    for (size_t i = 1; i < n; i++)
+        if (duplicate_rank(pictures[i], pictures[best]) < 0)
+            best = i;
+    for (size_t i = 0; i < n; i++)
+        if (i != best && (next == n || duplicate_rank(pictures[i], pictures[next]) < 0))
+            next = i;
+    if (next < n)
+        explain(pictures[best], pictures[next], why, size);
+    else
+        snprintf(why, size, "it is the only one");
+    return best;
+}

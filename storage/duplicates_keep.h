@@ -1,0 +1,35 @@
+/* Which of several copies is the one to keep, and why.
+ *
+ * In this order: more pixels, colour, more metadata, a format that loses nothing, less
+ * compression, the older one, the one that came first.
+ */
+#ifndef OSPREY_STORAGE_DUPLICATES_KEEP_H
+#define OSPREY_STORAGE_DUPLICATES_KEEP_H
+
+#include "storage/library.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What is asked of a picture. */
+struct duplicate_picture {
+    int64_t id;
+    int64_t size;     /* bytes */
+    int64_t mtime_ns; /* nanoseconds */
+    int64_t taken_at; /* Unix seconds, 0: unknown */
+    int     width, height;
+    bool    camera; /* is known */
+    bool    colour; /* true where it isn't known */
+    char    kind[16];
+    uint8_t hash[LIBRARY_HASH_BYTES];
+};
+
+/* Below zero: a is rather to be kept than b. Never 0 for two ids. */
+int    duplicate_rank(const struct duplicate_picture *a, const struct duplicate_picture *b);
+/* The place of the one to keep of n > 0; why (size bytes): "more pixels: 4000 x 3000, the next
+ * has 2000 x 1500". */
+size_t duplicates_keep(const struct duplicate_picture *const *pictures, size_t n, char *why,
+                       size_t size);
+
+#endif

@@ -1,0 +1,237 @@
+/* Saying in pictures what the library says of them: see library_write.h. */
+#include "storage/library_write.h"
+
+#include "base/file_swap.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "meta/container.h"
+#include "storage/library_impl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#define PICTURE_MAX (INT64_C(1) << 30) /* bytes, as the indexer has it */
+
+/* A file as it was when it was read. */
+struct seen {
+    char       *path; /* where no link leads on */
+    struct stat st;
+    bool        there;
+};
+
+struct writing {
+    struct library             *lib;
+    const struct library_image *image;
+    const struct metadata_wish *wish;
+    struct seen                 picture, sidecar;
+    const uint8_t              *bytes; /* of the picture, then of the sidecar */
+};
+
+void library_written_release(struct library_written *w)
+{
+    strings_release(&w->changes);
+    free(w->file);
+    *w = (struct library_written){0};
+}
+
+/* ---- Reading ---- */
+
+/* Where a path leads; that it leads nowhere is no error. */
+static int look(const char *path, struct seen *out, struct err *err)
+{
+    struct stat st;
+    out->there = !lstat(path, &st);
+    if (!out->there && errno != ENOENT && errno != ENOTDIR)
+        return err_set(err, ERR_IO, "cannot look at %s: %s", path, strerror(errno));
+    if (out->there)
+        return path_real(path, &out->path, err);
+    out->path = mem_strdup(path);
+    return out->path ? 0 : err_set(err, ERR_NOMEM, "out of memory");
+}
+
+static int open_seen(struct seen *s, int64_t most, int *fd, struct err *err)
+{
+    *fd = open(s->path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (*fd < 0 || fstat(*fd, &s->st))
+        return err_set(err, ERR_IO, "cannot read %s: %s", s->path, strerror(errno));
+    if (!S_ISREG(s->st.st_mode))
+        return err_set(err, ERR_FORMAT, "cannot read %s: not a regular file", s->path);
+    if (s->st.st_size > most)
+        return err_set(err, ERR_LIMIT, "cannot read %s: it is longer than %lld bytes", s->path,
+                       (long long)most);
+    return 0;
+}
+
+static int read_seen(const struct seen *s, int fd, uint8_t *to, struct err *err)
+{
+    size_t got = 0, n = (size_t)s->st.st_size;
+    while (got < n) {
+        ssize_t more = pread(fd, to + got, n - got, (off_t)got);
+        if (more < 0 && errno == EINTR)
+            continue;
+        if (more < 0)
+            return err_set(err, ERR_IO, "cannot read %s: %s", s->path, strerror(errno));
+        if (more == 0)
+            return err_set(err, ERR_BUSY, "cannot read %s: it shrank meanwhile", s->path);
+        got += (size_t)more;
+    }
+    return 0;
+}
+
+/* Finds both files and reads them into the decoder's room. */
+static int read_both(struct writing *w, struct decoder *decoder, struct err *err)
+{
+    int      picture = -1, sidecar = -1, rc;
+    uint8_t *room  = NULL;
+    char    *path  = path_join(w->image->folder, w->image->path);
+    size_t   len   = path ? strlen(path) + sizeof METADATA_SIDECAR : 0;
+    char    *other = path ? mem_array(len, 1) : NULL;
+    if (!other) {
+        free(path);
+        return err_set(err, ERR_NOMEM, "out of memory");
+    }
+    (void)snprintf(other, len, "%s%s", path, METADATA_SIDECAR);
+    rc = look(path, &w->picture, err);
+    if (!rc && !w->picture.there)
+        rc = err_set(err, ERR_NOTFOUND, "cannot write %s: it is not there any more", path);
+    if (!rc)
+        rc = open_seen(&w->picture, PICTURE_MAX, &picture, err);
+    if (!rc && (w->picture.st.st_size != w->image->size ||
+                file_mtime_ns(&w->picture.st) != w->image->mtime_ns))
+        rc = err_set(err, ERR_BUSY,
+                     "cannot write %s: it changed since it was indexed (osprey index looks again)",
+                     path);
+    if (!rc && w->wish->sidecar)
+        rc = look(other, &w->sidecar, err);
+    if (!rc && w->sidecar.there)
+        rc = open_seen(&w->sidecar, (int64_t)METADATA_SIDECAR_MAX, &sidecar, err);
+    size_t n = (size_t)w->picture.st.st_size, beside = (size_t)w->sidecar.st.st_size;
+    if (!rc)
+        rc = decoder_input(decoder, n + beside + DECODER_WISH_ROOM, &room, err);
+    if (!rc)
+        rc = read_seen(&w->picture, picture, room, err);
+    if (!rc && w->sidecar.there)
+        rc = read_seen(&w->sidecar, sidecar, room + n, err);
+    w->bytes = room;
+    if (picture >= 0)
+        close(picture);
+    if (sidecar >= 0)
+        close(sidecar);
+    free(path);
+    free(other);
+    return rc;
+}
+
+/* ---- Writing ---- */
+
+/* Raw files of cameras are TIFF in all but name, with more in them than TIFF tells. */
+static int check_kind(const struct writing *w, struct err *err)
+{
+    const char *dot = strrchr(path_base(w->picture.path), '.');
+    if (container_kind_of(w->bytes, (size_t)w->picture.st.st_size) != CONTAINER_TIFF ||
+        (dot && (!strcasecmp(dot, ".tif") || !strcasecmp(dot, ".tiff"))))
+        return 0;
+    return err_set(err, ERR_UNSUPPORTED,
+                   "cannot write %s: raw files are not written into; write beside it instead "
+                   "(--write sidecar)",
+                   w->picture.path);
+}
+
+static int tell_picture(struct writing *w, const struct container_parts *parts,
+                        const struct stat *now, struct err *err)
+{
+    uint8_t hash[HASH_BYTES];
+    if (!hash_parts(parts->part, parts->n, hash))
+        return err_set(err, ERR_NOMEM, "out of memory");
+    int rc = catalog_begin_write(w->lib->cat, err);
+    if (rc)
+        return rc;
+    rc = catalog_image_rewritten(w->lib->cat, w->image->id, w->image->hash, hash,
+                                 (int64_t)now->st_size, file_mtime_ns(now), err);
+    return catalog_finish(w->lib->cat, rc, err);
+}
+
+static int write_picture(struct writing *w, const struct metadata_edit *edit, bool dry,
+                         struct err *err)
+{
+    struct container_parts parts = {0};
+    struct stat            now;
+    int                    rc = check_kind(w, err);
+    if (rc)
+        return rc;
+    rc = container_splice(w->bytes, (size_t)w->picture.st.st_size,
+                          edit->outcome == METADATA_PUT ? edit->packet : NULL, edit->len, &parts,
+                          err);
+    if (rc)
+        err_prefix(err, "cannot write %s", w->picture.path);
+    if (!rc && !dry)
+        rc = file_swap(w->picture.path, &w->picture.st, true, parts.part, parts.n, &now, err);
+    if (!rc && !dry)
+        rc = tell_picture(w, &parts, &now, err);
+    container_parts_release(&parts);
+    return rc;
+}
+
+static int tell_sidecar(struct writing *w, int64_t now_ns, struct err *err)
+{
+    int64_t old_ns = w->sidecar.there ? metadata_sidecar_ns(&w->sidecar.st) : 0;
+    int     rc     = catalog_begin_write(w->lib->cat, err);
+    if (rc)
+        return rc;
+    rc = catalog_sidecar_rewritten(w->lib->cat, w->image->id, old_ns, now_ns, err);
+    return catalog_finish(w->lib->cat, rc, err);
+}
+
+/* Its times tell other programs that it is new. */
+static int write_sidecar(struct writing *w, const struct metadata_edit *edit, struct err *err)
+{
+    static const char      head[]  = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
+    const struct file_part parts[] = {
+        {head, sizeof head - 1}, {edit->packet, edit->len}, {"\n", 1}};
+    const struct stat *seen = w->sidecar.there ? &w->sidecar.st : NULL;
+    struct stat        now  = {0};
+    int                rc;
+    if (edit->outcome == METADATA_DROP)
+        rc = file_remove_seen(w->sidecar.path, seen, err);
+    else
+        rc = file_swap(w->sidecar.path, seen, false, parts, 3, &now, err);
+    return rc ? rc
+              : tell_sidecar(w, edit->outcome == METADATA_DROP ? 0 : metadata_sidecar_ns(&now),
+                             err);
+}
+
+int library_write(struct library *lib, struct decoder *decoder, const struct library_image *image,
+                  const struct metadata_wish *wish, bool dry, struct library_written *out,
+                  struct err *err)
+{
+    struct writing       w    = {.lib = lib, .image = image, .wish = wish};
+    struct metadata_edit edit = {0};
+    *out                      = (struct library_written){0};
+    int rc                    = read_both(&w, decoder, err);
+    if (!rc) {
+        rc = decoder_change(decoder, (size_t)w.picture.st.st_size, (size_t)w.sidecar.st.st_size,
+                            wish, &edit, err);
+        if (rc)
+            err_prefix(err, "cannot write %s", wish->sidecar ? w.sidecar.path : w.picture.path);
+    }
+    if (!rc && edit.outcome != METADATA_SAME && !wish->sidecar)
+        rc = write_picture(&w, &edit, dry, err);
+    if (!rc && edit.outcome != METADATA_SAME && wish->sidecar && !dry)
+        rc = write_sidecar(&w, &edit, err);
+    if (!rc) {
+        struct seen *target = wish->sidecar ? &w.sidecar : &w.picture;
+        *out                = (struct library_written){
+                           .outcome = edit.outcome, .changes = edit.changes, .file = target->path};
+        edit.changes = (struct strings){0};
+        target->path = NULL;
+    }
+    metadata_edit_release(&edit);
+    free(w.picture.path);
+    free(w.sidecar.path);
+    return rc;
+}

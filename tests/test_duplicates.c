@@ -1,0 +1,490 @@
+/* Tests of storage/duplicates.h and what it is made of: groups, the one to keep, kinds. */
+#include "storage/duplicates.h"
+
+#include "storage/duplicates_group.h"
+#include "storage/duplicates_keep.h"
+#include "storage/library_fingerprints.h"
+#include "storage/library_neighbours.h"
+#include "tests/library_fixture.h"
+
+#include <math.h>
+
+/* ---- Groups ---- */
+
+struct world {
+    const char *alike; /* "ab bc": pairs of letters */
+    int         asked;
+};
+
+static int are_alike(void *ctx, uint32_t a, uint32_t b, struct err *err)
+{
+    struct world *w       = ctx;
+    char          pair[3] = {(char)('a' + a), (char)('a' + b), 0};
+    (void)err;
+    w->asked++;
+    return strstr(w->alike, pair) != NULL;
+}
+
+static void group(struct duplicate_edge *edges, size_t n_edges, size_t n, size_t most,
+                  const char *alike, uint32_t *groups)
+{
+    struct err   err = ERR_INIT;
+    struct world w   = {alike, 0};
+    assert_ok(duplicates_group(edges, n_edges, n, most, are_alike, &w, groups, &err), &err);
+}
+
+static void chains_do_not_join(void **state)
+{
+    (void)state;
+    uint32_t              groups[4];
+    struct duplicate_edge edges[] = {{0, 1, 1, 0.97f}, {1, 2, 1, 0.99f}, {2, 3, 1, 0.98f}};
+    group(edges, 3, 4, 100, "", groups);
+    assert_int_equal(groups[0], 0); /* 1 went with 2, which is nearer */
+    assert_int_equal(groups[1], 1);
+    assert_int_equal(groups[2], 1);
+    assert_int_equal(groups[3], 3);
+}
+
+static void pairs_without_an_edge_are_asked_for(void **state)
+{
+    (void)state;
+    uint32_t              groups[4];
+    struct duplicate_edge edges[] = {{0, 1, 1, 0.97f}, {1, 2, 1, 0.99f}, {2, 3, 1, 0.98f}};
+    group(edges, 3, 4, 100, "bd ac ad", groups);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(groups[i], 0);
+    group(edges, 3, 4, 100, "bd ac", groups); /* a and d differ: a stays out */
+    assert_int_equal(groups[0], 0);
+    assert_int_equal(groups[3], 1);
+}
+
+static void kinds_come_before_scores(void **state)
+{
+    (void)state;
+    uint32_t              groups[3];
+    struct duplicate_edge edges[] = {{0, 1, 2, 0.99f}, {1, 2, 1, 0.97f}};
+    group(edges, 2, 3, 100, "", groups);
+    assert_int_equal(groups[0], 0);
+    assert_int_equal(groups[1], groups[2]);
+}
+
+static void the_order_of_edges_does_not_matter(void **state)
+{
+    (void)state;
+    struct duplicate_edge edges[60], shuffled[60];
+    uint32_t              one[20], other[20];
+    uint64_t              random = 5;
+    size_t                n      = 0;
+    for (uint32_t a = 0; a < 20; a++)
+        for (uint32_t b = a + 1; b < 20 && n < 60; b++)
+            if (splitmix_below(&random, 3) == 0) {
+                edges[n] = (struct duplicate_edge){a, b, 1, 0.9f + 0.01f * (float)(n % 4)};
+                n++;
+            }
+    memcpy(shuffled, edges, sizeof edges);
+    for (size_t i = n - 1; i > 0; i--) {
+        size_t                j = splitmix_below(&random, i + 1);
+        struct duplicate_edge t = shuffled[i];
+        shuffled[i]             = shuffled[j];
+        shuffled[j]             = t;
+    }
+    group(edges, n, 20, 100, "", one);
+    group(shuffled, n, 20, 100, "", other);
+    assert_memory_equal(one, other, sizeof one);
+}
+
+static void groups_have_a_ceiling(void **state)
+{
+    (void)state;
+    uint32_t              groups[4];
+    struct duplicate_edge edges[] = {{0, 1, 1, 1}, {0, 2, 1, 0.99f}, {0, 3, 1, 0.99f}};
+    group(edges, 3, 4, 2, "bc bd cd", groups);
+    assert_int_equal(groups[1], 0);
+    assert_int_equal(groups[2], 2);
+    assert_int_equal(groups[3], 3);
+}
+
+static int cannot_tell(void *ctx, uint32_t a, uint32_t b, struct err *err)
+{
+    (void)ctx;
+    return err_set(err, ERR_IO, "%u %u", a, b);
+}
+
+static void a_failure_ends_it(void **state)
+{
+    (void)state;
+    struct err            err = ERR_INIT;
+    uint32_t              groups[3];
+    struct duplicate_edge edges[] = {{0, 1, 1, 1}, {1, 2, 1, 1}};
+    assert_int_equal(duplicates_group(edges, 2, 3, 100, cannot_tell, NULL, groups, &err), ERR_IO);
+    assert_string_equal(err.msg, "0 2");
+}
+
+/* ---- The one to keep ---- */
+
+static struct duplicate_picture some(int64_t id)
+{
+    return (struct duplicate_picture){.id       = id,
+                                      .size     = 1000,
+                                      .mtime_ns = 5000000000,
+                                      .width    = 400,
+                                      .height   = 300,
+                                      .colour   = true,
+                                      .kind     = "JPEG"};
+}
+
+static void assert_keeps(const struct duplicate_picture *best,
+                         const struct duplicate_picture *other, const char *why)
+{
+    const struct duplicate_picture *list[] = {other, best};
+    char                            text[160];
+    assert_true(duplicate_rank(best, other) < 0);
+    assert_true(duplicate_rank(other, best) > 0);
+    assert_int_equal(duplicates_keep(list, 2, text, sizeof text), 1);
+    if (strncmp(text, why, strlen(why)) != 0)
+        fail_msg("'%s' does not begin with '%s'", text, why);
+}
+
+static void the_reason_is_the_first_that_decides(void **state)
+{
+    (void)state;
+    struct duplicate_picture a = some(9), b = some(1);
+    assert_keeps(&b, &a, "it came into the library first");
+    a.taken_at = 4; /* seconds: before the other's five */
+    b.taken_at = 5;
+    assert_keeps(&a, &b, "date");
+    b.size = 1200;
+    assert_keeps(&b, &a, "compression: 1200 bytes of JPEG, the next has 1000");
+    snprintf(a.kind, sizeof a.kind, "PNG");
+    assert_keeps(&a, &b, "format: PNG rather than JPEG");
+    b.camera = true;
+    assert_keeps(&b, &a, "metadata: it tells its camera and date");
+    b.colour = false;
+    assert_keeps(&a, &b, "colour");
+    b.width = 401;
+    assert_keeps(&b, &a, "resolution: 401 x 300, the next has 400 x 300");
+}
+
+/* ---- A library of copies ---- */
+
+/* A fingerprint told by a seed, seen with a gain. */
+static void fingerprint(uint64_t seed, double gain, uint8_t out[FINGERPRINT_BYTES])
+{
+    out[0] = FINGERPRINT_VERSION;
+    out[1] = 40;
+    for (int y = 0; y < FINGERPRINT_SIDE; y++)
+        for (int x = 0; x < FINGERPRINT_SIDE; x++) {
+            double   v      = 0;
+            uint64_t random = seed * 7919;
+            for (int i = 1; i < 6; i++) {
+                double across = 0.3 * (2 * splitmix_unit(&random) - 1), phase;
+                double down   = 0.3 * (2 * splitmix_unit(&random) - 1);
+                phase         = 6.28 * splitmix_unit(&random);
+                v += sin(across * x + down * y + phase);
+            }
+            double p                          = 110 + gain * 20 * v;
+            out[2 + y * FINGERPRINT_SIDE + x] = (uint8_t)(p < 0 ? 0 : p > 255 ? 255 : p);
+        }
+}
+
+struct library_of {
+    char           *dir;
+    struct library *lib;
+    int64_t         model, folder;
+};
+
+static void open_library(struct library_of *l)
+{
+    struct err err = ERR_INIT;
+    l->dir         = temporary_dir();
+    assert_ok(library_open(l->dir, LIBRARY_CREATE, &l->lib, &err), &err);
+    l->model  = fill_model(l->lib, "model", true);
+    l->folder = add_folder(l->lib, "/pictures");
+}
+
+static void close_library(struct library_of *l)
+{
+    library_close(l->lib);
+    remove_dir(l->dir);
+}
+
+/* An embedding near that of seed `like`, a fingerprint of seed `print` (0: none). */
+static int64_t add(struct library_of *l, const char *path, uint64_t seed, uint64_t like,
+                   uint64_t print, double gain, int width)
+{
+    struct err          err = ERR_INIT;
+    float               v[DIM], noise[DIM];
+    uint8_t             bytes[FINGERPRINT_BYTES];
+    struct library_item item = picture(l->folder, path, seed, v);
+    double              sum  = 0;
+    unit_vector(v, DIM, like);
+    unit_vector(noise, DIM, seed + 1000);
+    for (int i = 0; i < DIM; i++) {
+        v[i] += 0.05f * noise[i];
+        sum += (double)(v[i] * v[i]);
+    }
+    for (int i = 0; i < DIM; i++)
+        v[i] = (float)((double)v[i] / sqrt(sum));
+    item.width = width;
+    if (print) {
+        fingerprint(print, gain, bytes);
+        item.fingerprint = bytes;
+    }
+    assert_ok(library_add(l->lib, l->model, &item, 1, &err), &err);
+    return item.id;
+}
+
+static const struct duplicates_options all = {
+    .kinds = {true, true, true}, .same = DUPLICATES_SAME, .near = DUPLICATES_NEAR};
+
+static void find(struct library *lib, const struct duplicates_options *o, struct duplicates *out)
+{
+    struct err err = ERR_INIT;
+    assert_ok(duplicates_find(lib, o, out, &err), &err);
+}
+
+static void fill_with_others(struct library_of *l, int n)
+{
+    char path[32];
+    for (int i = 0; i < n; i++) {
+        snprintf(path, sizeof path, "other%02d.jpg", i);
+        add(l, path, 500 + (uint64_t)i, 500 + (uint64_t)i, 100 + 3 * (uint64_t)i, 1, 640);
+    }
+}
+
+static void kinds_are_told_apart(void **state)
+{
+    (void)state;
+    struct library_of l;
+    struct duplicates d;
+    open_library(&l);
+    fill_with_others(&l, 30);
+    int64_t                    a     = add(&l, "a.jpg", 1, 1, 11, 1, 640);
+    int64_t                    copy  = add(&l, "copy.jpg", 1, 1, 11, 1, 640);
+    int64_t                    large = add(&l, "large.jpg", 2, 1, 11, 1.2, 1280);
+    int64_t                    burst = add(&l, "burst.jpg", 3, 1, 11, 1, 640);
+    struct err                 err   = ERR_INIT;
+    struct library_fingerprint print;
+    memset(print.hash, 0, sizeof print.hash);
+    uint64_t seed = 3;
+    memcpy(print.hash, &seed, sizeof seed);
+    fingerprint(11, 1, print.bytes); /* something has moved */
+    for (int y = 6; y < 14; y++)
+        memset(print.bytes + 2 + y * FINGERPRINT_SIDE + 8, 250, 8);
+    assert_ok(library_fingerprints_put(l.lib, &print, 1, &err), &err);
+
+    find(l.lib, &all, &d);
+    assert_int_equal(d.pictures, 34);
+    assert_int_equal(d.n, 1);
+    const struct duplicates_group *g = &d.groups[0];
+    assert_int_equal(g->n, 4);
+    assert_int_equal(g->members[0].id, large);
+    assert_int_equal(g->members[0].kind, DUPLICATE_KEEP);
+    assert_non_null(strstr(g->why, "resolution: 1280 x 480"));
+    assert_int_equal(g->members[1].kind, DUPLICATE_SAME);
+    assert_int_equal(g->members[2].kind, DUPLICATE_SAME);
+    assert_int_equal(g->members[1].id + g->members[2].id, a + copy);
+    assert_int_equal(g->members[3].id, burst);
+    assert_int_equal(g->members[3].kind, DUPLICATE_NEAR);
+    duplicates_release(&d);
+
+    struct duplicates_options some_kinds = all;
+    some_kinds.kinds[DUPLICATE_NEAR]     = false;
+    find(l.lib, &some_kinds, &d);
+    assert_int_equal(d.n, 1);
+    assert_int_equal(d.groups[0].n, 3);
+    duplicates_release(&d);
+    some_kinds.kinds[DUPLICATE_SAME] = false;
+    find(l.lib, &some_kinds, &d);
+    assert_int_equal(d.n, 1);
+    assert_int_equal(d.groups[0].n, 2);
+    assert_int_equal(d.groups[0].members[1].kind, DUPLICATE_IDENTICAL);
+    assert_true(d.groups[0].members[1].score == 1);
+    duplicates_release(&d);
+    close_library(&l);
+}
+
+static void what_turned_is_found_by_its_shape(void **state)
+{
+    (void)state;
+    struct library_of l;
+    struct duplicates d;
+    open_library(&l);
+    fill_with_others(&l, 30);
+    add(&l, "a.jpg", 1, 1, 11, 1, 640);
+    int64_t                    turned = add(&l, "turned.jpg", 2, 2, 12, 1, 480);
+    struct err                 err    = ERR_INIT;
+    struct library_fingerprint print  = {0};
+    uint8_t                    plain[FINGERPRINT_BYTES];
+    uint64_t                   seed = 2;
+    memcpy(print.hash, &seed, sizeof seed);
+    fingerprint(11, 1, plain);
+    memcpy(print.bytes, plain, 2);
+    for (int y = 0; y < FINGERPRINT_SIDE; y++)
+        for (int x = 0; x < FINGERPRINT_SIDE; x++)
+            print.bytes[2 + (FINGERPRINT_SIDE - 1 - x) * FINGERPRINT_SIDE + y] =
+                plain[2 + y * FINGERPRINT_SIDE + x];
+    assert_ok(library_fingerprints_put(l.lib, &print, 1, &err), &err);
+    find(l.lib, &all, &d);
+    assert_int_equal(d.n, 1);
+    assert_int_equal(d.groups[0].n, 2);
+    assert_int_equal(d.groups[0].members[1].id, turned);
+    assert_int_equal(d.groups[0].members[1].kind, DUPLICATE_SAME);
+    duplicates_release(&d);
+    close_library(&l);
+}
+
+static void places_are_kept_to(void **state)
+{
+    (void)state;
+    struct library_of l;
+    struct duplicates d;
+    open_library(&l);
+    add(&l, "in/a.jpg", 1, 1, 11, 1, 640);
+    add(&l, "in/b.jpg", 1, 1, 11, 1, 640);
+    add(&l, "out/c.jpg", 1, 1, 11, 1, 640);
+    const struct library_filter places[] = {{.folder_id = l.folder, .below = "in"},
+                                            {.folder_id = l.folder, .below = "in/a.jpg"}};
+    struct duplicates_options   o        = all;
+    o.places                             = places;
+    o.n_places                           = 2;
+    find(l.lib, &o, &d);
+    assert_int_equal(d.pictures, 2);
+    assert_int_equal(d.n, 1);
+    assert_int_equal(d.groups[0].n, 2);
+    duplicates_release(&d);
+    close_library(&l);
+}
+
+static void an_empty_library_has_none(void **state)
+{
+    (void)state;
+    struct library_of l;
+    struct duplicates d;
+    open_library(&l);
+    find(l.lib, &all, &d);
+    assert_int_equal(d.n, 0);
+    assert_int_equal(d.pictures, 0);
+    duplicates_release(&d);
+    close_library(&l);
+}
+
+/* ---- Fingerprints come and go with contents ---- */
+
+static bool has_print(struct library *lib, uint64_t seed)
+{
+    uint8_t hash[LIBRARY_HASH_BYTES] = {0}, out[FINGERPRINT_BYTES];
+    memcpy(hash, &seed, sizeof seed);
+    return library_fingerprint_get(lib, hash, out, NULL) == 0;
+}
+
+static void fingerprints_go_with_their_contents(void **state)
+{
+    (void)state;
+    struct library_of     l;
+    struct err            err = ERR_INIT;
+    struct library_image *missing;
+    size_t                n;
+    const char           *a = "a.jpg", *b = "b.jpg";
+    open_library(&l);
+    add(&l, "a.jpg", 1, 1, 11, 1, 640);
+    add(&l, "b.jpg", 1, 1, 0, 1, 640);
+    int64_t bare = add(&l, "bare.jpg", 2, 2, 0, 1, 640);
+    add(&l, "bare2.jpg", 2, 2, 0, 1, 640);
+    assert_true(has_print(l.lib, 1));
+    assert_ok(library_fingerprints_missing(l.lib, 0, 10, &missing, &n, &err), &err);
+    assert_int_equal(n, 1);
+    assert_int_equal(missing[0].id, bare);
+    library_image_release(&missing[0]);
+    free(missing);
+    assert_ok(library_fingerprints_missing(l.lib, bare, 10, &missing, &n, &err), &err);
+    assert_int_equal(n, 0);
+    free(missing);
+
+    assert_ok(library_remove(l.lib, l.folder, &a, 1, &err), &err);
+    assert_true(has_print(l.lib, 1)); /* b has this content, too */
+    assert_ok(library_remove(l.lib, l.folder, &b, 1, &err), &err);
+    assert_false(has_print(l.lib, 1));
+    add(&l, "c.jpg", 3, 3, 13, 1, 640);
+    add(&l, "c.jpg", 4, 4, 0, 1, 640); /* its content changes */
+    assert_false(has_print(l.lib, 3));
+
+    struct library_fingerprint nobodys = {.hash = {99}};
+    fingerprint(1, 1, nobodys.bytes);
+    assert_ok(library_fingerprints_put(l.lib, &nobodys, 1, &err), &err);
+    assert_int_equal(library_fingerprint_get(l.lib, nobodys.hash, nobodys.bytes, &err),
+                     ERR_NOTFOUND);
+    assert_sound(l.lib);
+    close_library(&l);
+}
+
+/* ---- Neighbours ---- */
+
+static int64_t ids_of(struct library_of *l, int from, int n, int64_t *ids)
+{
+    char path[32];
+    for (int i = 0; i < n; i++) {
+        snprintf(path, sizeof path, "n%03d.jpg", from + i);
+        ids[i] =
+            add(l, path, 2000 + (uint64_t)(from + i), 2000 + (uint64_t)((from + i) / 2), 0, 1, 640);
+    }
+    return ids[0];
+}
+
+/* Twins (two of one embedding and noise) find one another: in the delta, in the base, and
+ * between the two. */
+static void twins_are_neighbours(void **state)
+{
+    (void)state;
+    struct library_of    l;
+    struct err           err = ERR_INIT;
+    int64_t              ids[101];
+    struct library_match matches[101];
+    struct library_pair *pairs;
+    size_t               n;
+    open_library(&l);
+    ids_of(&l, 0, 61, ids);
+    for (int round = 0; round < 2; round++) {
+        size_t count = round ? 101 : 61, twins = 0;
+        if (round) {
+            assert_ok(library_index_maintain(l.lib, true, &err), &err);
+            ids_of(&l, 61, 40, ids + 61); /* the first of them is the twin of the last before */
+        }
+        assert_ok(library_neighbours(l.lib, ids, count, 3, &pairs, &n, matches, &err), &err);
+        for (size_t i = 0; i < n; i++) {
+            assert_true(pairs[i].a < pairs[i].b);
+            assert_true(i == 0 || pairs[i - 1].a < pairs[i].a ||
+                        (pairs[i - 1].a == pairs[i].a && pairs[i - 1].b < pairs[i].b));
+            float exact;
+            assert_ok(library_nearness(l.lib, ids[pairs[i].a], ids[pairs[i].b], &exact, &err),
+                      &err);
+            assert_float_equal(exact, pairs[i].score, 2e-3);
+            twins += pairs[i].a / 2 == pairs[i].b / 2;
+        }
+        assert_int_equal(twins, round ? 50 : 30);
+        for (size_t i = 0; i < count; i++)
+            assert_true(matches[i].known);
+        free(pairs);
+    }
+    close_library(&l);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(chains_do_not_join),
+        cmocka_unit_test(pairs_without_an_edge_are_asked_for),
+        cmocka_unit_test(kinds_come_before_scores),
+        cmocka_unit_test(the_order_of_edges_does_not_matter),
+        cmocka_unit_test(groups_have_a_ceiling),
+        cmocka_unit_test(a_failure_ends_it),
+        cmocka_unit_test(the_reason_is_the_first_that_decides),
+        cmocka_unit_test(kinds_are_told_apart),
+        cmocka_unit_test(what_turned_is_found_by_its_shape),
+        cmocka_unit_test(places_are_kept_to),
+        cmocka_unit_test(an_empty_library_has_none),
+        cmocka_unit_test(fingerprints_go_with_their_contents),
+        cmocka_unit_test(twins_are_neighbours),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
