@@ -92,7 +92,8 @@ class Archive(unittest.TestCase):
         b.wait("document.querySelectorAll('.tags li').length === 1", what="it is gone")
         self.assertNotIn(own, self.tags(one))
         b.run("document.querySelector('.tags .link').click()")
-        b.wait("!document.querySelector('#viewer').open")
+        b.wait("!document.querySelector('#viewer').open && new URLSearchParams(location.search).get('tag') === 'shape|stripe'")
+        b.wait("document.querySelectorAll('.tile').length === 1", what="what has the tag")
         self.assertEqual(b.complaints(), [])
 
     def test_in_german(self):

@@ -4,7 +4,6 @@ against openapi.json, and at the end every operation there must have been used."
 import base64
 import json
 import os
-import re
 import struct
 import unittest
 
@@ -16,16 +15,6 @@ from searchd import DATA, DESCRIPTION, b64, read
 
 def dot(a, b):
     return sum(x * y for x, y in zip(a, b, strict=True))
-
-
-def as_names(text):
-    """An embedding with the part that knows the names of kinds weighed as labels are
-    (core/model/head.h): osprey-small's second 384 numbers."""
-    with open(os.path.join(searchd.SOURCE, "core", "model", "head.h"), encoding="utf-8") as f:
-        weight = float(re.search(r"HEAD_NAMES\s+([\d.]+)", f.read()).group(1))
-    out = text[:384] + [x * weight for x in text[384:768]] + text[768:]
-    length = dot(out, out) ** 0.5
-    return [x / length for x in out]
 
 
 class Api(unittest.TestCase):

@@ -1,7 +1,7 @@
 """Texts that only name kinds of things, as osprey-small has them (encoder_as_names)."""
 
 CLASS_PART = range(384, 768)  # of osprey-small's embeddings
-FACTOR = 6
+FACTOR = 3
 
 
 def as_names(embedding):

@@ -119,7 +119,7 @@ void head_texts(const struct head *head, const struct head_read *read, int n, in
 
 /* texts (n, dim), as head_texts leaves them: the class part of a trained head, where there
  * is one, weighs HEAD_NAMES times as much, and the length is 1 again. */
-#define HEAD_NAMES 6
+#define HEAD_NAMES 3
 void head_as_names(const struct head *head, float *texts, int n);
 
 #endif

@@ -2,7 +2,7 @@
 import { $, h, icon, toast } from './dom.js';
 import { language, t } from './strings.js';
 import { get, libraries, onLogin, useLibrary } from './api.js';
-import { FILTERS, format, isFiltered, isSearch, LESS, nothing, parse, sameness, texts, withTerm } from './query.js';
+import { format, isFiltered, isSearch, LESS, nothing, parse, sameness, texts, withTerm } from './query.js';
 import { keep } from './uploads.js';
 import { coloursOf } from './colours.js';
 import { Source } from './source.js';
@@ -205,8 +205,7 @@ function open(i) {
 }
 
 /* All pictures that have a tag. */
-const showTagged = (label) => go(FILTERS.includes('tag')
-  ? { ...nothing(state.library), filters: { tag: label } } : { ...nothing(state.library), text: label.split('|').at(-1) });
+const showTagged = (label) => go({ ...nothing(state.library), filters: { tag: label } });
 
 function like(item, sign) {
   viewer.hide();
