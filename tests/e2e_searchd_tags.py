@@ -7,14 +7,18 @@ import os
 import sqlite3
 import unittest
 
+import pictures
 import searchd
+from e2e_dupes import scene
 from searchd import DESCRIPTION
 
 
 class Tags(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.shop = searchd.Shop(12)
+        cls.shop = searchd.Shop(24)
+        for i in range(9):  # smooth ones among those of random blocks
+            pictures.write(os.path.join(cls.shop.folder, "scene-%d.png" % i), scene(i, 96, 72))
         cls.shop.index(cls.shop.folder)
         cls.daemon = searchd.Daemon("--port", "0", "--library", cls.shop.library)
         cls.images = cls.daemon.get("/v1/images?limit=1000").json["images"]
@@ -74,6 +78,29 @@ class Tags(unittest.TestCase):
                      {"label": "x", "ids": ["1"]}, {"label": "x", "ids": [0]}, {"label": "x", "ids": [1.5]},
                      {"label": "", "ids": ids}, {"label": "x", "ids": list(range(1, 5002))}):
             self.daemon.post("/v1/tags", body, 400)
+
+    def test_labels_by_examples(self):
+        scenes = sorted(i["id"] for i in self.images if i["path"].startswith("scene"))
+        others = [i["id"] for i in self.images if i["id"] not in scenes]
+        body = {"label": "scene", "ids": scenes[:4]}
+        answer = self.daemon.post("/v1/tags/suggest", body).json
+        found = [(r["image"]["id"], r["score"]) for r in answer["results"]]
+        self.assertEqual(sorted(i for i, _ in found[:5]), scenes[4:])  # the others of the kind come first
+        self.assertEqual([s for _, s in found], sorted((s for _, s in found), reverse=True))
+        sure = [i for i, score in found if score >= answer["threshold"]]
+        self.assertTrue(sure and set(sure) <= set(scenes), found)
+        self.assertEqual(len(self.daemon.post("/v1/tags/suggest", dict(body, limit=2)).json["results"]), 2)
+        # what is said not to be one is not suggested, and what is like it less than before
+        wrong = found[0][0]
+        again = self.daemon.post("/v1/tags/suggest", dict(body, not_ids=[wrong] + others[:3])).json["results"]
+        self.assertNotIn(wrong, [r["image"]["id"] for r in again])
+        self.assertEqual([r for r in self.daemon.get("/v1/tags").json["tags"] if r["label"] == "scene"], [])
+        for bad in ({}, {"label": "x"}, {"label": "x", "ids": []}, {"label": "", "ids": scenes},
+                    {"label": "x" * 201, "ids": scenes}, {"label": "x", "ids": list(range(1, 202))},
+                    dict(body, not_ids=[scenes[0]]), dict(body, limit=0), dict(body, limit=501),
+                    dict(body, min_score=0), dict(body, not_ids=list(range(1000, 1501)))):
+            self.daemon.post("/v1/tags/suggest", bad, 400)
+        self.daemon.post("/v1/tags/suggest", dict(body, ids=[999999]), 404)
 
     def test_another_sites_page_changes_nothing(self):
         one = self.images[7]["id"]

@@ -12,7 +12,7 @@
 #define TYPICAL      3.0 /* where held-out examples should lie (v of tagger.h) */
 #define MOST_STRETCH 3.0
 #define ALONE        3.25 /* where those of a label alone should, negatives being around 0 */
-#define UNSEEN       0.7  /* how far out pictures like a single example lie, beside it */
+#define UNSEEN       0.5  /* how far out pictures like a single example lie, beside it */
 
 /* What the probe is fitted on: examples, then negatives of the background. */
 struct material {
