@@ -13,6 +13,7 @@ import { Chips } from './chips.js';
 import { Filters } from './filters.js';
 import { SearchBox } from './searchbox.js';
 import { Status, knowsOnlyEnglish } from './status.js';
+import { Teach } from './teach.js';
 import { askLogin } from './login.js';
 import { buildMenu, watchMenu } from './menu.js';
 import * as notices from './notices.js';
@@ -216,9 +217,13 @@ function like(item, sign) {
 
 const grid = new Grid({
   open, like, needMore,
+  pick: (item) => teach.toggle(item),
   passing: (item) => passing(source.searching || scrollY < 300 ? null : item),
   link: (item) => format({ ...state, view: item.id }),
 });
+
+const teach = new Teach({ picks: (picks) => grid.pick(picks), tagged: (label) => { showTagged(label); status.look(); } });
+const actions = [[t('teach'), () => teach.start()]];
 
 const chips = new Chips({
   remove: (term) => change({ terms: state.terms.filter((other) => other !== term) }),
@@ -315,6 +320,7 @@ function dress() {
 
 /* What was learnt of another library. */
 function forget() {
+  teach.stop();
   coloursOf(state.library);
   filters.forget();
   status.forget();
@@ -345,12 +351,12 @@ $('home').addEventListener('click', (event) => {
 
 dress();
 watchMenu();
-buildMenu([], state.library, chooseLibrary);
+buildMenu([], state.library, chooseLibrary, actions);
 onLogin(askLogin);
 history.scrollRestoration = 'manual';
 coloursOf(state.library);
 apply(true);
 status.look();
 libraries().then((answer) => {
-  buildMenu(answer.libraries, state.library, chooseLibrary);
+  buildMenu(answer.libraries, state.library, chooseLibrary, actions);
 }, () => null);
