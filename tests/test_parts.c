@@ -160,6 +160,8 @@ static void every_page_if_asked(void **state)
     assert_int_equal(n, IMAGES + IMAGES / 3 * PAGES);
     assert_int_equal(hits[0].id, w->id[3]);
     assert_int_equal(hits[0].page, 4);
+    float vector[DIM]; /* pages are no images */
+    assert_int_equal(library_embedding_get(w->lib, LIBRARY_FIRST_PART, vector, &err), ERR_NOTFOUND);
     int of_third = 0;
     for (size_t i = 0; i < n; i++)
         of_third += hits[i].id == w->id[3];
