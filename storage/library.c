@@ -198,6 +198,8 @@ int library_embedding_get(struct library *lib, int64_t id, float *out, struct er
     struct library_model model;
     const uint16_t      *vector;
     int                  rc = library_model_active(lib, &model, err);
+    if (rc == 0 && id >= LIBRARY_FIRST_PART) /* inside alone parts are known by themselves */
+        rc = err_set(err, ERR_NOTFOUND, "the library has no image %lld", (long long)id);
     if (rc == 0)
         rc = catalog_embedding_get(lib->cat, model.id, id, model.dim, &vector, err);
     if (rc == 0)

@@ -27,8 +27,8 @@
 #define LIBRARY_HASH_BYTES 16
 
 /* Ids from here on are of parts: the pages of a scan after the first, each with an
- * embedding of its own. They are known inside the library alone, and to whoever reads
- * its embeddings; hits and everything else speak of images. */
+ * embedding of its own. They are known inside the library alone; hits and everything else
+ * speak of images. */
 #define LIBRARY_FIRST_PART (INT64_C(1) << 39)
 
 struct library;
