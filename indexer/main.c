@@ -24,6 +24,7 @@
 enum { EXIT_DONE = 0, EXIT_USAGE = 2, EXIT_FAILED = 3 };
 
 #define THREADS_CEILING 1024
+#define DEFAULT_FRAMES  8
 
 struct options {
     const char    *library, *model;
@@ -31,6 +32,7 @@ struct options {
     const char    *reranker; /* a folder, or NULL: the model's own */
     bool           json, quiet, hidden, regions;
     int            threads; /* 0: as many as there are cores */
+    int            frames;  /* of a video, at most */
     char         **dirs;
     size_t         n_dirs;
 };
@@ -63,12 +65,14 @@ static const char help[] =
     "skipped; moved and copied files are recognised by their content.\n"
     "\n"
     "Pictures are JPEG, PNG, WebP, GIF, TIFF, HEIC, AVIF, JPEG XL, camera RAW, BMP and\n"
-    "PNM; osprey status says which of them can be read here.\n"
+    "PNM, and frames of videos in MP4, MOV, Matroska, WebM and AVI; osprey status says which of "
+    "them can be read here.\n"
     "\n"
     "  --library DIR      the library ($OSPREY_LIBRARY, else ~/.local/share/osprey/library)\n"
     "  --model NAME|DIR   fill with this model; beside the present one until it is complete\n"
     "  --precision P      auto, f32, bf16 or int8\n"
     "  --threads N        threads to work with (default: all cores)\n"
+    "  --frames N         frames of a video, at most, where its scene changes (1 to 64; 8)\n"
     "  --hidden           also hidden files and folders\n"
     "  --regions          keep what re-ranking needs of each picture, too\n"
     "  --reranker DIR     ... for the re-ranker in this folder, not the model's own\n"
@@ -103,12 +107,25 @@ static bool parse_count(const char *text, long max, int *out)
 /* -1 to go on, else an exit status. */
 static int options_parse(int argc, char **argv, struct options *o)
 {
-    enum { LIBRARY = 256, MODEL, PRECISION, THREADS, HIDDEN, REGIONS, RERANKER, JSON, QUIET, HELP };
+    enum {
+        LIBRARY = 256,
+        MODEL,
+        PRECISION,
+        THREADS,
+        FRAMES,
+        HIDDEN,
+        REGIONS,
+        RERANKER,
+        JSON,
+        QUIET,
+        HELP
+    };
     static const struct option known[] = {
         {"library", required_argument, NULL, LIBRARY},
         {"model", required_argument, NULL, MODEL},
         {"precision", required_argument, NULL, PRECISION},
         {"threads", required_argument, NULL, THREADS},
+        {"frames", required_argument, NULL, FRAMES},
         {"hidden", no_argument, NULL, HIDDEN},
         {"regions", no_argument, NULL, REGIONS},
         {"reranker", required_argument, NULL, RERANKER},
@@ -134,6 +151,10 @@ static int options_parse(int argc, char **argv, struct options *o)
         case THREADS:
             if (!parse_count(optarg, THREADS_CEILING, &o->threads))
                 return usage("--threads takes a number from 1 to 1024, not ", optarg);
+            break;
+        case FRAMES:
+            if (!parse_count(optarg, IMAGE_FRAMES_MAX, &o->frames))
+                return usage("--frames takes a number from 1 to 64, not ", optarg);
             break;
         case 'k': /* understood everywhere; there is nothing to limit here */
             if (!parse_count(optarg, 1L << 30, &ignored))
@@ -251,6 +272,7 @@ static int run_model(const struct options *o, struct library *lib, struct choice
                          .model_id    = choice->model.id,
                          .walk        = {.hidden = o->hidden},
                          .threads     = o->threads,
+                         .frames      = o->frames ? o->frames : DEFAULT_FRAMES,
                          .progress    = progress,
                          .interrupted = &interrupted};
     if (!stat(library_dir(lib), &st)) {

@@ -110,12 +110,14 @@ static int make_pixels(struct worker *me, struct item *item, const uint8_t *byte
     struct work             *crew = me->crew;
     const struct preprocess *p    = &encoder_info(crew->setup.encoder)->preprocess;
     struct image             view;
+    struct image_part        part = {.frames = crew->setup.frames, .time_ms = IMAGE_ANY_TIME};
     item_forget_parts(item); /* of a try before */
     int rc = decoder_probe(me->decoder, bytes, n, &item->info, err);
     if (rc)
         return rc;
     uint64_t taken = budget_take(crew->budget, decode_cost(&item->info));
-    rc = decoder_decode(me->decoder, bytes, n, preprocess_min_side(p), &view, &item->info, err);
+    rc = decoder_decode_part(me->decoder, bytes, n, &part, preprocess_min_side(p), &view,
+                             &item->info, err);
     if (!rc)
         rc = preprocess_image(p, &view, pixels, err);
     if (!rc && !item->fingerprint) /* a picture that changed meanwhile comes twice */

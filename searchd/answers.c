@@ -120,6 +120,8 @@ int answers_hits(struct call *call, const struct search *search, size_t offset,
                      answers_image(call, &image, node);
         if (hit->page)
             failed |= jnode_set_int(node, "page", hit->page);
+        if (hit->timed)
+            failed |= jnode_set_int(node, "time_ms", hit->time_ms);
         if (search->match.known)
             failed |= jnode_set_real(node, "match", library_match_of(&search->match, hit->score));
         if (search->reranked && search->reranked[i].scored)

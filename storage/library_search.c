@@ -461,8 +461,10 @@ static int name_page(struct search *s, struct library_hit *hit, struct err *err)
         rc = catalog_part_get(s->lib->cat, hit->id, &part, err);
         if (rc == ERR_NOTFOUND)
             return 1;
-        hit->id   = part.image_id;
-        hit->page = part.page;
+        hit->id      = part.image_id;
+        hit->page    = part.page;
+        hit->timed   = part.time_ms != CATALOG_NO_TIME;
+        hit->time_ms = hit->timed ? part.time_ms : 0;
         return rc;
     }
     rc        = catalog_part_next(s->lib->cat, hit->id, 1, &part, err);
@@ -533,6 +535,26 @@ static int search_images_best(struct search *s, size_t k, size_t all, bool every
     }
 }
 
+/* Of hits on videos the time is told, not the page. */
+static int name_times(struct search *s, struct err *err)
+{
+    bool any = false;
+    int  rc  = catalog_has_times(s->lib->cat, &any, err);
+    for (size_t i = 0; i < s->top.n && any && rc == 0; i++) {
+        struct library_hit *hit = &s->top.heap[i];
+        int32_t             ms  = hit->time_ms;
+        if (!hit->timed && hit->page < 2) {
+            rc         = catalog_time_get(s->lib->cat, hit->id, &ms, err);
+            hit->timed = rc == 0 && ms != CATALOG_NO_TIME;
+        }
+        if (hit->timed) {
+            hit->time_ms = ms;
+            hit->page    = 0;
+        }
+    }
+    return rc;
+}
+
 int library_search(struct library *lib, const float *query, size_t k,
                    const struct library_filter *filter, struct library_hit **hits, size_t *n,
                    struct err *err)
@@ -556,6 +578,8 @@ int library_search(struct library *lib, const float *query, size_t k,
         s.parts     = stats.parts > 0;
         rc = search_images_best(&s, model ? (k < most ? k : most) : 0, all, every_page, err);
     }
+    if (rc == 0)
+        rc = name_times(&s, err);
     catalog_rollback(lib->cat); /* nothing was written */
     if (rc) {
         free(s.top.heap);

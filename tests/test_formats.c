@@ -202,11 +202,13 @@ static void pages_are_read_one_by_one(void **state)
     struct err            err         = ERR_INIT;
     struct image          first, img;
     struct image_info     info;
+    struct image_part     part = {.time_ms = IMAGE_ANY_TIME};
     if (!is_built(f))
         skip();
     assert_int_equal(image_decode(f->data, f->n, 0, NULL, &first, NULL, &err), 0);
     for (int page = 0; page < 3; page++) {
-        if (image_decode_page(f->data, f->n, page, 0, NULL, &img, &info, &err))
+        part.page = page;
+        if (image_decode_part(f->data, f->n, &part, 0, NULL, &img, &info, &err))
             fail_msg("%s", err.msg);
         assert_int_equal(img.width, sizes[page][0]);
         assert_int_equal(img.height, sizes[page][1]);
@@ -218,7 +220,9 @@ static void pages_are_read_one_by_one(void **state)
                 page == 0);
         image_free(&img);
     }
-    assert_int_equal(image_decode_page(f->data, f->n, 3, 0, NULL, &img, &info, &err), ERR_NOTFOUND);
+    part.page = 3;
+    assert_int_equal(image_decode_part(f->data, f->n, &part, 0, NULL, &img, &info, &err),
+                     ERR_NOTFOUND);
     assert_string_equal(err.msg, "it has no page 4, only 3");
     image_free(&first);
 }

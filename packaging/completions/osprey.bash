@@ -70,7 +70,7 @@ _osprey() {
         --semi-weight | --views | --parts | --margin | --smoothing | --temperature | --dim | --hidden) return ;;
         --dropout | --text-dropout | --distil | --class-weight | --visual-weight | --epochs) return ;;
         --lr | --weight-decay | --patience | --checkpoint-every) return ;;
-        -k | --top | --threshold | --min-score | --min-match | --batch | --threads | --tolerance | --seed | --sample | --port | --listen | --server | --trust | --host | --cors | \
+        -k | --top | --threshold | --min-score | --min-match | --batch | --threads | --frames | --tolerance | --seed | --sample | --port | --listen | --server | --trust | --host | --cors | \
             --max-k | --workers | --queue | --cache | --max-body | --max-pixels | --timeout) return ;;
         --log)
             COMPREPLY=($(compgen -W 'off text json' -- "$cur"))
@@ -86,7 +86,7 @@ _osprey() {
         search) own='--image --min-score --min-match --in --pages --rerank --reranker --server --preview' ;;
         similar) own='--others --min-score --min-match --in --pages --preview' ;;
         embed) own='--image --npy' ;;
-        index) own='--threads --hidden --regions --reranker' ;;
+        index) own='--threads --frames --hidden --regions --reranker' ;;
         tag) own='--vocab --examples --prompts --threshold --top --once --write --remove --dry-run --list' ;;
         caption) own='--bank --threshold --write --dry-run --remove' ;;
         dupes) own='--kinds --same --near --html --script' ;;
