@@ -14,7 +14,8 @@ SOURCE = os.environ["OSPREY_SOURCE"]
 OSPREY = os.path.join(BUILD, "osprey")
 FIXTURES = os.path.join(SOURCE, "tests", "data", "formats")
 LIBRARIES = {"WebP": "libwebp", "GIF": "giflib", "TIFF": "libtiff", "HEIC": "libheif",
-             "AVIF": "libheif", "JPEG XL": "libjxl", "RAW": "libraw"}
+             "AVIF": "libheif", "JPEG XL": "libjxl", "RAW": "libraw", "MP4": "FFmpeg",
+             "MOV": "FFmpeg", "Matroska": "FFmpeg", "WebM": "FFmpeg", "AVI": "FFmpeg"}
 ALWAYS = ["JPEG", "PNG", "BMP", "PNM"]
 
 

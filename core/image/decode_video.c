@@ -4,33 +4,28 @@
  * A frame is known by its time. Looking for scenes is one decoding (job->frames), a
  * frame's picture another, which seeks (job->time_ms); nothing is kept between. The
  * work is bounded in pixels and is the same each time: a film that costs more than
- * SCAN_PIXELS is looked at in key frames at even distances. A scene is new when the
- * luma of a small thumbnail differs from that of the last new one by SCENE_CHANGE on
- * average. Demuxer and codecs are from short lists, bytes come from memory alone, and
- * all is done on this thread. Pixels are taken for square. A module (modules.h).
+ * SCAN_PIXELS is looked at in key frames at even distances. Demuxer and codecs are
+ * from short lists, bytes come from memory alone, and all is done on this thread.
+ * Pixels are taken for square. A module (modules.h).
  */
 #include "image/modules.h"
 
 #include "base/mem.h"
 #include "image/formats.h"
 #include "image/rows.h"
+#include "image/scenes.h"
 
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
-#include <libavutil/display.h>
+#include <libavutil/common.h>
 #include <libswscale/swscale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define IO_BYTES        (64 << 10)
-#define THUMB           32 /* pixels a side */
-#define THUMB_PIXELS    (THUMB * THUMB)
-#define SCENE_CHANGE    18                   /* of 255 */
-#define BLACK           48                   /* the brightest of a black frame is darker */
 #define SCAN_PIXELS     UINT64_C(1200000000) /* about five seconds of decoding */
 #define SAMPLES         120                  /* key frames of a long film */
-#define MOST_SCENES     4096
 #define MOST_PACKETS    2000000
 #define BYTES_PER_PIXEL 24 /* of a codec's reference frames at least, and of ours */
 
@@ -38,12 +33,6 @@
 #define CODECS                                                                                     \
     "h264,hevc,libdav1d,vp8,vp9,mpeg4,mjpeg,h263,mpeg1video,mpeg2video,msmpeg4v2,msmpeg4,prores,"  \
     "dvvideo,cinepak,rawvideo,theora,wmv1,wmv2,svq3,png,qtrle"
-
-struct scenes {
-    int64_t ms[MOST_SCENES]; /* rising */
-    int     n;
-    uint8_t last[THUMB_PIXELS]; /* of the last one */
-};
 
 struct video {
     struct decode_job *job;
@@ -55,6 +44,8 @@ struct video {
     AVPacket          *packet;
     AVFrame           *frame;
     struct SwsContext *scale;
+    int64_t            start; /* when the first frame is, in the stream's units */
+    bool               held;  /* packet is the next one */
     bool               draining;
     uint64_t           spent; /* pixels decoded */
     uint64_t           packets;
@@ -195,6 +186,46 @@ static int open_codec(struct video *v, struct err *err)
     return why < 0 ? explain(why, "corrupt in its header", err) : 0;
 }
 
+static int check_size(struct video *v, struct err *err)
+{
+    const AVCodecParameters *p      = v->stream->codecpar;
+    uint64_t                 width  = p->width > 0 ? (uint64_t)p->width : 0;
+    uint64_t                 height = p->height > 0 ? (uint64_t)p->height : 0;
+    int                      rc     = decode_check_pixels(v->job, width, height, err);
+    if (!rc)
+        rc = decode_check_bytes(v->job, width * height * BYTES_PER_PIXEL, err);
+    v->job->width  = (int)width;
+    v->job->height = (int)height;
+    return rc;
+}
+
+/* The stream's next packet; false at the end. What is broken is passed by. */
+static bool next_packet(struct video *v)
+{
+    if (v->held) {
+        v->held = false;
+        return true;
+    }
+    while (v->packets++ < MOST_PACKETS && av_read_frame(v->format, v->packet) >= 0) {
+        if (v->packet->stream_index == v->stream->index)
+            return true;
+        av_packet_unref(v->packet);
+    }
+    return false;
+}
+
+/* The stream's beginning may be told with its first packet alone, which is held. */
+static void find_start(struct video *v)
+{
+    v->held  = false;
+    v->held  = next_packet(v);
+    v->start = v->stream->start_time;
+    if (v->start == AV_NOPTS_VALUE && v->held)
+        v->start = v->packet->pts != AV_NOPTS_VALUE ? v->packet->pts : v->packet->dts;
+    if (v->start == AV_NOPTS_VALUE)
+        v->start = 0;
+}
+
 static int open_video(struct video *v, struct err *err)
 {
     v->stream = NULL;
@@ -202,7 +233,13 @@ static int open_video(struct video *v, struct err *err)
     int rc = open_file(v, err);
     if (!rc)
         rc = find_stream(v, err);
-    return rc ? rc : open_codec(v, err);
+    if (!rc)
+        rc = check_size(v, err);
+    if (!rc)
+        rc = open_codec(v, err);
+    if (!rc)
+        find_start(v);
+    return rc;
 }
 
 /* ---- What it says ---- */
@@ -259,37 +296,27 @@ static void read_metadata(struct video *v)
 
 /* ---- Frames ---- */
 
-static int64_t time_of(const struct video *v, const AVFrame *frame)
+static int32_t time_of(const struct video *v, const AVFrame *frame)
 {
     int64_t pts = frame->best_effort_timestamp;
     if (pts == AV_NOPTS_VALUE)
         return 0;
-    if (v->stream->start_time != AV_NOPTS_VALUE)
-        pts -= v->stream->start_time;
-    int64_t ms = av_rescale_q(pts, v->stream->time_base, (AVRational){1, 1000});
-    return ms < 0 ? 0 : ms < INT32_MAX ? ms : INT32_MAX;
+    int64_t ms =
+        av_rescale_q(av_sat_sub64(pts, v->start), v->stream->time_base, (AVRational){1, 1000});
+    return ms < 0 ? 0 : ms < INT32_MAX ? (int32_t)ms : INT32_MAX;
 }
 
 static bool seek(struct video *v, int64_t ms)
 {
-    int64_t to = av_rescale_q(ms, (AVRational){1, 1000}, v->stream->time_base);
-    if (v->stream->start_time != AV_NOPTS_VALUE)
-        to += v->stream->start_time;
+    int64_t to =
+        av_sat_add64(v->start, av_rescale_q(ms, (AVRational){1, 1000}, v->stream->time_base));
+    if (v->held)
+        av_packet_unref(v->packet);
+    v->held = false;
     int why = av_seek_frame(v->format, v->stream->index, to, AVSEEK_FLAG_BACKWARD);
     avcodec_flush_buffers(v->codec);
     v->draining = false;
     return why >= 0;
-}
-
-/* The stream's next packet; false at the end. What is broken is passed by. */
-static bool next_packet(struct video *v)
-{
-    while (v->packets++ < MOST_PACKETS && av_read_frame(v->format, v->packet) >= 0) {
-        if (v->packet->stream_index == v->stream->index)
-            return true;
-        av_packet_unref(v->packet);
-    }
-    return false;
 }
 
 /* The next frame; false at the end, or when too much was decoded. */
@@ -347,49 +374,33 @@ static int scale_to(struct video *v, int width, int height, enum AVPixelFormat f
     return 0;
 }
 
-static int thumbnail(struct video *v, uint8_t luma[THUMB_PIXELS], struct err *err)
+static int thumbnail(struct video *v, uint8_t luma[SCENES_PIXELS], struct err *err)
 {
     uint8_t *to[4]     = {luma};
-    int      stride[4] = {THUMB};
-    int      rc        = scale_to(v, THUMB, THUMB, AV_PIX_FMT_GRAY8, SWS_AREA, err);
+    int      stride[4] = {SCENES_SIDE};
+    int      rc        = scale_to(v, SCENES_SIDE, SCENES_SIDE, AV_PIX_FMT_GRAY8, SWS_AREA, err);
     if (!rc)
         (void)sws_scale(v->scale, (const uint8_t *const *)v->frame->data, v->frame->linesize, 0,
                         v->frame->height, to, stride);
     return rc;
 }
 
-static bool is_black(const uint8_t luma[THUMB_PIXELS])
-{
-    int most = 0;
-    for (int i = 0; i < THUMB_PIXELS; i++)
-        most = luma[i] > most ? luma[i] : most;
-    return most < BLACK;
-}
-
-/* Whether it goes on after this frame. */
 static int take_scene(struct video *v, struct scenes *s, struct err *err)
 {
-    uint8_t luma[THUMB_PIXELS] = {0};
-    int64_t ms                 = time_of(v, v->frame);
-    int     apart              = 0;
-    int     rc                 = thumbnail(v, luma, err);
-    if (rc || is_black(luma) || s->n == MOST_SCENES || (s->n && ms <= s->ms[s->n - 1]))
-        return rc;
-    for (int i = 0; i < THUMB_PIXELS; i++)
-        apart += abs((int)luma[i] - (int)s->last[i]);
-    if (s->n && apart < SCENE_CHANGE * THUMB_PIXELS)
-        return 0;
-    s->ms[s->n++] = ms;
-    memcpy(s->last, luma, sizeof luma);
-    return 0;
+    uint8_t luma[SCENES_PIXELS] = {0};
+    int     rc                  = thumbnail(v, luma, err);
+    if (!rc)
+        scenes_take(s, time_of(v, v->frame), luma);
+    return rc;
 }
 
 /* Milliseconds; 0: it does not say. */
 static int64_t duration_of(const struct video *v)
 {
+    int64_t ms = v->format->duration / (AV_TIME_BASE / 1000);
     if (v->stream->duration > 0)
-        return av_rescale_q(v->stream->duration, v->stream->time_base, (AVRational){1, 1000});
-    return v->format->duration > 0 ? v->format->duration / (AV_TIME_BASE / 1000) : 0;
+        ms = av_rescale_q(v->stream->duration, v->stream->time_base, (AVRational){1, 1000});
+    return ms < 0 ? 0 : ms < INT32_MAX ? ms : INT32_MAX;
 }
 
 static bool is_long(const struct video *v)
@@ -416,33 +427,6 @@ static int scan_samples(struct video *v, struct scenes *s, struct err *err)
     return rc;
 }
 
-/* At most so many, far apart: the first, then always the one farthest from all chosen. */
-static void spread(struct scenes *s, int most)
-{
-    int64_t gap[MOST_SCENES];
-    bool    chosen[MOST_SCENES] = {false};
-    int     at = 0, n = s->n, kept = 0;
-    if (n <= most)
-        return;
-    for (int i = 0; i < n; i++)
-        gap[i] = INT64_MAX;
-    for (int k = 0; k < most; k++) {
-        int next   = 0;
-        chosen[at] = true;
-        for (int i = 0; i < n; i++) {
-            int64_t far = llabs(s->ms[i] - s->ms[at]);
-            gap[i]      = chosen[i] ? -1 : far < gap[i] ? far : gap[i];
-            next        = gap[i] > gap[next] ? i : next;
-        }
-        at = next;
-    }
-    for (int i = 0; i < n; i++) {
-        if (chosen[i])
-            s->ms[kept++] = s->ms[i];
-    }
-    s->n = kept;
-}
-
 /* Finds the first good frame, or all that are wanted, and puts their times down. */
 static int find_frames(struct video *v, struct err *err)
 {
@@ -452,43 +436,58 @@ static int find_frames(struct video *v, struct err *err)
     if (!s)
         return err_set(err, ERR_NOMEM, "out of memory decoding a video");
     most = most < 1 ? 1 : most > IMAGE_FRAMES_MAX ? IMAGE_FRAMES_MAX : most;
-    if (most > 1 && is_long(v))
+    while (!rc && !s->n && v->spent < SCAN_PIXELS / 4 && next_frame(v))
+        rc = take_scene(v, s, err);
+    if (!rc && most > 1 && is_long(v))
         rc = scan_samples(v, s, err);
-    else
-        while (!rc && (most > 1 || !s->n) && next_frame(v))
-            rc = take_scene(v, s, err);
+    while (!rc && most > 1 && !is_long(v) && next_frame(v))
+        rc = take_scene(v, s, err);
     if (!s->n)
         s->n = 1; /* all black, or none: the beginning */
-    spread(s, most);
+    scenes_spread(s, most);
     info->pages = s->n;
     for (int i = 0; i < s->n; i++)
-        info->times_ms[i] = (int32_t)s->ms[i];
+        info->times_ms[i] = s->ms[i];
     free(s);
     return rc;
 }
 
 /* ---- Pixels ---- */
 
-/* Goes to the first frame from a time on. Where films are cut, a key frame's place in the
- * file may be before frames that are seen before it: then from farther back. */
-static bool find_frame(struct video *v, int64_t ms)
+/* Decodes on to the first frame from a time on. *late: the first that came was later. */
+static bool go_on_to(struct video *v, int64_t ms, bool *late)
 {
-    for (int64_t back = 0; back <= 2000; back += 2000) {
-        int64_t first = -1;
-        if (ms > back && !seek(v, ms + 1 - back))
-            (void)seek(v, 0);
-        else if (back && ms <= back)
-            (void)seek(v, 0);
-        while (next_frame(v)) {
-            int64_t now = time_of(v, v->frame);
-            first       = first < 0 ? now : first;
-            if (now >= ms && (now == ms || first < ms || back))
-                return true;
-            if (now >= ms)
-                break;
+    *late = true;
+    while (next_frame(v)) {
+        int64_t now = time_of(v, v->frame);
+        if (now >= ms) {
+            *late = *late && now > ms;
+            return true;
         }
+        *late = false;
     }
     return false;
+}
+
+/* A key frame's place in the file may be before frames that are seen before it: then it is
+ * sought from farther back; and from the beginning where seeking leads nowhere. */
+static int find_frame(struct video *v, int64_t ms, struct err *err)
+{
+    bool late = true, found = false;
+    if (ms <= 0 || seek(v, ms + 1))
+        found = go_on_to(v, ms, &late);
+    if ((!found || late) && ms > 0 && seek(v, ms > 2000 ? ms - 2000 : 0))
+        found = go_on_to(v, ms, &late);
+    if (!found) {
+        int rc = open_video(v, err);
+        if (rc)
+            return rc;
+        found = go_on_to(v, ms, &late);
+    }
+    return found
+               ? 0
+               : err_set(err, ERR_FORMAT, "no frame at %.1f s can be decoded: truncated or corrupt",
+                         (double)ms / 1e3);
 }
 
 static bool is_wide(const AVFrame *f)
@@ -496,34 +495,32 @@ static bool is_wide(const AVFrame *f)
     return f->color_primaries == AVCOL_PRI_BT2020 || f->color_primaries == AVCOL_PRI_SMPTE432;
 }
 
+/* As large as the header says: a codec may change its mind from frame to frame. */
 static int put_frame(struct video *v, struct err *err)
 {
-    struct decode_job *job = v->job;
-    const AVFrame     *f   = v->frame;
-    size_t             row = (size_t)f->width * 3, size;
-    job->width             = f->width;
-    job->height            = f->height;
-    int rc                 = decode_check_pixels(job, (uint64_t)f->width, (uint64_t)f->height, err);
-    if (!rc)
-        rc = scale_to(v, f->width, f->height, AV_PIX_FMT_RGB24,
-                      SWS_BILINEAR | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT, err);
+    struct decode_job *job   = v->job;
+    const AVFrame     *f     = v->frame;
+    int                width = job->width, height = job->height;
+    size_t             stride = ((size_t)width * 3 + 63) / 64 * 64, size;
+    int                rc     = scale_to(v, width, height, AV_PIX_FMT_RGB24,
+                                         SWS_BILINEAR | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT, err);
     if (rc)
         return rc;
     if (is_wide(f))
         job->info->colours =
             colour_from_cicp((int)f->color_primaries, (int)f->color_trc, COLOUR_RGB, &v->colour);
-    rc = rows_open(&v->rows, job, f->width, f->height, ROWS_OPAQUE, v->colour, err);
+    rc = rows_open(&v->rows, job, width, height, ROWS_OPAQUE, v->colour, err);
     if (rc)
         return rc;
-    size_t stride = (row + 63) / 64 * 64; /* and swscale may write a little beyond rows */
-    if (!size_mul(stride, (size_t)f->height, &size) || !(v->pixels = mem_aligned(size + 64, 1)))
-        return err_set(err, ERR_NOMEM, "out of memory for %d x %d pixels", f->width, f->height);
+    /* swscale may write a little beyond a row. */
+    if (!size_mul(stride, (size_t)height, &size) || !(v->pixels = mem_aligned(size + 64, 1)))
+        return err_set(err, ERR_NOMEM, "out of memory for %d x %d pixels", width, height);
     uint8_t *to[4]   = {v->pixels};
     int      step[4] = {(int)stride};
     if (sws_scale(v->scale, (const uint8_t *const *)f->data, f->linesize, 0, f->height, to, step) !=
-        f->height)
+        height)
         return err_set(err, ERR_FORMAT, "its pixels cannot be converted");
-    for (int y = 0; y < f->height; y++)
+    for (int y = 0; y < height; y++)
         rows_put(&v->rows, y, v->pixels + (size_t)y * stride);
     return 0;
 }
@@ -534,16 +531,6 @@ static int read_video(struct video *v, struct err *err)
     int                rc  = open_video(v, err);
     if (rc)
         return rc;
-    const AVCodecParameters *p      = v->stream->codecpar;
-    uint64_t                 width  = p->width > 0 ? (uint64_t)p->width : 0;
-    uint64_t                 height = p->height > 0 ? (uint64_t)p->height : 0;
-    rc                              = decode_check_pixels(job, width, height, err);
-    if (!rc)
-        rc = decode_check_bytes(job, width * height * BYTES_PER_PIXEL, err);
-    if (rc)
-        return rc;
-    job->width  = (int)width;
-    job->height = (int)height;
     read_orientation(v);
     read_metadata(v);
     if (!job->out)
@@ -556,9 +543,8 @@ static int read_video(struct video *v, struct err *err)
             rc = open_video(v, err);
     }
     v->spent = v->packets = 0;
-    if (!rc && !find_frame(v, ms))
-        rc = err_set(err, ERR_FORMAT, "no frame at %.1f s can be decoded: truncated or corrupt",
-                     (double)ms / 1e3);
+    if (!rc)
+        rc = find_frame(v, ms, err);
     return rc ? rc : put_frame(v, err);
 }
 
