@@ -32,7 +32,7 @@ static const char help[] =
     "  --min-score X       only results with at least this score\n"
     "  --min-match X       only results at least so good a match, 0 to 1 (0.35: good)\n"
     "  --in DIR            only pictures below this folder\n"
-    "  --pages             every page of a scan that fits, not each picture once\n"
+    "  --pages             every page of a scan, frame of a video that fits\n"
     "  --rerank[=N]        look at the first N (50) again, picture and text together\n"
     "  --reranker DIR      with the re-ranker in this folder instead of the model's own\n"
     "  --server URL        ask the daemon there; one on this machine that serves the\n"
