@@ -1,9 +1,11 @@
 /* The library at 1,000 to 1,000,000 images of 384 dimensions: what a commit of one
  * batch costs, how long a search takes cold and warm, how many of the true
- * nearest it finds, how much memory it needs.
+ * nearest it finds, how much memory it needs, and what a filter that keeps one image
+ * in a thousand makes of that.
  *
  *     bench_library [DIR [LARGEST [SMALLEST [DIMENSIONS]]]]
  *     bench_library --search LIBRARY DIMENSIONS QUERIES    one that it made: one JSON line
+ *     bench_library --filters LIBRARY DIMENSIONS 0         likewise: filters alone
  *     bench_library --queries - DIMENSIONS QUERIES         those queries, as floats
  *
  * Vectors are synthetic: a thousand cluster centres, points at a cosine of about
@@ -12,6 +14,7 @@
  */
 #include "base/splitmix.h"
 #include "storage/library_impl.h"
+#include "storage/library_tags.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -27,6 +30,7 @@
 #define BATCH   32  /* ... and when commits are timed */
 #define COMMITS 60
 #define QUERIES 100
+#define RARE    1000 /* one image in so many has a camera and a tag of its own */
 
 static int   dim = 384;
 static float centres[CENTRES][MAX_DIM];
@@ -117,7 +121,7 @@ static double commit(struct bench *b, size_t n)
                                                  .height      = 3000,
                                                  .kind        = "JPEG",
                                                  .orientation = 1,
-                                                 .camera      = "",
+                                                 .camera      = id % RARE ? "Usual" : "Kestrel One",
                                                  .embedding   = embeddings[i]};
         uint64_t hash[2] = {splitmix_next(&s), splitmix_next(&s)};
         memcpy(items[i].hash, hash, sizeof(hash));
@@ -215,6 +219,76 @@ static double cold_ms(const char *program, const char *dir)
     return median(v, 7);
 }
 
+/* Tags the rare ones; ids are given in the order in which images come. */
+static void tag_rare(struct bench *b)
+{
+    struct err            err    = ERR_INIT;
+    char                  text[] = "bird|kestrel";
+    struct library_said   said   = {.text = text, .score = 0.9};
+    struct library_saying sayings[LOAD];
+    size_t                n = 0;
+    for (int64_t id = 1; id <= b->n; id += RARE) {
+        sayings[n++] = (struct library_saying){.image_id = id, .said = &said, .n = 1};
+        if (n == LOAD || id + RARE > b->n) {
+            check(library_tags_replace(b->lib, LIBRARY_OSPREY, sayings, n, NULL, &err), &err);
+            n = 0;
+        }
+    }
+}
+
+/* A filtered search beside the same without, and how many of the ten that are truly the
+ * best among those that pass it finds, in the first `judged` queries: of a broad filter
+ * that reads everything. */
+static void filtered(struct bench *b, const char *name, const struct library_filter *filter,
+                     int judged)
+{
+    struct err            err   = ERR_INIT;
+    struct library_filter exact = *filter;
+    double                with[QUERIES], without[QUERIES];
+    size_t                found = 0, all = 0;
+    exact.exact = true;
+    for (int q = -5; q < QUERIES; q++) { /* the first warm up */
+        struct library_hit *hits, *some, *best;
+        size_t              n, m, k;
+        float               query[MAX_DIM];
+        uint64_t            seed = (1u << 27) + (uint64_t)(q + 5);
+        double              ms   = search_ms(b->lib, seed, 10, &hits, &n);
+        free(hits);
+        point(query, seed);
+        double t = now_ms();
+        check(library_search(b->lib, query, 10, filter, &some, &m, &err), &err);
+        if (q >= 0) {
+            with[q]    = now_ms() - t;
+            without[q] = ms;
+        }
+        if (q >= judged) {
+            free(some);
+            continue;
+        }
+        check(library_search(b->lib, query, 10, &exact, &best, &k, &err), &err);
+        for (size_t i = 0; i < k; i++)
+            for (size_t j = 0; j < m; j++)
+                found += some[j].id == best[i].id;
+        all += k;
+        free(some);
+        free(best);
+    }
+    double one = median(without, QUERIES), other = median(with, QUERIES);
+    printf("  %-24s  without %6.2f ms  with %6.2f ms  ratio %.2f  recall@10 %.3f\n", name, one,
+           other, other / one, (double)found / (double)all);
+    fflush(stdout);
+}
+
+static void measure_filters(struct bench *b)
+{
+    const char *const tag = "bird";
+    filtered(b, "1 in 1,000 by tag", &(struct library_filter){.tags = &tag, .n_tags = 1}, QUERIES);
+    filtered(b, "1 in 1,000 by camera", &(struct library_filter){.camera = "kestrel"}, QUERIES);
+    filtered(b, "all but those, by tag",
+             &(struct library_filter){.not_tags = &tag, .n_not_tags = 1}, 3);
+    filtered(b, "all but those, by camera", &(struct library_filter){.camera = "usual"}, 3);
+}
+
 static void measure(struct bench *b, const char *program)
 {
     struct library_stats stats;
@@ -247,6 +321,16 @@ static int write_queries(int queries)
         if (fwrite(query, sizeof *query, (size_t)dim, stdout) != (size_t)dim)
             return 3;
     }
+    return 0;
+}
+
+static int filters_alone(const char *dir)
+{
+    struct err   err = ERR_INIT;
+    struct bench b   = {0};
+    check(library_open(dir, LIBRARY_EXISTING, &b.lib, &err), &err);
+    measure_filters(&b);
+    library_close(b.lib);
     return 0;
 }
 
@@ -283,10 +367,11 @@ int main(int argc, char **argv)
     bool         is_cold = argc == 4 && strcmp(argv[1], "--cold") == 0;
     bool         alone   = argc == 5 && strcmp(argv[1], "--search") == 0;
     bool         queries = argc == 5 && strcmp(argv[1], "--queries") == 0;
+    bool         filters = argc == 5 && strcmp(argv[1], "--filters") == 0;
     int64_t      sizes[] = {1000, 10000, 100000, 1000000};
     struct bench small = {0}, big = {0};
     double       a[COMMITS], b[COMMITS];
-    if (is_cold || alone || queries)
+    if (is_cold || alone || queries || filters)
         dim = atoi(argv[3]);
     else if (argc > 4)
         dim = atoi(argv[4]);
@@ -300,6 +385,8 @@ int main(int argc, char **argv)
         return write_queries(atoi(argv[4]));
     if (is_cold)
         return cold(argv[2]);
+    if (filters)
+        return filters_alone(argv[2]);
     if (alone)
         return search_alone(argv[2], atoi(argv[4]));
     const char *root     = argc > 1 ? argv[1] : "bench-library";
@@ -316,7 +403,9 @@ int main(int argc, char **argv)
         while (bench->n < sizes[i])
             commit(bench, LOAD);
         fprintf(stderr, "filled %lld in %.1f s\n", (long long)bench->n, (now_ms() - t) / 1e3);
+        tag_rare(bench);
         measure(bench, argv[0]);
+        measure_filters(bench);
     }
     if (!big.lib || !small.lib) {
         library_close(big.lib);

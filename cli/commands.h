@@ -4,6 +4,7 @@
 #define OSPREY_CLI_COMMANDS_H
 
 int cmd_index(int argc, char **argv);
+int cmd_watch(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_search(int argc, char **argv);
 int cmd_similar(int argc, char **argv);

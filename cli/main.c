@@ -13,6 +13,7 @@ static const struct {
     const char *summary; /* in the help; NULL: not listed */
 } commands[] = {
     {"index", cmd_index, "add folders of pictures, or bring them up to date"},
+    {"watch", cmd_watch, "keep folders up to date as they change"},
     {"search", cmd_search, "find pictures by words, pictures, or both"},
     {"similar", cmd_similar, "find pictures like a given one"},
     {"embed", cmd_embed, "print the embedding of a text or a picture"},

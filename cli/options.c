@@ -163,6 +163,16 @@ static int option_store(const struct option_spec *s, const char *value, struct e
             return err_set(err, ERR_USAGE, "%s needs a value", s->name);
         *(const char **)s->target = value;
         return 0;
+    case OPTION_LIST: {
+        struct option_list *list = s->target;
+        if (!*value)
+            return err_set(err, ERR_USAGE, "%s needs a value", s->name);
+        if (list->n == OPTION_LIST_MAX)
+            return err_set(err, ERR_USAGE, "%s is given more than %d times", s->name,
+                           OPTION_LIST_MAX);
+        list->items[list->n++] = value;
+        return 0;
+    }
     case OPTION_COUNT:
         return parse_count(value, s->name, (size_t *)s->target, err);
     case OPTION_REAL:

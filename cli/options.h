@@ -29,10 +29,18 @@ struct common {
 enum option_kind {
     OPTION_FLAG,  /* target: bool */
     OPTION_TEXT,  /* target: const char * */
+    OPTION_LIST,  /* target: struct option_list *; may be given again and again */
     OPTION_MAYBE, /* target: const char *; "" when given without "=value" */
     OPTION_COUNT, /* target: size_t, at least 1 */
     OPTION_REAL,  /* target: double, finite */
     OPTION_IMAGE  /* no target: becomes an argument of kind ARG_IMAGE */
+};
+
+#define OPTION_LIST_MAX 64
+
+struct option_list {
+    const char *items[OPTION_LIST_MAX];
+    size_t      n;
 };
 
 struct option_spec {

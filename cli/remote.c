@@ -58,16 +58,20 @@ static int question(const struct terms *terms, const struct results_request *req
         rc                 = term_node(&terms->items[i], &term, err);
         failed |= rc ? 0 : jnode_push(list, term);
     }
-    if (!rc && request->in)
-        rc = path_absolute(request->in, &folder, err);
-    failed |= jnode_set(node, "terms", list) |
+    if (!rc && request->filters.in)
+        rc = path_absolute(request->filters.in, &folder, err);
+    if (terms->n)
+        failed |= jnode_set(node, "terms", list);
+    else
+        jnode_free(list);
+    failed |= filters_to_json(&request->filters, folder, node) |
               jnode_set_int(node, "k", (int64_t)(request->k ? request->k : RESULTS_DEFAULT_K));
-    if (folder)
-        failed |= jnode_set_str(node, "folder", folder);
     if (request->has_min_score)
         failed |= jnode_set_real(node, "min_score", request->min_score);
     if (request->has_min_match)
         failed |= jnode_set_real(node, "min_match", request->min_match);
+    if (request->words)
+        failed |= jnode_set_bool(node, "hybrid", true);
     if (request->rerank)
         failed |= jnode_set_int(node, "rerank", (int64_t)request->rerank);
     *out = rc || failed ? NULL : jnode_write(node);
@@ -180,16 +184,16 @@ static char *path_of(const struct jnode *result, const char *key)
 }
 
 static int print_result(const struct common *common, const struct jnode *result, int width,
-                        bool reranked, struct err *err)
+                        const struct results_line *kind, struct err *err)
 {
-    struct results_line line  = {.rank = 0, .reranked = reranked};
+    struct results_line line  = *kind;
     int64_t             rank  = 0, number;
     double              score = 0, again = 0;
     char               *folder = path_of(result, "folder"), *below = path_of(result, "path");
     char               *path  = folder && below ? path_join(folder, below) : NULL;
     int                 rc    = 0;
     bool                sound = jnode_to_int(jnode_get(result, "rank"), &rank) &&
-                 jnode_to_double(jnode_get(result, "score"), &score) &&
+                 (line.listed || jnode_to_double(jnode_get(result, "score"), &score)) &&
                  jnode_to_int(jnode_get(result, "id"), &line.id) && folder && below && rank > 0;
     if (!sound)
         rc = err_set(err, ERR_FORMAT, "the daemon's answer is not understood");
@@ -199,6 +203,12 @@ static int print_result(const struct common *common, const struct jnode *result,
     line.score   = (float)score;
     line.path    = path;
     line.matched = jnode_to_double(jnode_get(result, "match"), &line.match);
+    if (line.hybrid && !jnode_to_double(jnode_get(result, "fused"), &line.fused))
+        rc = rc ? rc : err_set(err, ERR_FORMAT, "the daemon's answer is not understood");
+    if (jnode_to_int(jnode_get(result, "vector_rank"), &number) && number > 0)
+        line.vector_rank = (size_t)number;
+    if (jnode_to_int(jnode_get(result, "words_rank"), &number) && number > 0)
+        line.words_rank = (size_t)number;
     if (jnode_to_double(jnode_get(result, "rerank"), &again)) {
         line.scored = true;
         line.rerank = (float)again;
@@ -249,10 +259,13 @@ int remote_search(const char *url, bool trusted, const struct common *common,
     const struct jnode *results = jnode_get(root, "results");
     if (!rc && !jnode_is_array(results))
         rc = err_set(err, ERR_FORMAT, "the daemon's answer is not understood");
+    const struct results_line kind = {
+        .listed = terms->n == 0, .hybrid = request->words != NULL, .reranked = request->rerank > 0};
+
     size_t n     = jnode_len(results);
     int    width = results_width(n);
     for (*shown = 0; !rc && *shown < n && !output_broken(); ++*shown)
-        rc = print_result(common, jnode_at(results, *shown), width, request->rerank > 0, err);
+        rc = print_result(common, jnode_at(results, *shown), width, &kind, err);
     jnode_free(root);
     buf_release(&answer);
     free(body);

@@ -3,6 +3,7 @@
 #define OSPREY_CLI_RESULTS_H
 
 #include "base/err.h"
+#include "cli/filters.h"
 #include "cli/session.h"
 #include "storage/library_match.h"
 #include "storage/query.h"
@@ -14,9 +15,11 @@
 #define RESULTS_DEFAULT_K 20
 
 struct results_request {
-    const float       *vector; /* (dim), L2-normalised */
+    const float       *vector; /* (dim), L2-normalised; NULL: whatever the filters let pass, by
+                                  date */
     size_t             k;      /* 0: RESULTS_DEFAULT_K */
-    const char        *in;     /* only below this folder, or NULL */
+    struct filters     filters;
+    const char        *words; /* searched for beside the vector (library_hybrid.h), or NULL */
     bool               has_min_score;
     double             min_score;
     bool               has_min_match;
@@ -37,10 +40,14 @@ int results_show(struct session *s, const struct results_request *request, size_
 /* One line of results, whoever found it. */
 struct results_line {
     size_t      rank;
+    bool        listed; /* no score: nothing was searched for */
     float       score;
-    bool        matched;  /* match is known */
-    double      match;    /* 0 to 1: storage/library_match.h */
-    bool        reranked; /* the results were re-ranked, and this one if scored */
+    bool        hybrid; /* the results are of a hybrid search: library_hybrid.h */
+    double      fused;
+    size_t      vector_rank, words_rank; /* 0: not found that way */
+    bool        matched;                 /* match is known */
+    double      match;                   /* 0 to 1: storage/library_match.h */
+    bool        reranked;                /* the results were re-ranked, and this one if scored */
     bool        scored;
     float       rerank; /* where scored */
     int64_t     id;

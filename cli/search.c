@@ -6,6 +6,7 @@
 #include "cli/system.h"
 #include "cli/terms.h"
 
+#include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "image/formats.h"
@@ -22,30 +23,33 @@ static const char help[] =
     "Finds the pictures that fit words, pictures, or a sum of both.\n"
     "\n"
     "Usage: osprey search [OPTION...] TERM... [-- TEXT...]\n"
+    "       osprey search FILTER...\n"
     "\n"
     "Words join into one text. A lone + or - starts another term, wanted or not\n"
     "wanted. 2: before a term weighs it. A term that has a / and names a file is a\n"
-    "picture. After -- everything is one literal text.\n"
+    "picture. After -- everything is one literal text. Without any term, what the\n"
+    "filters let pass is listed by date, the last first.\n"
     "\n"
     "  --image FILE        a picture as a term\n"
     "  -k N                how many results (default 20)\n"
     "  --min-score X       only results with at least this score\n"
     "  --min-match X       only results at least so good a match, 0 to 1 (0.35: good)\n"
-    "  --in DIR            only pictures below this folder\n"
     "  --pages             every page of a scan, frame of a video that fits\n"
+    "  --hybrid            also by names, folders, tags and captions, fused by rank\n"
     "  --rerank[=N]        look at the first N (50) again, picture and text together\n"
     "  --reranker DIR      with the re-ranker in this folder instead of the model's own\n"
     "  --server URL        ask the daemon there; one on this machine that serves the\n"
     "                      library is asked anyway (none: search here)\n"
-    "  --preview[=WxH]     show the pictures in the terminal, at most WxH characters\n" HELP_LIBRARY
-        HELP_MODEL HELP_PRECISION HELP_OUTPUT "\n"
+    "  --preview[=WxH]     show the pictures in the terminal, at most WxH characters\n" HELP_FILTERS
+        HELP_LIBRARY HELP_MODEL HELP_PRECISION HELP_OUTPUT "\n"
     "Exit status: 0 found, 1 nothing found, 2 wrong usage, 3 failed.\n"
     "\n"
     "Examples:\n"
     "  osprey search a dog on a beach\n"
     "  osprey search a beach - people\n"
     "  osprey search 2:at night + ./street.jpg\n"
-    "  osprey search --json -k 100 --in ~/Pictures/2024 -- 16:9 wallpaper\n";
+    "  osprey search --json -k 100 --in ~/Pictures/2024 -- 16:9 wallpaper\n"
+    "  osprey search --tag animal --after 2019 --before 2021-06\n";
 
 static bool ends_with(const char *text, const char *end)
 {
@@ -110,6 +114,36 @@ static int check_rerank(const struct terms *terms, struct err *err)
     }
     return err_set(err, ERR_USAGE,
                    "--rerank looks at pictures together with a text, and there is no text here");
+}
+
+/* The words that are wanted, in one text: what a hybrid search looks for. Freed by the
+ * caller. */
+static int wanted_words(const struct terms *terms, char **out, struct err *err)
+{
+    struct buf words;
+    int        rc = 0;
+    buf_init(&words, (size_t)1 << 20);
+    for (size_t i = 0; i < terms->n && !rc; i++) {
+        const struct term *t = &terms->items[i];
+        if (t->is_image || t->weight <= 0)
+            continue;
+        rc = words.len ? buf_append_str(&words, " ", err) : 0;
+        rc = rc ? rc : buf_append_str(&words, t->text, err);
+    }
+    if (!rc && words.len == 0)
+        rc = err_set(err, ERR_USAGE, "--hybrid looks for words, and no text is wanted here");
+    if (!rc && !(*out = buf_steal(&words)))
+        rc = err_set(err, ERR_NOMEM, "out of memory");
+    buf_release(&words);
+    return rc;
+}
+
+/* Nothing to search for: what the filters let pass. */
+static int list(struct session *s, const struct results_request *request, size_t *shown,
+                struct err *err)
+{
+    int rc = session_library(s, err);
+    return rc ? rc : results_show(s, request, shown, err);
 }
 
 static enum library_query query_kind(const struct terms *terms)
@@ -182,9 +216,48 @@ static int search_somewhere(struct session *s, const char *server, const char *r
 {
     if (server && strcmp(server, "none") != 0)
         return remote_search(server, true, s->common, terms, request, shown, err);
+    if (terms->n == 0)
+        return list(s, request, shown, err);
     if (!server && ask_daemon(s->common, terms, reranker, request, shown))
         return 0;
     return search(s, terms, reranker, request, shown, err);
+}
+
+/* What does not go together. */
+static int check_options(const struct common *common, const struct results_request *request,
+                         const char *rerank, const char *reranker, const char *server, bool hybrid,
+                         struct err *err)
+{
+    bool remote = server && strcmp(server, "none") != 0;
+    if (common->json && request->preview)
+        return err_set(err, ERR_USAGE, "--preview does not go with --json");
+    if (reranker && !rerank)
+        return err_set(err, ERR_USAGE, "--reranker goes with --rerank");
+    if (remote && reranker)
+        return err_set(err, ERR_USAGE, "--reranker does not go with --server");
+    if (server && request->preview)
+        return err_set(err, ERR_USAGE, "--preview does not go with --server");
+    if (remote && request->every_page)
+        return err_set(err, ERR_USAGE, "--pages does not go with --server");
+    if (hybrid && rerank)
+        return err_set(err, ERR_USAGE, "--rerank does not go with --hybrid");
+    return 0;
+}
+
+/* Without a term, filters alone may ask. */
+static int read_terms(const struct args *args, const struct results_request *request, bool hybrid,
+                      const char *rerank, struct terms *terms, struct err *err)
+{
+    if (args->n == 0 && filters_given(&request->filters)) {
+        if (rerank || hybrid || request->has_min_score || request->has_min_match)
+            return err_set(err, ERR_USAGE, "%s needs something to search for",
+                           rerank                   ? "--rerank"
+                           : hybrid                 ? "--hybrid"
+                           : request->has_min_score ? "--min-score"
+                                                    : "--min-match");
+        return 0;
+    }
+    return terms_parse(args, is_file, terms, err);
 }
 
 int cmd_search(int argc, char **argv)
@@ -197,40 +270,39 @@ int cmd_search(int argc, char **argv)
     struct err               err     = ERR_INIT;
     size_t                   shown   = 0;
     const char              *rerank = NULL, *reranker = NULL, *server = NULL;
-    const struct option_spec own[] = {
-        {.name = "--image", .kind = OPTION_IMAGE},
-        {.name   = "--min-score",
-         .kind   = OPTION_REAL,
-         .target = &request.min_score,
-         .given  = &request.has_min_score},
-        {.name   = "--min-match",
-         .kind   = OPTION_REAL,
-         .target = &request.min_match,
-         .given  = &request.has_min_match},
-        {.name = "--in", .kind = OPTION_TEXT, .target = &request.in},
-        {.name = "--pages", .kind = OPTION_FLAG, .target = &request.every_page},
-        {.name = "--rerank", .kind = OPTION_MAYBE, .target = &rerank},
-        {.name = "--reranker", .kind = OPTION_TEXT, .target = &reranker},
-        {.name = "--server", .kind = OPTION_TEXT, .target = &server},
-        {.name = "--preview", .kind = OPTION_MAYBE, .target = &request.preview},
+    char                    *words  = NULL;
+    bool                     hybrid = false;
+    const struct option_spec own[]  = {
+         {.name = "--image", .kind = OPTION_IMAGE},
+         {.name   = "--min-score",
+          .kind   = OPTION_REAL,
+          .target = &request.min_score,
+          .given  = &request.has_min_score},
+         {.name   = "--min-match",
+          .kind   = OPTION_REAL,
+          .target = &request.min_match,
+          .given  = &request.has_min_match},
+         FILTER_OPTIONS(request.filters),
+         {.name = "--pages", .kind = OPTION_FLAG, .target = &request.every_page},
+         {.name = "--hybrid", .kind = OPTION_FLAG, .target = &hybrid},
+         {.name = "--rerank", .kind = OPTION_MAYBE, .target = &rerank},
+         {.name = "--reranker", .kind = OPTION_TEXT, .target = &reranker},
+         {.name = "--server", .kind = OPTION_TEXT, .target = &server},
+         {.name = "--preview", .kind = OPTION_MAYBE, .target = &request.preview},
     };
     int rc = options_parse(argc, argv, own, sizeof own / sizeof *own, &common, &args, &err);
     if (!rc && common.help) {
         fputs(help, stdout);
         goto out;
     }
-    if (!rc && common.json && request.preview)
-        rc = err_set(&err, ERR_USAGE, "--preview does not go with --json");
-    if (!rc && reranker && !rerank)
-        rc = err_set(&err, ERR_USAGE, "--reranker goes with --rerank");
-    if (!rc && server && strcmp(server, "none") != 0 && reranker)
-        rc = err_set(&err, ERR_USAGE, "--reranker does not go with --server");
-    if (!rc && server && strcmp(server, "none") != 0 && request.every_page)
-        rc = err_set(&err, ERR_USAGE, "--pages does not go with --server");
-    if (!rc && server && request.preview)
-        rc = err_set(&err, ERR_USAGE, "--preview does not go with --server");
     if (!rc)
-        rc = terms_parse(&args, is_file, &terms, &err);
+        rc = check_options(&common, &request, rerank, reranker, server, hybrid, &err);
+    if (!rc)
+        rc = filters_parse(&request.filters, &err);
+    if (!rc)
+        rc = read_terms(&args, &request, hybrid, rerank, &terms, &err);
+    if (!rc && hybrid)
+        rc = wanted_words(&terms, &words, &err);
     if (!rc && rerank)
         rc = parse_rerank(rerank, &request.rerank, &err);
     if (!rc && rerank)
@@ -238,12 +310,14 @@ int cmd_search(int argc, char **argv)
     if (rc)
         goto out;
     note_odd_words(&common, &args, &terms);
-    request.k = common.k;
-    rc        = search_somewhere(&session, server, reranker, &terms, &request, &shown, &err);
+    request.k     = common.k;
+    request.words = words;
+    rc            = search_somewhere(&session, server, reranker, &terms, &request, &shown, &err);
 out:
     session_release(&session);
     terms_release(&terms);
     args_release(&args);
+    free(words);
     if (rc)
         return fail("search", &err);
     return shown || common.help ? EXIT_FOUND : EXIT_NOTHING;

@@ -22,10 +22,9 @@ static const char help[] =
     "  -k N                how many results (default 20)\n"
     "  --min-score X       only results with at least this score\n"
     "  --min-match X       only results at least so good a match, 0 to 1 (0.35: good)\n"
-    "  --in DIR            only pictures below this folder\n"
     "  --pages             every page of a scan, frame of a video that fits\n"
-    "  --preview[=WxH]     show the pictures in the terminal, at most WxH characters\n" HELP_LIBRARY
-        HELP_MODEL HELP_PRECISION HELP_OUTPUT "\n"
+    "  --preview[=WxH]     show the pictures in the terminal, at most WxH characters\n" HELP_FILTERS
+        HELP_LIBRARY HELP_MODEL HELP_PRECISION HELP_OUTPUT "\n"
     "Exit status: 0 found, 1 nothing found, 2 wrong usage, 3 failed.\n"
     "\n"
     "Examples:\n"
@@ -140,7 +139,7 @@ int cmd_similar(int argc, char **argv)
            .kind   = OPTION_REAL,
            .target = &request.min_match,
            .given  = &request.has_min_match},
-          {.name = "--in", .kind = OPTION_TEXT, .target = &request.in},
+          FILTER_OPTIONS(request.filters),
           {.name = "--pages", .kind = OPTION_FLAG, .target = &request.every_page},
           {.name = "--preview", .kind = OPTION_MAYBE, .target = &request.preview},
     };
@@ -152,6 +151,8 @@ int cmd_similar(int argc, char **argv)
     }
     if (!rc && common.json && request.preview)
         rc = err_set(&err, ERR_USAGE, "--preview does not go with --json");
+    if (!rc)
+        rc = filters_parse(&request.filters, &err);
     if (!rc)
         rc = args_exactly(&args, 1, "one picture", files, &err);
     if (rc)

@@ -160,6 +160,20 @@ static int feed_offline(struct feed *feed, size_t i, struct err *err)
     return rc;
 }
 
+/* Changed paths come in thousands: those of one folder share its descriptor. */
+static int open_root(struct feed *feed, size_t i)
+{
+    struct target       *t      = &feed->plan->targets[i];
+    const struct target *before = i && t->changed ? t - 1 : NULL;
+    if (before && before->changed && before->folder_id == t->folder_id && before->root_fd >= 0) {
+        t->root_fd = before->root_fd;
+        t->borrows = true;
+        return 0;
+    }
+    t->root_fd = open(t->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return t->root_fd < 0 ? ERR_IO : 0;
+}
+
 static int feed_target(struct feed *feed, size_t i, struct err *err)
 {
     struct target     *target = &feed->plan->targets[i];
@@ -169,7 +183,8 @@ static int feed_target(struct feed *feed, size_t i, struct err *err)
     struct scan_target what   = {.folder_id = target->folder_id,
                                  .root      = target->root,
                                  .below     = target->below,
-                                 .model_id  = feed->model_id};
+                                 .model_id  = feed->model_id,
+                                 .changed   = target->changed};
     int                rc     = scan_open(feed->reader, &what, &feed->options, &scan, &why);
     if (rc == ERR_NOMEM) {
         *err = why;
@@ -184,9 +199,8 @@ static int feed_target(struct feed *feed, size_t i, struct err *err)
         scan_close(scan);
         return rc ? rc : feed_offline(feed, i, err);
     }
-    target->root_fd = open(target->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (target->root_fd < 0)
-        rc = err_set(err, ERR_IO, "cannot open %s: %s", target->root, strerror(errno));
+    if ((rc = open_root(feed, i)))
+        err_set(err, rc, "cannot open %s: %s", target->root, strerror(errno));
     while (!rc && event.kind != SCAN_END && !atomic_load(feed->stop)) {
         rc = scan_next(scan, &event, err);
         if (!rc)

@@ -5,10 +5,10 @@
 #include "base/mem.h"
 #include "base/parallel.h"
 #include "indexer/choice.h"
-#include "indexer/ingest.h"
 #include "indexer/plan.h"
 #include "indexer/progress.h"
-#include "storage/library_match.h"
+#include "indexer/run.h"
+#include "indexer/watching.h"
 #include "storage/library_tagger.h"
 
 #include <getopt.h>
@@ -17,14 +17,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 enum { EXIT_DONE = 0, EXIT_USAGE = 2, EXIT_FAILED = 3 };
 
 #define THREADS_CEILING 1024
-#define DEFAULT_FRAMES  8
+#define EVERY_CEILING   31536000L /* a year */
 
 struct options {
     const char    *library, *model;
@@ -33,6 +32,8 @@ struct options {
     bool           json, quiet, hidden, regions;
     int            threads; /* 0: as many as there are cores */
     int            frames;  /* of a video, at most */
+    bool           watch;
+    int            every, most; /* of watch: seconds, folders; 0: as it comes */
     char         **dirs;
     size_t         n_dirs;
 };
@@ -88,9 +89,14 @@ static const char help[] =
     "Exit status: 0 done (broken pictures are listed, and do not count as failure),\n"
     "2 wrong usage, 3 failed or interrupted.\n";
 
-static int usage(const char *text, const char *what)
+static const char *command(const struct options *o)
 {
-    fprintf(stderr, "osprey index: %s%s (see osprey index --help)\n", text, what);
+    return o->watch ? "watch" : "index";
+}
+
+static int usage(const struct options *o, const char *text, const char *what)
+{
+    fprintf(stderr, "osprey %s: %s%s (see osprey %s --help)\n", command(o), text, what, command(o));
     return EXIT_USAGE;
 }
 
@@ -118,6 +124,9 @@ static int options_parse(int argc, char **argv, struct options *o)
         RERANKER,
         JSON,
         QUIET,
+        WATCH,
+        EVERY,
+        MOST,
         HELP
     };
     static const struct option known[] = {
@@ -129,6 +138,9 @@ static int options_parse(int argc, char **argv, struct options *o)
         {"hidden", no_argument, NULL, HIDDEN},
         {"regions", no_argument, NULL, REGIONS},
         {"reranker", required_argument, NULL, RERANKER},
+        {"watch", no_argument, NULL, WATCH},
+        {"every", required_argument, NULL, EVERY},
+        {"max-watches", required_argument, NULL, MOST},
         {"json", no_argument, NULL, JSON},
         {"quiet", no_argument, NULL, QUIET},
         {"help", no_argument, NULL, HELP},
@@ -141,24 +153,25 @@ static int options_parse(int argc, char **argv, struct options *o)
         case LIBRARY:
         case MODEL:
             if (!*optarg)
-                return usage("an option lacks its value: ", c == MODEL ? "--model" : "--library");
+                return usage(o,
+                             "an option lacks its value: ", c == MODEL ? "--model" : "--library");
             *(c == MODEL ? &o->model : &o->library) = optarg;
             break;
         case PRECISION:
             if (!precision_of(optarg, &o->precision))
-                return usage("--precision takes auto, f32, bf16 or int8, not ", optarg);
+                return usage(o, "--precision takes auto, f32, bf16 or int8, not ", optarg);
             break;
         case THREADS:
             if (!parse_count(optarg, THREADS_CEILING, &o->threads))
-                return usage("--threads takes a number from 1 to 1024, not ", optarg);
+                return usage(o, "--threads takes a number from 1 to 1024, not ", optarg);
             break;
         case FRAMES:
             if (!parse_count(optarg, IMAGE_FRAMES_MAX, &o->frames))
-                return usage("--frames takes a number from 1 to 64, not ", optarg);
+                return usage(o, "--frames takes a number from 1 to 64, not ", optarg);
             break;
         case 'k': /* understood everywhere; there is nothing to limit here */
             if (!parse_count(optarg, 1L << 30, &ignored))
-                return usage("-k takes a number from 1 on, not ", optarg);
+                return usage(o, "-k takes a number from 1 on, not ", optarg);
             break;
         case HIDDEN:
             o->hidden = true;
@@ -168,8 +181,19 @@ static int options_parse(int argc, char **argv, struct options *o)
             break;
         case RERANKER:
             if (!*optarg)
-                return usage("an option lacks its value: ", "--reranker");
+                return usage(o, "an option lacks its value: ", "--reranker");
             o->reranker = optarg;
+            break;
+        case WATCH:
+            o->watch = true;
+            break;
+        case EVERY:
+            if (!parse_count(optarg, EVERY_CEILING, &o->every))
+                return usage(o, "--every takes seconds, from 1 to 31536000, not ", optarg);
+            break;
+        case MOST:
+            if (!parse_count(optarg, 1L << 30, &o->most))
+                return usage(o, "--max-watches takes a number from 1 on, not ", optarg);
             break;
         case JSON:
             o->json = true;
@@ -180,24 +204,26 @@ static int options_parse(int argc, char **argv, struct options *o)
             break;
         case HELP:
         case 'h':
-            fputs(help, stdout);
+            fputs(o->watch ? watching_help : help, stdout);
             return EXIT_DONE;
         case ':':
-            return usage("an option lacks its value: ", argv[optind - 1]);
+            return usage(o, "an option lacks its value: ", argv[optind - 1]);
         default:
-            return usage("unknown option ", argv[optind - 1]);
+            return usage(o, "unknown option ", argv[optind - 1]);
         }
     }
     o->dirs   = argv + optind;
     o->n_dirs = (size_t)(argc - optind);
     if (o->reranker && !o->regions)
-        return usage("--reranker goes with --regions", "");
+        return usage(o, "--reranker goes with --regions", "");
+    if (!o->watch && (o->every || o->most))
+        return usage(o, "--every and --max-watches are osprey watch's", "");
     return -1;
 }
 
-static int fail(const struct err *err)
+static int fail(const struct options *o, const struct err *err)
 {
-    fprintf(stderr, "osprey index: %s\n", err->msg);
+    fprintf(stderr, "osprey %s: %s\n", command(o), err->msg);
     return err->code == ERR_USAGE ? EXIT_USAGE : EXIT_FAILED;
 }
 
@@ -263,46 +289,23 @@ static int tag_new(struct library *lib, struct outcome *sum, struct err *err)
 static int run_model(const struct options *o, struct library *lib, struct choice *choice,
                      struct progress *progress, bool first, struct outcome *sum, struct err *err)
 {
-    struct plan   plan;
-    struct stat   st;
-    struct ingest run = {.lib         = lib,
-                         .plan        = &plan,
-                         .encoder     = choice->encoder,
-                         .reranker    = choice->reranker,
-                         .model_id    = choice->model.id,
-                         .walk        = {.hidden = o->hidden},
-                         .threads     = o->threads,
-                         .frames      = o->frames ? o->frames : DEFAULT_FRAMES,
-                         .progress    = progress,
-                         .interrupted = &interrupted};
-    if (!stat(library_dir(lib), &st)) {
-        run.walk.has_skip = true;
-        run.walk.skip_dev = st.st_dev;
-        run.walk.skip_ino = st.st_ino;
-    }
-    int rc = plan_make(lib, o->dirs, o->n_dirs, choice->filling, &plan, err);
+    struct plan plan;
+    struct run  run = {.lib         = lib,
+                       .choice      = choice,
+                       .plan        = &plan,
+                       .hidden      = o->hidden,
+                       .threads     = o->threads,
+                       .frames      = o->frames,
+                       .progress    = progress,
+                       .interrupted = &interrupted};
+    int         rc  = plan_make(lib, o->dirs, o->n_dirs, choice->filling, &plan, err);
     if (rc)
         return rc;
-    rc = ingest_run(&run, err);
-    if (!rc)
-        outcome_add(sum, &run, &plan, first);
-    if (!rc && choice->reranker && !run.stopped && run.unembedded == 0 && !choice->filling)
-        rc = library_regions_settle(lib, err);
-    if (!rc && choice->filling && !run.stopped && run.unembedded == 0) {
-        rc            = library_model_activate(lib, choice->model.id, err);
-        sum->switched = !rc;
-        if (!rc)
-            rc = library_index_maintain(lib, false, err);
-    } else if (!rc && choice->filling && !run.stopped) {
-        char text[512];
-        (void)snprintf(text, sizeof text,
-                       "%lld pictures could not be seen and are not yet filled for the model %s: "
-                       "the present one answers until they are",
-                       (long long)run.unembedded, choice->model.name);
-        progress_note(progress, text);
+    rc = run_plan(&run, err);
+    if (!rc) {
+        outcome_add(sum, &run.ingest, &plan, first);
+        sum->switched = sum->switched || run.switched;
     }
-    if (!rc)
-        rc = library_background_maintain(lib, choice->encoder, err);
     if (!rc)
         rc = tag_new(lib, sum, err);
     plan_release(&plan);
@@ -428,6 +431,32 @@ static void signals_catch(void)
     sigaction(SIGTERM, &action, NULL);
 }
 
+/* osprey watch: closes the library. */
+static int watch(const struct options *o, struct library *lib)
+{
+    struct err      err      = ERR_INIT;
+    struct watching watching = {.lib         = lib,
+                                .model       = o->model,
+                                .precision   = o->precision,
+                                .regions     = o->regions,
+                                .reranker    = o->reranker,
+                                .hidden      = o->hidden,
+                                .threads     = o->threads,
+                                .frames      = o->frames,
+                                .dirs        = o->dirs,
+                                .n_dirs      = o->n_dirs,
+                                .every       = o->every,
+                                .most        = (size_t)o->most,
+                                .json        = o->json,
+                                .quiet       = o->quiet,
+                                .interrupted = &interrupted};
+    int             rc       = watching_run(&watching, &err);
+    library_close(lib);
+    if (rc)
+        return fail(o, &err);
+    return fflush(stdout) || ferror(stdout) ? EXIT_FAILED : EXIT_DONE;
+}
+
 int main(int argc, char **argv)
 {
     struct options       o        = {.precision = PRECISION_AUTO};
@@ -446,6 +475,8 @@ int main(int argc, char **argv)
     mem_stay_flat(o.threads + 2);
     signals_catch();
     int rc = open_library(&o, &lib, &err);
+    if (!rc && o.watch)
+        return watch(&o, lib);
     if (!rc)
         rc = library_lock(lib, &err);
     if (!rc)
@@ -459,7 +490,7 @@ int main(int argc, char **argv)
     if (!rc)
         rc = library_stats(lib, &stats, &err);
     progress_free(progress);
-    status = rc ? fail(&err) : sum.stopped ? EXIT_FAILED : EXIT_DONE;
+    status = rc ? fail(&o, &err) : sum.stopped ? EXIT_FAILED : EXIT_DONE;
     if (!rc && o.json && print_json(&sum, &stats, &choice))
         status = EXIT_FAILED;
     if (!rc && !o.json && !o.quiet)

@@ -18,6 +18,26 @@ static bool lies_in(const char *inner, const char *outer)
     return !strncmp(inner, outer, n) && (inner[n] == '/' || !inner[n]);
 }
 
+static int plan_push(struct plan *plan, int64_t folder_id, const char *root, const char *below,
+                     struct err *err)
+{
+    struct target *more = mem_regrow(plan->targets, plan->n + 1, sizeof *more);
+    if (!more)
+        return err_set(err, ERR_NOMEM, "out of memory");
+    plan->targets    = more;
+    struct target *t = &plan->targets[plan->n];
+    *t               = (struct target){.folder_id = folder_id, .root_fd = -1};
+    t->root          = mem_strdup(root);
+    t->below         = mem_strdup(below);
+    if (!t->root || !t->below) {
+        free(t->root);
+        free(t->below);
+        return err_set(err, ERR_NOMEM, "out of memory");
+    }
+    plan->n++;
+    return 0;
+}
+
 /* Adds one target, unless one that is there holds it; those that it holds go. */
 static int plan_add(struct plan *plan, int64_t folder_id, const char *root, const char *below,
                     struct err *err)
@@ -37,25 +57,11 @@ static int plan_add(struct plan *plan, int64_t folder_id, const char *root, cons
             plan->targets[kept++] = *t;
         }
     }
-    plan->n             = kept;
-    struct target *more = mem_regrow(plan->targets, plan->n + 1, sizeof *more);
-    if (!more)
-        return err_set(err, ERR_NOMEM, "out of memory");
-    plan->targets    = more;
-    struct target *t = &plan->targets[plan->n];
-    *t               = (struct target){.folder_id = folder_id, .root_fd = -1};
-    t->root          = mem_strdup(root);
-    t->below         = mem_strdup(below);
-    if (!t->root || !t->below) {
-        free(t->root);
-        free(t->below);
-        return err_set(err, ERR_NOMEM, "out of memory");
-    }
-    plan->n++;
-    return 0;
+    plan->n = kept;
+    return plan_push(plan, folder_id, root, below, err);
 }
 
-static bool holds_nothing(const char *dir)
+bool plan_holds_nothing(const char *dir)
 {
     DIR *d       = opendir(dir);
     bool nothing = true;
@@ -76,7 +82,7 @@ static int check_inner(struct library *lib, const char *path, struct err *err)
     for (size_t i = 0; i < n && !rc; i++) {
         const struct library_folder *f = &folders[i];
         if (f->images > 0 && strcmp(f->path, path) != 0 && lies_in(f->path, path) &&
-            holds_nothing(f->path))
+            plan_holds_nothing(f->path))
             rc = err_set(err, ERR_USAGE,
                          "cannot index %s: the library knows pictures in %s, which is missing, "
                          "empty or not mounted: mount it first, or osprey forget it",
@@ -189,10 +195,19 @@ int plan_make(struct library *lib, char *const *dirs, size_t n_dirs, bool all, s
     return rc;
 }
 
+int plan_change(struct plan *plan, const struct target *folder, const char *below, bool changed,
+                struct err *err)
+{
+    int rc = plan_push(plan, folder->folder_id, folder->root, below, err);
+    if (!rc)
+        plan->targets[plan->n - 1].changed = changed;
+    return rc;
+}
+
 void plan_release(struct plan *plan)
 {
     for (size_t i = 0; i < plan->n; i++) {
-        if (plan->targets[i].root_fd >= 0)
+        if (plan->targets[i].root_fd >= 0 && !plan->targets[i].borrows)
             close(plan->targets[i].root_fd);
         free(plan->targets[i].root);
         free(plan->targets[i].below);

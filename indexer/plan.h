@@ -17,6 +17,8 @@ struct target {
     int     root_fd; /* open while a run goes on, else -1 */
     bool    scanned; /* seen to the end: what was not found there is gone */
     bool    offline; /* missing, empty or not mounted */
+    bool    changed; /* below is known to have changed: a folder, a file, or nothing any more */
+    bool    borrows; /* root_fd is that of the target before */
 };
 
 struct plan {
@@ -30,6 +32,12 @@ struct plan {
  * scan. */
 int  plan_make(struct library *lib, char *const *dirs, size_t n_dirs, bool all, struct plan *plan,
                struct err *err);
+/* Plans one path more, which is in none of the others, nor they in it: below "" all of a
+ * folder, else one that changed. */
+int  plan_change(struct plan *plan, const struct target *folder, const char *below, bool changed,
+                 struct err *err);
 void plan_release(struct plan *plan);
+/* Whether a folder is empty, or cannot be looked at. */
+bool plan_holds_nothing(const char *dir);
 
 #endif

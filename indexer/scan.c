@@ -16,9 +16,12 @@
 struct scan {
     struct scan_reader   *reader;
     struct scan_target    target;
-    struct walk          *walk;
+    struct walk          *walk;   /* NULL: what changed is no folder */
     char                 *dir;    /* what is scanned, absolute */
     char                 *prefix; /* "" or "a/b/" */
+    char                 *known;  /* what is known of it lies below this */
+    char                 *anchor; /* the folder that must stay there */
+    bool                  empty;
     int                   root_fd;
     dev_t                 dev; /* of dir */
     ino_t                 ino;
@@ -32,39 +35,101 @@ struct scan {
     char                 *keep;      /* "dir/" whose entries are kept, or NULL */
 };
 
+/* True when more pictures than SCAN_EMPTY_KEEPS are known below "dir/". */
+static int known_many(struct scan *s, const char *dir, bool *many, struct err *err)
+{
+    struct library_known *known = NULL;
+    size_t                n     = 0;
+    size_t                count = 0;
+    pthread_mutex_lock(&s->reader->lock);
+    int rc = library_known_after(s->reader->lib, s->target.folder_id, s->target.model_id, dir, "",
+                                 2 * SCAN_EMPTY_KEEPS, &known, &n, err);
+    pthread_mutex_unlock(&s->reader->lock);
+    if (rc)
+        return rc;
+    for (size_t i = 0; i < n; i++)
+        count += known[i].id > 0;
+    library_known_free(known, n);
+    *many = count > SCAN_EMPTY_KEEPS;
+    return 0;
+}
+
+static int64_t sidecar_time(const struct scan *s, const char *path)
+{
+    struct source sidecar;
+    int64_t       ns;
+    source_open_sidecar(s->root_fd, path, &sidecar, &ns);
+    source_close(&sidecar);
+    return ns;
+}
+
+/* One path that is a file, or nothing: the walk of a single entry. A link to a folder is
+ * nothing, as to walk.h. */
+static void single_entry(struct scan *s)
+{
+    struct stat st;
+    int         why = source_stat(s->root_fd, s->target.below, &st);
+    s->has_found    = true;
+    s->found        = (struct walk_entry){.kind = WALK_END, .path = ""};
+    if (why || !S_ISREG(st.st_mode) || !walk_is_candidate(s->target.below))
+        return;
+    s->found = (struct walk_entry){.kind       = WALK_FILE,
+                                   .path       = s->target.below,
+                                   .size       = (int64_t)st.st_size,
+                                   .mtime_ns   = walk_mtime_ns(&st),
+                                   .sidecar_ns = sidecar_time(s, s->target.below)};
+}
+
+/* What is to be walked, if it is a folder, and what may not go meanwhile. */
+static int scan_find(struct scan *s, const struct walk_options *options, struct err *err)
+{
+    struct stat st;
+    bool        whole  = !*s->target.below;
+    bool        folder = true;
+    s->root_fd         = open(s->target.root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (s->target.changed) {
+        folder = !lstat(s->dir, &st) && S_ISDIR(st.st_mode);
+        if (s->root_fd < 0)
+            return err_set(err, ERR_NOTFOUND, "cannot open %s: it went", s->target.root);
+    }
+    s->prefix = whole ? mem_strdup("") : path_join(s->target.below, "");
+    s->known  = mem_strdup(s->target.changed ? s->target.below : s->prefix ? s->prefix : "");
+    s->anchor = mem_strdup(folder ? s->dir : s->target.root);
+    if (!s->prefix || !s->known || !s->anchor)
+        return err_set(err, ERR_NOMEM, "out of memory");
+    int rc = 0;
+    if (folder)
+        rc = walk_open(s->dir, s->prefix, options, &s->walk, err);
+    else
+        single_entry(s);
+    if (!rc && (s->root_fd < 0 || stat(s->anchor, &st)))
+        rc = err_set(err, ERR_NOTFOUND, "cannot open %s: it went while it was looked at", s->dir);
+    if (rc)
+        return rc;
+    s->dev   = st.st_dev;
+    s->ino   = st.st_ino;
+    s->empty = s->walk && walk_is_empty(s->walk);
+    return s->empty && s->target.changed ? known_many(s, s->prefix, &s->empty, err) : 0;
+}
+
 int scan_open(struct scan_reader *reader, const struct scan_target *target,
               const struct walk_options *options, struct scan **out, struct err *err)
 {
     struct scan *s = mem_zeroed(1, sizeof *s);
     if (!s)
         return err_set(err, ERR_NOMEM, "out of memory");
-    bool whole = !*target->below;
-    int  rc    = 0;
     s->reader  = reader;
     s->target  = *target;
     s->hidden  = options->hidden;
     s->root_fd = -1;
-    s->dir     = whole ? mem_strdup(target->root) : path_join(target->root, target->below);
-    s->prefix  = whole ? mem_strdup("") : path_join(target->below, "");
-    s->after   = mem_strdup("");
-    if (!s->dir || !s->prefix || !s->after) {
-        rc = err_set(err, ERR_NOMEM, "out of memory");
-        goto out;
-    }
-    struct stat st;
-    if ((rc = walk_open(s->dir, s->prefix, options, &s->walk, err)))
-        goto out;
-    s->root_fd = open(target->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (s->root_fd < 0 || stat(s->dir, &st)) {
-        rc = err_set(err, ERR_NOTFOUND, "cannot open %s: it went while it was looked at", s->dir);
-        goto out;
-    }
-    s->dev = st.st_dev;
-    s->ino = st.st_ino;
-    *out   = s;
-    s      = NULL;
-out:
-    scan_close(s);
+    s->dir   = !*target->below ? mem_strdup(target->root) : path_join(target->root, target->below);
+    s->after = mem_strdup("");
+    int rc =
+        s->dir && s->after ? scan_find(s, options, err) : err_set(err, ERR_NOMEM, "out of memory");
+    if (rc)
+        scan_close(s);
+    else
+        *out = s;
     return rc;
 }
 
@@ -78,6 +143,8 @@ void scan_close(struct scan *s)
         close(s->root_fd);
     free(s->dir);
     free(s->prefix);
+    free(s->known);
+    free(s->anchor);
     free(s->after);
     free(s->keep);
     free(s);
@@ -85,13 +152,13 @@ void scan_close(struct scan *s)
 
 bool scan_is_empty(const struct scan *s)
 {
-    return walk_is_empty(s->walk);
+    return s->empty;
 }
 
 bool scan_is_there(const struct scan *s)
 {
     struct stat st;
-    return !stat(s->dir, &st) && st.st_dev == s->dev && st.st_ino == s->ino;
+    return !stat(s->anchor, &st) && st.st_dev == s->dev && st.st_ino == s->ino;
 }
 
 /* The next known file, or NULL at the end. The page holds it until the call
@@ -111,32 +178,13 @@ static int known_peek(struct scan *s, const struct library_known **known, struct
         s->page_n = s->page_next = 0;
         pthread_mutex_lock(&s->reader->lock);
         int rc = library_known_after(s->reader->lib, s->target.folder_id, s->target.model_id,
-                                     s->prefix, s->after, PAGE, &s->page, &s->page_n, err);
+                                     s->known, s->after, PAGE, &s->page, &s->page_n, err);
         pthread_mutex_unlock(&s->reader->lock);
         if (rc)
             return rc;
         s->page_last = s->page_n < PAGE;
     }
     *known = s->page_next < s->page_n ? &s->page[s->page_next] : NULL;
-    return 0;
-}
-
-/* True when more pictures than SCAN_EMPTY_KEEPS are known below "dir/". */
-static int known_many(struct scan *s, const char *dir, bool *many, struct err *err)
-{
-    struct library_known *known = NULL;
-    size_t                n     = 0;
-    size_t                count = 0;
-    pthread_mutex_lock(&s->reader->lock);
-    int rc = library_known_after(s->reader->lib, s->target.folder_id, s->target.model_id, dir, "",
-                                 2 * SCAN_EMPTY_KEEPS, &known, &n, err);
-    pthread_mutex_unlock(&s->reader->lock);
-    if (rc)
-        return rc;
-    for (size_t i = 0; i < n; i++)
-        count += known[i].id > 0;
-    library_known_free(known, n);
-    *many = count > SCAN_EMPTY_KEEPS;
     return 0;
 }
 
@@ -158,15 +206,6 @@ static int keep_below(struct scan *s, const char *dir, struct err *err)
     free(s->keep);
     s->keep = keep;
     return 0;
-}
-
-static int64_t sidecar_time(const struct scan *s, const char *path)
-{
-    struct source sidecar;
-    int64_t       ns;
-    source_open_sidecar(s->root_fd, path, &sidecar, &ns);
-    source_close(&sidecar);
-    return ns;
 }
 
 /* What is known at a path where the walk saw nothing. */
@@ -226,8 +265,10 @@ int scan_next(struct scan *s, struct scan_event *event, struct err *err)
     for (;;) {
         const struct library_known *known = NULL;
         int                         rc    = known_peek(s, &known, err);
-        if (!rc && !s->has_found)
+        if (!rc && !s->has_found && s->walk)
             rc = walk_next(s->walk, &s->found, err);
+        else if (!s->has_found)
+            s->found = (struct walk_entry){.kind = WALK_END, .path = ""};
         if (rc)
             return rc;
         s->has_found = true;

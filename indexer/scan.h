@@ -28,6 +28,7 @@ struct scan_target {
     const char *root;  /* absolute */
     const char *below; /* "" or "a/b": the part to scan */
     int64_t     model_id;
+    bool        changed; /* below may be a file or nothing any more, as long as root is there */
 };
 
 enum scan_kind {
@@ -61,7 +62,8 @@ struct scan;
 int  scan_open(struct scan_reader *reader, const struct scan_target *target,
                const struct walk_options *options, struct scan **out, struct err *err);
 void scan_close(struct scan *s); /* NULL-safe */
-/* The folder holds nothing at all. */
+/* The folder holds nothing at all; where it is known to have changed, that is news only
+ * if much was known in it. */
 bool scan_is_empty(const struct scan *s);
 /* True while the path still leads to the folder that was opened. */
 bool scan_is_there(const struct scan *s);

@@ -17,6 +17,7 @@
 #define LONG_FILE       (INT64_C(64) << 20)   /* bytes; longer ones are read one at a time */
 #define DECODE_BUDGET   (UINT64_C(512) << 20) /* bytes of pixels in flight, all threads */
 #define DECODE_PER_CORE (UINT64_C(32) << 20)  /* and for each thread */
+#define DEFAULT_FRAMES  8                     /* of a video */
 #define BATCH_CEILING   64                    /* pictures of one encoder call */
 
 struct worker {
@@ -110,7 +111,8 @@ static int make_pixels(struct worker *me, struct item *item, const uint8_t *byte
     struct work             *crew = me->crew;
     const struct preprocess *p    = &encoder_info(crew->setup.encoder)->preprocess;
     struct image             view;
-    struct image_part        part = {.frames = crew->setup.frames, .time_ms = IMAGE_ANY_TIME};
+    struct image_part part = {.frames  = crew->setup.frames ? crew->setup.frames : DEFAULT_FRAMES,
+                              .time_ms = IMAGE_ANY_TIME};
     item_forget_parts(item); /* of a try before */
     int rc = decoder_probe(me->decoder, bytes, n, &item->info, err);
     if (rc)

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "searchd/search.h"
+#include "storage/filter_text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,24 +37,18 @@ static int find_folder(struct call *call, struct library *lib, const char *path,
     return rc;
 }
 
-static int find_shape(const char *text, enum library_shape *out, struct err *err)
-{
-    static const char *const names[] = {"landscape", "portrait", "square"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (!strcmp(text, names[i])) {
-            *out = (enum library_shape)(LIBRARY_LANDSCAPE + i);
-            return 0;
-        }
-    }
-    return err_set(err, ERR_USAGE, "orientation must be landscape, portrait or square");
-}
-
 int answers_filter(struct call *call, struct library *lib, const struct filter_input *input,
                    const struct fields *fields, struct library_filter *out, struct err *err)
 {
     *out = (struct library_filter){.name       = input->name,
                                    .camera     = input->camera,
-                                   .kind       = input->kind,
+                                   .lens       = input->lens,
+                                   .kind       = input->kind ? filter_text_kind(input->kind) : NULL,
+                                   .caption    = input->caption,
+                                   .tags       = input->tag.items,
+                                   .n_tags     = input->tag.n,
+                                   .not_tags   = input->not_tag.items,
+                                   .n_not_tags = input->not_tag.n,
                                    .taken_from = INT64_MIN,
                                    .taken_to   = INT64_MAX,
                                    .min_size   = input->min_size,
@@ -65,7 +60,13 @@ int answers_filter(struct call *call, struct library *lib, const struct filter_i
     if (fields_has(fields, "taken_to"))
         out->taken_to = input->taken_to;
     out->has_taken = fields_has(fields, "taken_from") || fields_has(fields, "taken_to");
-    int rc         = input->orientation ? find_shape(input->orientation, &out->shape, err) : 0;
+    int rc         = input->orientation
+                         ? filter_text_shape("orientation", input->orientation, &out->shape, err)
+                         : 0;
+    if (!rc && input->rating)
+        rc = filter_text_rating("rating", input->rating, out, err);
+    if (!rc && input->near)
+        rc = filter_text_near("near", input->near, out, err);
     if (!rc && input->folder)
         rc = find_folder(call, lib, input->folder, out, err);
     return rc;
@@ -102,6 +103,16 @@ int answers_image(const struct call *call, const struct library_image *image, st
            set_link(call, node, "file", image->id, "file");
 }
 
+static int set_fused(struct jnode *node, const struct library_fused *fused)
+{
+    int failed = jnode_set_real(node, "fused", fused->fused);
+    if (fused->vector_rank)
+        failed |= jnode_set_int(node, "vector_rank", (int64_t)fused->vector_rank);
+    if (fused->words_rank)
+        failed |= jnode_set_int(node, "words_rank", (int64_t)fused->words_rank);
+    return failed;
+}
+
 int answers_hits(struct call *call, const struct search *search, size_t offset,
                  struct jnode *results, struct err *err)
 {
@@ -122,6 +133,8 @@ int answers_hits(struct call *call, const struct search *search, size_t offset,
             failed |= jnode_set_int(node, "page", hit->page);
         if (hit->timed)
             failed |= jnode_set_int(node, "time_ms", hit->time_ms);
+        if (search->fused)
+            failed |= set_fused(node, &search->fused[i]);
         if (search->match.known)
             failed |= jnode_set_real(node, "match", library_match_of(&search->match, hit->score));
         if (search->reranked && search->reranked[i].scored)

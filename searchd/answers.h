@@ -10,9 +10,11 @@
 
 /* The fields of a filter, as requests name them. */
 struct filter_input {
-    const char *folder, *name, *camera, *kind, *orientation;
+    const char *folder, *name, *camera, *lens, *kind, *orientation, *rating, *near, *caption;
     int64_t     taken_from, taken_to;
     int64_t     min_size, max_size, min_width, min_height;
+
+    struct field_texts tag, not_tag;
 };
 
 /* Rows of a struct field table for a filter_input that lies at `member` in `type`. */
@@ -24,7 +26,13 @@ struct filter_input {
     FILTER_FIELD(type, member, folder, FIELD_TEXT, 0, 0),                                          \
         FILTER_FIELD(type, member, name, FIELD_TEXT, 0, 0),                                        \
         FILTER_FIELD(type, member, camera, FIELD_TEXT, 0, 0),                                      \
+        FILTER_FIELD(type, member, lens, FIELD_TEXT, 0, 0),                                        \
         FILTER_FIELD(type, member, kind, FIELD_TEXT, 0, 0),                                        \
+        FILTER_FIELD(type, member, rating, FIELD_TEXT, 0, 0),                                      \
+        FILTER_FIELD(type, member, near, FIELD_TEXT, 0, 0),                                        \
+        FILTER_FIELD(type, member, caption, FIELD_TEXT, 0, 0),                                     \
+        FILTER_FIELD(type, member, tag, FIELD_TEXTS, 0, 0),                                        \
+        FILTER_FIELD(type, member, not_tag, FIELD_TEXTS, 0, 0),                                    \
         FILTER_FIELD(type, member, orientation, FIELD_TEXT, 0, 0),                                 \
         FILTER_FIELD(type, member, taken_from, FIELD_SINCE, 0, 0),                                 \
         FILTER_FIELD(type, member, taken_to, FIELD_UNTIL, 0, 0),                                   \

@@ -1,12 +1,13 @@
 /* Named values of a request: see fields.h. */
 #include "searchd/fields.h"
 
+#include "storage/filter_text.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* Seconds in the years 1 to 9999, so that nothing overflows. */
 #define TIME_LOW  (-62135596800.0)
@@ -17,7 +18,7 @@ static const struct field *find(struct fields *fields, const char *name, struct 
     for (size_t i = 0; i < fields->n; i++) {
         if (strcmp(fields->table[i].name, name) != 0)
             continue;
-        if (fields->seen & (uint64_t)1 << i) {
+        if (fields->seen & (uint64_t)1 << i && fields->table[i].kind != FIELD_TEXTS) {
             err_set(err, ERR_USAGE, "%s is given twice", name);
             return NULL;
         }
@@ -37,17 +38,6 @@ bool fields_has(const struct fields *fields, const char *name)
     return false;
 }
 
-static bool digits(const char *text, int n, int *out)
-{
-    *out = 0;
-    for (int i = 0; i < n; i++) {
-        if (!isdigit((unsigned char)text[i]))
-            return false;
-        *out = *out * 10 + (text[i] - '0');
-    }
-    return true;
-}
-
 static bool parse_int(const char *text, int64_t *out)
 {
     char *end;
@@ -61,29 +51,9 @@ static bool parse_int(const char *text, int64_t *out)
 
 bool fields_parse_time(const char *text, bool until, int64_t *out)
 {
-    struct tm t = {0};
-    if (parse_int(text, out))
+    if (strlen(text) != 4 && parse_int(text, out)) /* four digits are a year */
         return (double)*out >= TIME_LOW && (double)*out <= TIME_HIGH;
-    size_t n = strlen(text);
-    if ((n != 10 && n != 20) || !digits(text, 4, &t.tm_year) || text[4] != '-' ||
-        !digits(text + 5, 2, &t.tm_mon) || text[7] != '-' || !digits(text + 8, 2, &t.tm_mday))
-        return false;
-    if (n == 20 && (text[10] != 'T' || !digits(text + 11, 2, &t.tm_hour) || text[13] != ':' ||
-                    !digits(text + 14, 2, &t.tm_min) || text[16] != ':' ||
-                    !digits(text + 17, 2, &t.tm_sec) || text[19] != 'Z'))
-        return false;
-    if (t.tm_year < 1 || t.tm_mon < 1 || t.tm_mon > 12 || t.tm_mday < 1 || t.tm_mday > 31 ||
-        t.tm_hour > 23 || t.tm_min > 59 || t.tm_sec > 59)
-        return false;
-    int day = t.tm_mday;
-    t.tm_year -= 1900;
-    t.tm_mon--;
-    *out = (int64_t)timegm(&t);
-    if (t.tm_mday != day) /* 2024-02-31 */
-        return false;
-    if (n == 10 && until)
-        *out += 24 * 3600 - 1;
-    return true;
+    return filter_text_is_date(text, until, out);
 }
 
 static int wrong(const struct field *f, struct err *err)
@@ -102,8 +72,14 @@ static int wrong(const struct field *f, struct err *err)
     case FIELD_SINCE:
     case FIELD_UNTIL:
         return err_set(err, ERR_USAGE,
-                       "%s must be a date (2024-05-01, 2024-05-01T12:30:00Z) or Unix seconds",
+                       "%s must be a date (2024, 2024-05, 2024-05-01, 2024-05-01T12:30:00Z) or "
+                       "Unix seconds",
                        f->name);
+    case FIELD_FLAG:
+        return err_set(err, ERR_USAGE, "%s must be true or false", f->name);
+    case FIELD_TEXTS:
+        return err_set(err, ERR_USAGE, "%s must be a text, or an array of at most %d", f->name,
+                       FIELD_MAX_TEXTS);
     case FIELD_NODE:
     default:
         return err_set(err, ERR_USAGE, "%s is taken from a JSON body alone", f->name);
@@ -139,6 +115,26 @@ static int set_real(const struct fields *fields, const struct field *f, double v
     return 0;
 }
 
+static int add_text(const struct fields *fields, const struct field *f, const char *value,
+                    struct err *err)
+{
+    struct field_texts *texts = place(fields, f);
+    if (texts->n == FIELD_MAX_TEXTS)
+        return wrong(f, err);
+    texts->items[texts->n++] = value;
+    return 0;
+}
+
+static int set_flag(const struct fields *fields, const struct field *f, const char *value,
+                    struct err *err)
+{
+    bool yes = !strcmp(value, "1") || !strcmp(value, "true");
+    if (!yes && strcmp(value, "0") != 0 && strcmp(value, "false") != 0)
+        return wrong(f, err);
+    *(bool *)place(fields, f) = yes;
+    return 0;
+}
+
 static int set_text(const struct fields *fields, const struct field *f, const char *value,
                     struct err *err)
 {
@@ -159,6 +155,10 @@ static int set_text(const struct fields *fields, const struct field *f, const ch
     case FIELD_UNTIL:
         return fields_parse_time(value, f->kind == FIELD_UNTIL, place(fields, f)) ? 0
                                                                                   : wrong(f, err);
+    case FIELD_FLAG:
+        return set_flag(fields, f, value, err);
+    case FIELD_TEXTS:
+        return add_text(fields, f, value, err);
     case FIELD_NODE:
     default:
         return wrong(f, err);
@@ -180,6 +180,17 @@ int fields_take_query(struct fields *fields, const struct http_request *request,
     for (size_t i = 0; i < request->n_params && !rc; i++)
         if (strcmp(request->params[i].name, "library") != 0)
             rc = fields_take_text(fields, request->params[i].name, request->params[i].value, err);
+    return rc;
+}
+
+static int add_texts(const struct fields *fields, const struct field *f, const struct jnode *array,
+                     struct err *err)
+{
+    const char *text;
+    int         rc = jnode_is_array(array) ? 0 : wrong(f, err);
+    for (size_t i = 0; i < jnode_len(array) && !rc; i++)
+        rc = jnode_to_str(jnode_at(array, i), &text) ? add_text(fields, f, text, err)
+                                                     : wrong(f, err);
     return rc;
 }
 
@@ -205,6 +216,11 @@ static int set_node(const struct fields *fields, const struct field *f, const st
             return wrong(f, err);
         *(int64_t *)place(fields, f) = number;
         return 0;
+    case FIELD_FLAG:
+        return jnode_to_bool(value, place(fields, f)) ? 0 : wrong(f, err);
+    case FIELD_TEXTS:
+        return jnode_to_str(value, &text) ? add_text(fields, f, text, err)
+                                          : add_texts(fields, f, value, err);
     case FIELD_NODE:
     default:
         *(const struct jnode **)place(fields, f) = value;

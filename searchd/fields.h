@@ -19,9 +19,19 @@ enum field_kind {
     FIELD_TEXT,  /* const char *, never NULL once seen */
     FIELD_INT,   /* int64_t */
     FIELD_REAL,  /* double */
-    FIELD_SINCE, /* int64_t Unix seconds: a number, 2024-05-01 or 2024-05-01T12:30:00Z */
-    FIELD_UNTIL, /* the same; a date alone means its last second */
+    FIELD_SINCE, /* int64_t Unix seconds: a number, 2024, 2024-05, 2024-05-01 or
+                    2024-05-01T12:30:00Z */
+    FIELD_UNTIL, /* the same; a day, month or year means its last second */
+    FIELD_FLAG,  /* bool: in a query 1, true, 0 or false */
+    FIELD_TEXTS, /* struct field_texts: in a query given again and again, in JSON an array too */
     FIELD_NODE   /* const struct jnode *: in JSON alone */
+};
+
+#define FIELD_MAX_TEXTS 64
+
+struct field_texts {
+    const char *items[FIELD_MAX_TEXTS];
+    size_t      n;
 };
 
 struct field {

@@ -16,6 +16,7 @@ struct search_input {
     const struct jnode *terms;
     int64_t             k, offset, rerank;
     double              min_score, min_match;
+    bool                hybrid;
     struct filter_input filter;
 };
 
@@ -33,6 +34,7 @@ static const struct field search_fields[]  = {
      {"id", FIELD_INT, 1, 1e12, offsetof(struct search_input, id)},
      {"image", FIELD_TEXT, 0, 0, offsetof(struct search_input, image)},
      {"rerank", FIELD_INT, 1, RERANK_MAX, offsetof(struct search_input, rerank)},
+     {"hybrid", FIELD_FLAG, 0, 0, offsetof(struct search_input, hybrid)},
      {"terms", FIELD_NODE, 0, 0, offsetof(struct search_input, terms)},
 };
 
@@ -52,7 +54,8 @@ static int answer(struct call *call, const struct terms *terms, const struct sea
                              .filter = &input->filter,
                              .fields = fields,
                              .k      = (size_t)(input->k + input->offset),
-                             .rerank = (size_t)input->rerank};
+                             .rerank = (size_t)input->rerank,
+                             .hybrid = input->hybrid};
     struct jnode *results = jnode_array();
     struct jnode *node    = jnode_object();
     if (fields_has(fields, "min_score")) {
@@ -71,6 +74,56 @@ static int answer(struct call *call, const struct terms *terms, const struct sea
                  jnode_set(node, "results", results) | jnode_set(node, "took_ms", call_took(call));
     if (search.match.known)
         failed |= jnode_set_real(node, "good_match", LIBRARY_GOOD_MATCH);
+    if (!rc && failed)
+        rc = answers_no_memory(err);
+    if (rc)
+        jnode_free(node);
+    else
+        reply_json(&call->x->reply, 200, node);
+    return rc;
+}
+
+/* Whether a filter was given. */
+static bool is_filtered(const struct fields *fields)
+{
+    const size_t begin = offsetof(struct search_input, filter);
+    for (size_t i = 0; i < fields->n; i++)
+        if (fields->seen >> i & 1 && fields->table[i].offset >= begin &&
+            fields->table[i].offset < begin + sizeof(struct filter_input))
+            return true;
+    return false;
+}
+
+/* Nothing to search for: what the filters let pass, by date. */
+static int answer_list(struct call *call, const struct search_input *input,
+                       const struct fields *fields, struct err *err)
+{
+    struct library       *lib     = NULL;
+    struct library_image *images  = NULL;
+    struct jnode         *results = jnode_array();
+    struct jnode         *node    = jnode_object();
+    struct library_filter filter;
+    size_t                n = 0, offset = (size_t)input->offset;
+    int                   failed = 0, rc = call_library(call, &lib, err);
+    double                start = clock_ms();
+    if (!rc)
+        rc = answers_filter(call, lib, &input->filter, fields, &filter, err);
+    if (!rc)
+        rc = library_list(lib, &filter, LIBRARY_BY_DATE, NULL, (size_t)input->k + offset, &images,
+                          &n, err);
+    call_done(call, lib);
+    call_stage(call, STAGE_CATALOGUE, clock_ms() - start);
+    for (size_t i = 0; i < n; i++) {
+        if (i >= offset) {
+            struct jnode *image = jnode_object();
+            failed |= jnode_set_int(image, "rank", (int64_t)(i + 1)) |
+                      answers_image(call, &images[i], image) | jnode_push(results, image);
+        }
+        library_image_release(&images[i]);
+    }
+    free(images);
+    failed |= jnode_set_int(node, "total", (int64_t)jnode_len(results)) |
+              jnode_set(node, "results", results) | jnode_set(node, "took_ms", call_took(call));
     if (!rc && failed)
         rc = answers_no_memory(err);
     if (rc)
@@ -150,7 +203,12 @@ int handle_search(struct call *call, struct err *err)
         rc = terms_add_id(&terms, input.id, 1, err);
     if (!rc && input.terms)
         rc = terms_add_nodes(call, &terms, input.terms, err);
-    if (!rc && terms.n == 0)
+    bool list = terms.n == 0 && is_filtered(&fields);
+    if (!rc && terms.n == 0 && (!list || input.hybrid || input.rerank))
         rc = err_set(err, ERR_USAGE, "what to search for is missing: q, image, id or terms");
+    if (!rc && input.hybrid && input.rerank)
+        rc = err_set(err, ERR_USAGE, "rerank does not go with hybrid");
+    if (!rc && list)
+        return answer_list(call, &input, &fields, err);
     return rc ? rc : answer(call, &terms, &input, &fields, err);
 }

@@ -6,6 +6,7 @@
  */
 #include "searchd/search.h"
 
+#include "base/buf.h"
 #include "base/mem.h"
 
 #include <math.h>
@@ -74,6 +75,39 @@ static int look_again(struct call *call, struct search *s, struct desk *desk, st
     return rc;
 }
 
+/* The texts that are wanted, as one. */
+static int wanted_words(const struct terms *terms, struct buf *words, struct err *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < terms->n && !rc; i++) {
+        const struct term *t = &terms->items[i];
+        if (!t->text || t->weight <= 0)
+            continue;
+        rc = words->len ? buf_append_str(words, " ", err) : 0;
+        rc = rc ? rc : buf_append_str(words, t->text, err);
+    }
+    return rc || words->len
+               ? rc
+               : err_set(err, ERR_USAGE, "hybrid looks for words, and no text is wanted here");
+}
+
+static int find_hybrid(struct search *s, const float *vector, const struct library_filter *filter,
+                       struct err *err)
+{
+    struct buf words;
+    buf_init(&words, (size_t)QUERY_MAX_TERMS * (TERMS_MAX_TEXT + 1));
+    int rc = wanted_words(s->terms, &words, err);
+    if (!rc)
+        rc = library_search_hybrid(s->lib, vector, buf_str(&words), s->k, filter, &s->fused, &s->n,
+                                   err);
+    buf_release(&words);
+    if (!rc && !(s->hits = mem_array(s->n + 1, sizeof *s->hits)))
+        rc = err_set(err, ERR_NOMEM, "out of memory for the query");
+    for (size_t i = 0; i < s->n && !rc; i++)
+        s->hits[i] = s->fused[i].hit;
+    return rc;
+}
+
 static int find(struct call *call, struct search *s, struct desk *desk, const float *vector,
                 struct err *err)
 {
@@ -89,7 +123,9 @@ static int find(struct call *call, struct search *s, struct desk *desk, const fl
         filter.min_score     = s->has_min_score ? fmaxf(s->min_score, least) : least;
         filter.has_min_score = true;
     }
-    if (!rc)
+    if (!rc && s->hybrid)
+        rc = find_hybrid(s, vector, &filter, err);
+    else if (!rc)
         rc = library_search(s->lib, vector, s->k > s->rerank ? s->k : s->rerank, &filter, &s->hits,
                             &s->n, err);
     call_stage(call, STAGE_SEARCH, clock_ms() - start);
@@ -132,6 +168,8 @@ void search_release(struct call *call, struct search *s)
     call_done(call, s->lib);
     free(s->hits);
     free(s->reranked);
+    free(s->fused);
+    s->fused    = NULL;
     s->lib      = NULL;
     s->hits     = NULL;
     s->reranked = NULL;

@@ -4,6 +4,7 @@
 
 #include "searchd/answers.h"
 #include "searchd/terms.h"
+#include "storage/library_hybrid.h"
 #include "storage/library_match.h"
 #include "storage/library_rerank.h"
 
@@ -19,12 +20,14 @@ struct search {
     bool                       has_min_match;
     double                     min_match;
     size_t                     rerank; /* hits that are looked at again; 0: none */
+    bool                       hybrid; /* the texts' words count, too (library_hybrid.h) */
 
     /* What came of it. */
     struct library_match  match; /* what scores mean; not known for a vector */
     struct library       *lib;   /* still taken, so that hits can be looked up */
     struct library_hit   *hits;
     struct rerank_result *reranked; /* (n) with the same hits; NULL without rerank */
+    struct library_fused *fused;    /* likewise; NULL without hybrid */
     size_t                n;
 };
 

@@ -313,6 +313,8 @@ static int set_up(struct catalog *cat, struct err *err)
                           "PRAGMA foreign_keys = ON; PRAGMA synchronous = NORMAL;"
                           "PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY;",
                           err);
+    if (!rc)
+        rc = catalog_functions_add(cat, err);
     if (rc || cat->read_only)
         return rc ? rc : catalog_migrate_to_current(cat, err);
     int64_t pages = 0;

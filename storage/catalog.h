@@ -265,19 +265,67 @@ int catalog_tagger_reach(struct catalog *cat, int64_t model_id, int64_t seq, int
                          struct err *err);
 int catalog_tagger_drop(struct catalog *cat, struct err *err);
 
+/* ---- Filters (catalog_filter.h) ---- */
+
+#define CATALOG_FILTER_FEW 20000 /* images that are looked at one by one */
+
+struct catalog_filter;
+
 /* Whether anything but the score is asked for. */
-bool catalog_filter_restricts(const struct library_filter *filter);
-/* Ids of up to limit images that filter allows, with an embedding or not, in no
- * order; freed with free(). */
-int  catalog_filter_ids(struct catalog *cat, const struct library_filter *filter, size_t limit,
-                        int64_t **ids, size_t *n, struct err *err);
-int  catalog_filter_match(struct catalog *cat, const struct library_filter *filter, int64_t id,
-                          bool *matches, struct err *err);
-int  catalog_filter_count(struct catalog *cat, const struct library_filter *filter, int64_t *n,
+bool   catalog_filter_restricts(const struct library_filter *filter);
+/* Makes a filter ready to be asked; what it looked up holds within one transaction.
+ * filter's strings must outlive it; NULL allows all. ERR_USAGE for what cannot be asked. */
+int    catalog_filter_new(struct catalog *cat, const struct library_filter *filter,
+                          struct catalog_filter **out, struct err *err);
+void   catalog_filter_free(struct catalog_filter *f); /* NULL-safe */
+/* Ids of up to limit images that it allows, with an embedding or not, in no order;
+ * freed with free(). */
+int    catalog_filter_ids(struct catalog_filter *f, size_t limit, int64_t **ids, size_t *n,
                           struct err *err);
+/* The same where *few of them pass, at most CATALOG_FILTER_FEW; nothing where more do. */
+int    catalog_filter_few(struct catalog_filter *f, int64_t **ids, size_t *n, bool *few,
+                          struct err *err);
+int    catalog_filter_match(struct catalog_filter *f, int64_t id, bool *matches, struct err *err);
+int    catalog_filter_count(struct catalog *cat, const struct library_filter *filter, int64_t *n,
+                            struct err *err);
+/* All ids that a filter allows: makes it ready, and asks it once. */
+int    catalog_filtered(struct catalog *cat, const struct library_filter *filter, int64_t **ids,
+                        size_t *n, struct err *err);
+/* Kilometres between two places, in degrees. */
+double catalog_km(double lat1, double lon1, double lat2, double lon2);
+
 int catalog_list(struct catalog *cat, const struct library_filter *filter, enum library_order order,
                  const struct library_cursor *after, size_t limit, struct library_image **out,
                  size_t *n, struct err *err);
+
+/* ---- Words: names, folders, tags and captions (catalog_words.c) ---- */
+
+enum catalog_words_kind {
+    CATALOG_CAPTION_WORDS, /* all of them, in captions */
+    CATALOG_ANY_WORDS      /* any of them, anywhere; the commonest alone only */
+};
+/* A question to the table of words, freed by the caller; whatever the words hold, it is
+ * one. ERR_USAGE where they hold no letter or digit. */
+int catalog_words_query(const char *words, enum catalog_words_kind kind, char **out,
+                        struct err *err);
+/* Up to limit images that have any of the words and pass the filter, the best (BM25)
+ * first; freed with free(). None where there are no words. */
+int catalog_words_find(struct catalog *cat, const char *words, struct catalog_filter *filter,
+                       size_t limit, int64_t **ids, size_t *n, struct err *err);
+/* Whether images wait for their words to be written again. */
+int catalog_words_stale(struct catalog *cat, bool *stale, struct err *err);
+/* Writes those of up to limit images that wait, inside a transaction. */
+int catalog_words_refresh(struct catalog *cat, int limit, struct err *err);
+/* The same for all, in transactions of its own; nothing where the catalogue is
+ * read-only. */
+int catalog_words_catch_up(struct catalog *cat, struct err *err);
+/* Makes the table anew from what it is derived of, inside a transaction. */
+int catalog_words_rebuild(struct catalog *cat, struct err *err);
+/* Counts images whose words are not what they should be. */
+int catalog_words_check(struct catalog *cat, int64_t *wrong, struct err *err);
+/* Whether the table's own index is sound. Outside a transaction, for it takes the
+ * writers' lock. */
+int catalog_words_sound(struct catalog *cat, bool *sound, struct err *err);
 
 /* ---- Checks and copies ---- */
 

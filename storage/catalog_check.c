@@ -66,14 +66,21 @@ static int integrity(struct check *c, bool tell, int64_t *wrong, struct err *err
     return rc;
 }
 
-/* Indices can be made anew from their tables; nothing else can. */
+static int words_anew(struct check *c, struct err *err)
+{
+    int rc = catalog_begin_write(c->cat, err);
+    return rc ? rc : catalog_finish(c->cat, catalog_words_rebuild(c->cat, err), err);
+}
+
+/* Indices can be made anew from their tables, and the table of words (which newer
+ * SQLites look into here); nothing else can. */
 static int check_file(struct check *c, bool *fatal, struct err *err)
 {
     int64_t wrong = 0;
     int     rc    = integrity(c, true, &wrong, err);
     if (rc == 0 && wrong > 0 && c->repair) {
         struct err ignored = ERR_INIT;
-        if (catalog_exec(c->cat, "REINDEX", &ignored) == 0 &&
+        if (catalog_exec(c->cat, "REINDEX", &ignored) == 0 && words_anew(c, &ignored) == 0 &&
             integrity(c, false, &wrong, &ignored) == 0 && wrong == 0)
             c->left = 0;
     }
@@ -162,6 +169,26 @@ static int check_relations(struct check *c, struct err *err)
     for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]) && rc == 0; i++)
         rc = check_rows(c, rules[i].count, rules[i].repair, rules[i].what, err);
     return rc;
+}
+
+/* ---- Words ---- */
+
+static int check_words(struct check *c, bool sound, struct err *err)
+{
+    int64_t wrong = 0;
+    int     rc    = sound ? catalog_words_check(c->cat, &wrong, err) : 0;
+    if (rc == ERR_DAMAGED)
+        sound = false;
+    else if (rc || (sound && wrong == 0))
+        return rc;
+    rc = c->repair ? catalog_words_rebuild(c->cat, err) : 0;
+    if (rc)
+        return rc;
+    if (sound)
+        finding(c, c->repair, "the table of words is wrong about %lld image(s)", (long long)wrong);
+    else
+        finding(c, c->repair, "the table of words is damaged");
+    return 0;
 }
 
 /* ---- Embeddings ---- */
@@ -282,13 +309,18 @@ static int check_model(struct check *c, struct err *err)
 
 static int check_all(struct check *c, bool *fatal, struct err *err)
 {
-    int rc = check_file(c, fatal, err);
+    bool sound = true;
+    int  rc    = check_file(c, fatal, err);
+    if (rc == 0 && !*fatal)
+        rc = catalog_words_sound(c->cat, &sound, err);
     if (rc || *fatal)
         return rc;
     rc = c->repair ? catalog_begin_write(c->cat, err) : catalog_begin_read(c->cat, err);
     if (rc)
         return rc;
     rc = check_relations(c, err);
+    if (rc == 0)
+        rc = check_words(c, sound, err);
     if (rc == 0)
         rc = c->model ? check_embeddings(c, err) : check_model(c, err);
     if (rc == 0)

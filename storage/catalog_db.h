@@ -8,12 +8,12 @@
 
 #include <sqlite3.h>
 
-#define CATALOG_VERSION          10
+#define CATALOG_VERSION          12
 #define CATALOG_APPLICATION_ID   0x4f737072 /* "Ospr" */
 /* Of what is read from pictures: grows when more of it is, so that all are read again. */
 #define CATALOG_METADATA_VERSION 1
 #define CATALOG_BUSY_MS          30000
-#define CATALOG_STATEMENTS       112
+#define CATALOG_STATEMENTS       120
 
 struct catalog {
     sqlite3 *db;
@@ -57,6 +57,16 @@ int catalog_run(struct catalog *cat, struct err *err, const char *sql, const cha
 int catalog_int(struct catalog *cat, int64_t *out, struct err *err, const char *sql,
                 const char *kinds, ...);
 int catalog_exec(struct catalog *cat, const char *sql, struct err *err);
+
+/* Makes osprey_km known to SQL (catalog_functions.c). */
+int catalog_functions_add(struct catalog *cat, struct err *err);
+
+/* The table of words, filled, for the schema's step and for making it anew. */
+#define CATALOG_WORDS_SQL                                                                          \
+    "CREATE VIRTUAL TABLE words USING fts5(name, folder, tags, captions,"                          \
+    " tokenize = 'unicode61 remove_diacritics 2');"                                                \
+    "INSERT INTO words (rowid, name, folder, tags, captions)"                                      \
+    " SELECT id, name, folder, tags, captions FROM words_now;"
 
 /* The columns that catalog_image_from_row reads, of images i and folders f. */
 #define IMAGE_COLUMNS                                                                              \

@@ -119,6 +119,53 @@ static const char parts_sql[] =
     " DELETE FROM embeddings WHERE key IN (SELECT (id << 40) | OLD.id FROM models);"
     " INSERT INTO changes (image_id) VALUES (OLD.id); END;";
 
+/* A picture's path up to its last '/', with it; its own name, which follows; and the name
+ * of the folder that was added. */
+#define PICTURE_DIR  "rtrim(CAST(i.path AS TEXT), replace(CAST(i.path AS TEXT), '/', ''))"
+#define PICTURE_NAME "substr(CAST(i.path AS TEXT), length(" PICTURE_DIR ") + 1)"
+#define FOLDER_NAME                                                                                \
+    "substr(CAST(f.path AS TEXT), length(rtrim(CAST(f.path AS TEXT),"                              \
+    " replace(CAST(f.path AS TEXT), '/', ''))) + 1)"
+#define STALE "INSERT OR IGNORE INTO words_stale "
+
+/* Words to search by: names, folders, tags and captions, in one full-text table, keyed by
+ * image. words_now is what it should hold. Rewriting an image's words with each of its
+ * tags would be slow; triggers note the image in words_stale instead, and what reads or
+ * writes many images sees to those (catalog_words.c). And indexes for filters. */
+static const char words_sql[] =
+    "CREATE TABLE words_stale (image_id INTEGER PRIMARY KEY);"
+    "CREATE VIEW words_now (id, name, folder, tags, captions) AS SELECT i.id,"
+    " " PICTURE_NAME ", " FOLDER_NAME " || '/' || " PICTURE_DIR ","
+    " coalesce((SELECT group_concat(tag, char(10)) FROM"
+    "  (SELECT DISTINCT tag FROM tags WHERE image_id = i.id ORDER BY tag)), ''),"
+    " coalesce((SELECT group_concat(text, char(10)) FROM"
+    "  (SELECT text FROM captions WHERE image_id = i.id ORDER BY id)), '')"
+    " FROM images i JOIN folders f ON f.id = i.folder_id;" CATALOG_WORDS_SQL
+    "CREATE TRIGGER images_came_words AFTER INSERT ON images"
+    " BEGIN " STALE "VALUES (NEW.id); END;"
+    "CREATE TRIGGER images_moved_words AFTER UPDATE OF folder_id, path ON images"
+    " BEGIN " STALE "VALUES (NEW.id); END;"
+    "CREATE TRIGGER images_went_words AFTER DELETE ON images"
+    " BEGIN " STALE "VALUES (OLD.id); END;"
+    "CREATE TRIGGER folders_moved_words AFTER UPDATE OF path ON folders"
+    " BEGIN " STALE "SELECT id FROM images WHERE folder_id = NEW.id; END;"
+    "CREATE TRIGGER tags_came_words AFTER INSERT ON tags"
+    " BEGIN " STALE "VALUES (NEW.image_id); END;"
+    "CREATE TRIGGER tags_changed_words AFTER UPDATE OF image_id, tag ON tags"
+    " BEGIN " STALE "VALUES (OLD.image_id), (NEW.image_id); END;"
+    "CREATE TRIGGER tags_went_words AFTER DELETE ON tags"
+    " BEGIN " STALE "VALUES (OLD.image_id); END;"
+    "CREATE TRIGGER captions_came_words AFTER INSERT ON captions"
+    " BEGIN " STALE "VALUES (NEW.image_id); END;"
+    "CREATE TRIGGER captions_changed_words AFTER UPDATE OF image_id, text ON captions"
+    " BEGIN " STALE "VALUES (OLD.image_id), (NEW.image_id); END;"
+    "CREATE TRIGGER captions_went_words AFTER DELETE ON captions"
+    " BEGIN " STALE "VALUES (OLD.image_id); END;"
+    "CREATE INDEX images_camera ON images (camera);"
+    "CREATE INDEX images_lens ON images (lens);"
+    "CREATE INDEX images_kind ON images (kind);"
+    "CREATE INDEX images_rating ON images (rating) WHERE rating <> 0;"
+    "CREATE INDEX images_place ON images (latitude, longitude) WHERE latitude IS NOT NULL;";
 /* Of the frame of a video that stands for it; NULL: no video. */
 static const char times_sql[] =
     "ALTER TABLE images ADD COLUMN time_ms INTEGER;"
@@ -127,7 +174,7 @@ static const char times_sql[] =
 static const struct catalog_step steps_known[] = {
     {1, schema_sql},  {2, schema_heads}, {3, regions_sql},      {4, backgrounds_sql},
     {5, sources_sql}, {6, taggers_sql},  {7, fingerprints_sql}, {8, metadata_sql},
-    {9, colour_sql},  {10, parts_sql},   {11, times_sql},
+    {9, colour_sql},  {10, parts_sql},   {11, words_sql},       {12, times_sql},
 };
 
 static int read_version(struct catalog *cat, int64_t *version, int64_t *application,

@@ -15,6 +15,8 @@
 #define HNSW_MAX  1000000
 #define DELTA_MIN 1000
 
+#define WORDS_AT_ONCE ((size_t)512) /* images whose words a batch writes at least */
+
 int library_default_dir(char **dir, struct err *err)
 {
     const char *given = getenv("OSPREY_LIBRARY");
@@ -439,6 +441,8 @@ int library_add(struct library *lib, int64_t model_id, struct library_item *item
         if (rc)
             err_prefix(err, "adding %s", items[i].path);
     }
+    if (rc == 0) /* and of some that tags and captions left behind */
+        rc = catalog_words_refresh(lib->cat, (int)(n < WORDS_AT_ONCE ? WORDS_AT_ONCE : n), err);
     free(scratch);
     return finish(lib, rc, err);
 }

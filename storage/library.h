@@ -244,19 +244,42 @@ bool library_is_locked(const struct library *lib);
 
 enum library_shape { LIBRARY_ANY_SHAPE, LIBRARY_LANDSCAPE, LIBRARY_PORTRAIT, LIBRARY_SQUARE };
 
+#define LIBRARY_FILTER_TAGS 64 /* that a filter names, and again that it excludes */
+
+struct library_place {
+    int64_t     folder_id;
+    const char *below; /* a path inside the folder, as in known_after, or NULL */
+};
+
 /* What a hit must be; zero (or NULL) means any. Held exactly, inside the search. */
 struct library_filter {
-    int64_t            folder_id;
-    const char        *below;  /* a path inside the folder, as in known_after, or NULL */
+    int64_t                     folder_id;
+    const char                 *below; /* a path inside the folder, as in known_after, or NULL */
+    /* Any of these, in place of the two above. */
+    const struct library_place *places; /* (n_places) */
+    size_t                      n_places;
     const char        *name;   /* part of the path below the folder; the case of ASCII is ignored */
     const char        *camera; /* part of the camera's name, likewise */
+    const char        *lens;   /* part of the lens's name, likewise */
     const char        *kind;   /* "JPEG"; the case is ignored */
+    const char        *caption; /* words, all of which are in the picture's captions */
+    /* Each must be there, whoever says it, and none of not_tags. "animal" is "animal",
+     * "animal|dog" and "living|animal": a tag, or a part of one that ends where a level
+     * ends. Case is ignored. */
+    const char *const *tags;     /* (n_tags) */
+    const char *const *not_tags; /* (n_not_tags) */
+    size_t             n_tags, n_not_tags;
     int64_t            taken_from, taken_to; /* Unix seconds, inclusive, with has_taken: then
                                                 what has no date is no hit */
     int64_t            min_size, max_size;   /* bytes */
     int64_t            min_width, min_height;
+    int                min_rating, max_rating; /* stars, inclusive, with has_rating; -1: rejected,
+                                                  0: none */
+    double             latitude, longitude;    /* degrees, with has_near: then what has no
+                                                  place is no hit */
+    double             near_km;                /* from there, inclusive */
     enum library_shape shape;
-    bool               has_taken;
+    bool               has_taken, has_rating, has_near;
     bool               has_min_score;
     float              min_score; /* with has_min_score; listings ignore it */
     bool               exact; /* read every stored embedding: what the vector index is judged by */

@@ -51,6 +51,15 @@ int   library_refresh(struct library *lib, bool last_try, bool *again, struct er
 /* Begins a read transaction with the index caught up. *model is false, and the
  * transaction open nevertheless, when no model is active. */
 int   library_begin_search(struct library *lib, bool *model, struct err *err);
+/* The same; with words, those of the catalogue are up to date in it. */
+int   library_begin_filtered(struct library *lib, bool words, bool *model, struct err *err);
+/* A search inside such a transaction. ready: filter's, where it restricts images. */
+int   library_search_here(struct library *lib, bool model, const float *query, size_t k,
+                          const struct library_filter *filter, struct catalog_filter *ready,
+                          struct library_hit **hits, size_t *n, struct err *err);
+/* An image's score; ERR_NOTFOUND where it has no embedding, ERR_DAMAGED. */
+int   library_score_here(struct library *lib, const float *query, int64_t id, float *score,
+                         struct err *err);
 void  library_unload(struct library *lib);
 /* How near a query (dim) is to a stored embedding: model/distance.h. */
 float library_closeness(const struct library *lib, const struct library_model *model,
@@ -87,5 +96,12 @@ struct index_state {
 };
 /* Begins a read transaction, and leaves it open on success. */
 int library_index_state(struct library *lib, struct index_state *out, struct err *err);
+
+/* Names the image and page of each hit, ids of parts among them, in no order afterwards;
+ * each image's best page remains, or every one (library_parts.c). */
+int library_fold_parts(struct library *lib, struct library_hit *hits, size_t *n, bool every_page,
+                       struct err *err);
+/* Of hits on videos the time is told, not the page. */
+int library_name_times(struct library *lib, struct library_hit *hits, size_t n, struct err *err);
 
 #endif

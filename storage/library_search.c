@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FILTER_EXACT_MAX 20000 /* images that pass a filter: read one by one up to here */
 #define FETCH_MAX        20000 /* candidates; beyond, reading everything is as fast */
 #define EXACT_MARGIN     2e-5f /* between scores summed in different orders */
 #define APPROX_MARGIN    1e-3f /* and between halves of residuals (IVF) and ours */
@@ -228,12 +227,12 @@ static int by_rank(const void *a, const void *b)
 /* ---- The ways to find them ---- */
 
 struct search {
-    struct library              *lib;
-    const float                 *query;
-    const struct library_filter *filter; /* NULL unless it restricts images */
-    bool                         exact;
-    bool                         parts; /* whether the library has any */
-    struct top                   top;
+    struct library        *lib;
+    const float           *query;
+    struct catalog_filter *filter; /* NULL unless it restricts images */
+    bool                   exact;
+    bool                   parts; /* whether the library has any */
+    struct top             top;
 };
 
 float library_closeness(const struct library *lib, const struct library_model *model,
@@ -293,7 +292,7 @@ static int search_everything(struct search *s, struct err *err)
     size_t          bytes, n = 0;
     s->top.n = 0;
     if (s->filter) {
-        int rc = catalog_filter_ids(lib->cat, s->filter, SIZE_MAX / 2, &ids, &n, err);
+        int rc = catalog_filter_ids(s->filter, SIZE_MAX, &ids, &n, err);
         if (rc == 0)
             rc = search_images(s, ids, n, err);
         free(ids);
@@ -317,8 +316,7 @@ static int passes(struct search *s, int64_t id, bool *yes, struct err *err)
         *yes = false;
         return 0;
     }
-    return rc || !s->filter ? rc
-                            : catalog_filter_match(s->lib->cat, s->filter, part.image_id, yes, err);
+    return rc || !s->filter ? rc : catalog_filter_match(s->filter, part.image_id, yes, err);
 }
 
 static int search_delta(struct search *s, struct err *err)
@@ -339,12 +337,16 @@ static int search_delta(struct search *s, struct err *err)
     return rc;
 }
 
-/* Drops what the delta hides and the filter refuses; the order stays. */
-static int keep_live(struct search *s, int64_t *ids, float *scores, size_t *n, struct err *err)
+/* Drops what the delta hides and the filter refuses; the order stays. Ends where nothing
+ * can be among the k best any more. */
+static int keep_live(struct search *s, int64_t *ids, float *scores, size_t *n, float margin,
+                     struct err *err)
 {
     size_t kept = 0;
     int    rc   = 0;
     for (size_t i = 0; i < *n && rc == 0; i++) {
+        if (kept >= s->top.k && scores[i] < scores[s->top.k - 1] - margin)
+            break;
         bool yes = !delta_has(&s->lib->delta, ids[i]);
         if (yes)
             rc = passes(s, ids[i], &yes, err);
@@ -382,7 +384,7 @@ static int search_base(struct search *s, bool *enough, struct err *err)
     size_t         fetch  = exact ? k + 32 : k * 4 > 200 ? k * 4 : 200;
     int            rc     = 0;
     *enough               = false;
-    if (s->filter) /* at least FILTER_EXACT_MAX pass, perhaps a small part of all */
+    if (s->filter) /* more than CATALOG_FILTER_FEW pass, perhaps a small part of all */
         fetch *= 8;
     for (int effort = 1; fetch <= FETCH_MAX && rc == 0 && !*enough; effort *= 2, fetch *= 4) {
         size_t   ask = fetch < count ? fetch : count, n = 0;
@@ -394,7 +396,7 @@ static int search_base(struct search *s, bool *enough, struct err *err)
             rc = vindex_search(base, s->query, ask, effort, ids, scores, &n, err);
         float last = n > 0 ? scores[n - 1] : -INFINITY;
         if (rc == 0)
-            rc = keep_live(s, ids, scores, &n, err);
+            rc = keep_live(s, ids, scores, &n, margin, err);
         /* Exact means exact: equals beyond what was fetched count, too. */
         bool whole = n >= k && (!exact || ask == count || last < scores[k - 1] - margin);
         if (rc == 0 && (whole || (exact && ask == count))) {
@@ -420,11 +422,12 @@ static int search_run(struct search *s, struct err *err)
     if (s->filter) {
         int64_t *ids = NULL;
         size_t   n   = 0;
-        rc           = catalog_filter_ids(lib->cat, s->filter, FILTER_EXACT_MAX + 1, &ids, &n, err);
-        if (rc == 0 && n <= FILTER_EXACT_MAX)
+        bool     few = false;
+        rc           = catalog_filter_few(s->filter, &ids, &n, &few, err);
+        if (rc == 0 && few)
             rc = search_images(s, ids, n, err);
         free(ids);
-        if (rc || n <= FILTER_EXACT_MAX)
+        if (rc || few)
             return rc;
     }
     if (!lib->base)
@@ -452,58 +455,14 @@ static int check_query(const float *query, int dim, struct err *err)
 
 /* ---- From parts to images ---- */
 
-/* Names the image and the page that a hit is of. 1: there is none any more. */
-static int name_page(struct search *s, struct library_hit *hit, struct err *err)
-{
-    struct catalog_part part = {.page = 1};
-    int                 rc;
-    if (hit->id >= LIBRARY_FIRST_PART) {
-        rc = catalog_part_get(s->lib->cat, hit->id, &part, err);
-        if (rc == ERR_NOTFOUND)
-            return 1;
-        hit->id      = part.image_id;
-        hit->page    = part.page;
-        hit->timed   = part.time_ms != CATALOG_NO_TIME;
-        hit->time_ms = hit->timed ? part.time_ms : 0;
-        return rc;
-    }
-    rc        = catalog_part_next(s->lib->cat, hit->id, 1, &part, err);
-    hit->page = rc == 0;
-    return rc == ERR_NOTFOUND ? 0 : rc;
-}
-
-static int by_image(const void *a, const void *b)
-{
-    const struct library_hit *x = a, *y = b;
-    if (x->id != y->id)
-        return x->id < y->id ? -1 : 1;
-    return x->score != y->score ? (x->score > y->score ? -1 : 1) : x->page - y->page;
-}
-
 /* Sorts what was found; each image's best page remains, or every one. */
 static int fold(struct search *s, bool every_page, struct err *err)
 {
-    struct top *top  = &s->top;
-    size_t      kept = 0;
-    for (size_t i = 0; i < top->n && s->parts; i++) {
-        int rc = name_page(s, &top->heap[i], err);
-        if (rc < 0)
-            return rc;
-        if (rc == 0)
-            top->heap[kept++] = top->heap[i];
-    }
-    if (s->parts)
-        top->n = kept;
-    if (s->parts && !every_page && top->n) {
-        qsort(top->heap, top->n, sizeof(*top->heap), by_image);
-        kept = 0;
-        for (size_t i = 0; i < top->n; i++)
-            if (i == 0 || top->heap[i].id != top->heap[i - 1].id)
-                top->heap[kept++] = top->heap[i];
-        top->n = kept;
-    }
-    qsort(top->heap, top->n, sizeof(*top->heap), by_rank);
-    return 0;
+    struct top *top = &s->top;
+    int         rc = s->parts ? library_fold_parts(s->lib, top->heap, &top->n, every_page, err) : 0;
+    if (rc == 0 && top->n)
+        qsort(top->heap, top->n, sizeof(*top->heap), by_rank);
+    return rc;
 }
 
 /* One search for as many as room says, pages counted one by one. */
@@ -535,41 +494,39 @@ static int search_images_best(struct search *s, size_t k, size_t all, bool every
     }
 }
 
-/* Of hits on videos the time is told, not the page. */
-static int name_times(struct search *s, struct err *err)
+/* What words answer for must be written before the transaction that reads them; what
+ * comes in between begins another one. */
+int library_begin_filtered(struct library *lib, bool words, bool *model, struct err *err)
 {
-    bool any = false;
-    int  rc  = catalog_has_times(s->lib->cat, &any, err);
-    for (size_t i = 0; i < s->top.n && any && rc == 0; i++) {
-        struct library_hit *hit = &s->top.heap[i];
-        int32_t             ms  = hit->time_ms;
-        if (!hit->timed && hit->page < 2) {
-            rc         = catalog_time_get(s->lib->cat, hit->id, &ms, err);
-            hit->timed = rc == 0 && ms != CATALOG_NO_TIME;
+    for (int try = 1;; try++) {
+        bool stale = false;
+        int  rc    = words ? catalog_words_catch_up(lib->cat, err) : 0;
+        if (rc == 0)
+            rc = library_begin_search(lib, model, err);
+        if (rc == 0 && words) {
+            rc = catalog_words_stale(lib->cat, &stale, err);
+            if (rc)
+                catalog_rollback(lib->cat);
         }
-        if (hit->timed) {
-            hit->time_ms = ms;
-            hit->page    = 0;
-        }
+        if (rc || !stale || try == LIBRARY_TRIES || catalog_is_read_only(lib->cat))
+            return rc;
+        catalog_rollback(lib->cat);
     }
-    return rc;
 }
 
-int library_search(struct library *lib, const float *query, size_t k,
-                   const struct library_filter *filter, struct library_hit **hits, size_t *n,
-                   struct err *err)
+int library_search_here(struct library *lib, bool model, const float *query, size_t k,
+                        const struct library_filter *filter, struct catalog_filter *ready,
+                        struct library_hit **hits, size_t *n, struct err *err)
 {
-    struct search        s = {.lib = lib, .query = query, .exact = filter && filter->exact};
+    struct search        s = {.lib    = lib,
+                              .query  = query,
+                              .filter = restricts(filter) ? ready : NULL,
+                              .exact  = filter && filter->exact};
     struct library_stats stats;
-    bool                 model = false, every_page = filter && filter->every_page;
-    *hits = NULL;
-    *n    = 0;
-    if (restricts(filter))
-        s.filter = filter;
-    int rc = library_begin_search(lib, &model, err);
-    if (rc)
-        return rc;
-    rc = catalog_stats(lib->cat, &stats, err);
+    bool                 every_page = filter && filter->every_page;
+    *hits                           = NULL;
+    *n                              = 0;
+    int rc                          = catalog_stats(lib->cat, &stats, err);
     if (rc == 0 && model)
         rc = check_query(query, lib->model.dim, err);
     if (rc == 0) {
@@ -579,19 +536,48 @@ int library_search(struct library *lib, const float *query, size_t k,
         rc = search_images_best(&s, model ? (k < most ? k : most) : 0, all, every_page, err);
     }
     if (rc == 0)
-        rc = name_times(&s, err);
-    catalog_rollback(lib->cat); /* nothing was written */
+        rc = library_name_times(lib, s.top.heap, s.top.n, err);
     if (rc) {
         free(s.top.heap);
         return rc;
     }
     for (size_t i = 0; i < s.top.n; i++)
         s.top.heap[i].score = distance_score(lib->model.distance, s.top.heap[i].score);
-    qsort(s.top.heap, s.top.n, sizeof(*s.top.heap), by_rank);
     while (filter && filter->has_min_score && s.top.n > 0 &&
            s.top.heap[s.top.n - 1].score < filter->min_score)
         s.top.n--;
     *hits = s.top.heap;
     *n    = s.top.n;
     return 0;
+}
+
+int library_search(struct library *lib, const float *query, size_t k,
+                   const struct library_filter *filter, struct library_hit **hits, size_t *n,
+                   struct err *err)
+{
+    struct catalog_filter *ready = NULL;
+    bool                   model = false;
+    *hits                        = NULL;
+    *n                           = 0;
+    int rc = library_begin_filtered(lib, filter && filter->caption, &model, err);
+    if (rc)
+        return rc;
+    if (restricts(filter))
+        rc = catalog_filter_new(lib->cat, filter, &ready, err);
+    if (rc == 0)
+        rc = library_search_here(lib, model, query, k, filter, ready, hits, n, err);
+    catalog_filter_free(ready);
+    catalog_rollback(lib->cat); /* nothing was written */
+    return rc;
+}
+
+int library_score_here(struct library *lib, const float *query, int64_t id, float *score,
+                       struct err *err)
+{
+    const uint16_t *vector;
+    int rc = catalog_embedding_get(lib->cat, lib->model.id, id, lib->model.dim, &vector, err);
+    if (rc == 0)
+        *score =
+            distance_score(lib->model.distance, library_closeness(lib, &lib->model, query, vector));
+    return rc;
 }

@@ -191,7 +191,7 @@ int library_tag(struct library *lib, const struct library_tagging *job,
     for (size_t f = 0; f < job->n_filters && rc == 0; f++) {
         int64_t *ids = NULL;
         size_t   n   = 0;
-        rc           = catalog_filter_ids(lib->cat, &job->filters[f], SIZE_MAX / 2, &ids, &n, err);
+        rc           = catalog_filtered(lib->cat, &job->filters[f], &ids, &n, err);
         if (rc == 0)
             rc = judge_ids(&j, ids, n, err);
         free(ids);

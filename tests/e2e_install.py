@@ -28,6 +28,7 @@ class Install(unittest.TestCase):
                          "share/bash-completion/completions/osprey",
                          "share/zsh/site-functions/_osprey", "share/doc/osprey/LICENSE",
                          "share/doc/osprey/NOTICE", "lib/systemd/system/osprey-searchd.service",
+                         "lib/systemd/user/osprey-watch.service",
                          "share/doc/osprey/examples/searchd.conf"):
                 self.assertTrue((tree / name).is_file(), name)
             for model in ("osprey-small", "osprey-small-zeroshot"):
@@ -39,6 +40,8 @@ class Install(unittest.TestCase):
                 self.assertEqual(installed.read_bytes(), path.read_bytes(), path.name)
             unit = (tree / "lib/systemd/system/osprey-searchd.service").read_text()
             self.assertIn("ExecStart=%s/bin/osprey-searchd " % first, unit)
+            unit = (tree / "lib/systemd/user/osprey-watch.service").read_text()
+            self.assertIn("ExecStart=%s/bin/osprey watch " % first, unit)
             env = {k: v for k, v in os.environ.items() if not k.startswith("OSPREY_")}
             run = subprocess.run([tree / "bin/osprey", "embed", "--json", "a bird"], cwd="/",
                                  env=dict(env, HOME=tmp, OMP_NUM_THREADS="1"),

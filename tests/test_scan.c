@@ -99,24 +99,29 @@ static void know(const struct room *room, const char *name, bool broken, bool st
     assert_int_equal(library_add(room->lib, room->model_id, &item, 1, NULL), 0);
 }
 
-static struct scan *begin(struct room *room, const char *below)
+static struct scan *begin_as(struct room *room, const char *below, bool changed)
 {
     struct err         err    = ERR_INIT;
     struct scan       *scan   = NULL;
     struct scan_target target = {.folder_id = room->folder_id,
                                  .root      = room->folder,
                                  .below     = below,
-                                 .model_id  = room->model_id};
+                                 .model_id  = room->model_id,
+                                 .changed   = changed};
     int rc = scan_open(&room->reader, &target, &(struct walk_options){0}, &scan, &err);
     assert_int_equal(rc, 0);
     return scan;
 }
 
-static void expect(struct room *room, const char *below, const char *const *lines)
+static struct scan *begin(struct room *room, const char *below)
+{
+    return begin_as(room, below, false);
+}
+
+static void expect_of(struct scan *scan, const char *const *lines)
 {
     static const char *const names[] = {"end",        "file", "error", "same",
                                         "same-error", "gone", "kept",  "emptied"};
-    struct scan             *scan    = begin(room, below);
     struct scan_event        event;
     for (;; lines++) {
         assert_int_equal(scan_next(scan, &event, NULL), 0);
@@ -130,6 +135,69 @@ static void expect(struct room *room, const char *below, const char *const *line
     assert_null(*lines);
     assert_true(scan_is_there(scan));
     scan_close(scan);
+}
+
+static void expect(struct room *room, const char *below, const char *const *lines)
+{
+    expect_of(begin(room, below), lines);
+}
+
+/* A path that the kernel named: a file, a folder, or nothing any more. */
+static void a_path_that_changed(void **state)
+{
+    struct room *room = *state;
+    char         path[512];
+    put(room, "new.jpg");
+    put(room, "same.jpg");
+    know(room, "same.jpg", false, false);
+    put(room, "stale.jpg");
+    know(room, "stale.jpg", false, true);
+    know(room, "gone.jpg", false, false);
+    know(room, "gone.jpg2", false, false);
+    know(room, "d/a.jpg", false, false);
+    know(room, "d/e/b.jpg", true, false);
+    know(room, "da.jpg", false, false);
+    put(room, "note.txt");
+    make(room, "full");
+    put(room, "full/x.jpg");
+    know(room, "full", false, false); /* a file once, as it seems */
+    make(room, "emptied");
+    know(room, "emptied/y.jpg", false, false);
+    (void)snprintf(path, sizeof path, "%s/link", room->folder);
+    assert_int_equal(symlink("full", path), 0);
+    static const struct {
+        const char *path, *lines[4];
+    } all[] = {
+        {"new.jpg", {"file new.jpg"}},
+        {"same.jpg", {"same same.jpg"}},
+        {"stale.jpg", {"file stale.jpg"}},
+        {"gone.jpg", {"gone gone.jpg"}},
+        {"never.jpg", {NULL}},
+        {"note.txt", {NULL}},
+        {"d", {"gone d/a.jpg", "gone d/e/b.jpg"}},
+        {"full", {"gone full", "file full/x.jpg"}},
+        {"emptied", {"gone emptied/y.jpg"}},
+        {"link", {NULL}},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        expect_of(begin_as(room, all[i].path, true), all[i].lines);
+    /* Much known below an empty folder: a drive that is not mounted, perhaps. */
+    for (int i = 0; i <= SCAN_EMPTY_KEEPS; i++) {
+        (void)snprintf(path, sizeof path, "emptied/%d.jpg", i);
+        know(room, path, false, false);
+    }
+    struct scan *scan = begin_as(room, "emptied", true);
+    assert_true(scan_is_empty(scan));
+    scan_close(scan);
+    /* Without its root nothing can be told. */
+    struct err         err    = ERR_INIT;
+    struct scan_target target = {.folder_id = room->folder_id,
+                                 .root      = "/tmp/osprey-no-such-folder",
+                                 .below     = "gone.jpg",
+                                 .model_id  = room->model_id,
+                                 .changed   = true};
+    assert_int_equal(scan_open(&room->reader, &target, &(struct walk_options){0}, &scan, &err),
+                     ERR_NOTFOUND);
 }
 
 static void each_file_gets_one_verdict(void **state)
@@ -330,9 +398,13 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(each_file_gets_one_verdict),      TEST(sidecars_are_seen),
-        TEST(pages_are_merged_without_a_seam), TEST(a_folder_replaced_meanwhile_is_noticed),
-        TEST(plans_hold_no_folder_twice),      cmocka_unit_test(contents_in_flight_are_taken_once),
+        TEST(a_path_that_changed),
+        TEST(each_file_gets_one_verdict),
+        TEST(sidecars_are_seen),
+        TEST(pages_are_merged_without_a_seam),
+        TEST(a_folder_replaced_meanwhile_is_noticed),
+        TEST(plans_hold_no_folder_twice),
+        cmocka_unit_test(contents_in_flight_are_taken_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

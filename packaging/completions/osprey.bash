@@ -6,8 +6,10 @@ _osprey_models() {
 
 _osprey() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-    local commands='index search similar embed tag caption dupes export import status verify backup relocate forget eval train serve model'
+    local commands='index watch search similar embed tag caption dupes export import status verify backup relocate forget eval train serve model'
     local common='--library --model --precision -k --json --quiet --help'
+    local filters='--after --before --in --camera --lens --tag --not-tag --rating --near --orientation'
+    filters+=' --min-size --type --caption'
     local command='' own='' i
 
     for ((i = 1; i < COMP_CWORD; i++)); do
@@ -41,6 +43,16 @@ _osprey() {
             ;;
         --model | --base)
             COMPREPLY=($(compgen -W "$(_osprey_models)" -- "$cur") $(compgen -d -- "$cur"))
+            return
+            ;;
+        --orientation)
+            COMPREPLY=($(compgen -W 'landscape portrait square' -- "$cur"))
+            return
+            ;;
+        --after | --before | --camera | --lens | --tag | --not-tag | --rating | --near | --min-size | --caption) return ;;
+        --every | --max-watches) return ;;
+        --type)
+            COMPREPLY=($(compgen -W 'jpeg png' -- "$cur"))
             return
             ;;
         --split)
@@ -83,10 +95,11 @@ _osprey() {
         return
     fi
     case $command in
-        search) own='--image --min-score --min-match --in --pages --rerank --reranker --server --preview' ;;
-        similar) own='--others --min-score --min-match --in --pages --preview' ;;
+        search) own="--image --min-score --min-match $filters --pages --hybrid --rerank --reranker --server --preview" ;;
+        similar) own="--others --min-score --min-match $filters --pages --preview" ;;
         embed) own='--image --npy' ;;
         index) own='--threads --frames --hidden --regions --reranker' ;;
+        watch) own='--threads --frames --hidden --regions --reranker --every --max-watches' ;;
         tag) own='--vocab --examples --prompts --threshold --top --once --write --remove --dry-run --list' ;;
         caption) own='--bank --threshold --write --dry-run --remove' ;;
         dupes) own='--kinds --same --near --html --script' ;;

@@ -73,7 +73,8 @@ async function ask(path, options = {}) {
 export function address(path, parameters = {}) {
   const all = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters)) {
-    if (value !== undefined && value !== null && value !== '') all.set(name, value);
+    if (Array.isArray(value)) value.forEach((one) => all.append(name, one));
+    else if (value !== undefined && value !== null && value !== '') all.set(name, value);
   }
   if (library) all.set('library', library);
   const text = all.toString();

@@ -1,6 +1,7 @@
 /* The chips: pictures that weigh in, and filters; each can be taken away. */
 import { $, h, icon } from './dom.js';
 import { bytes, count, day, t } from './strings.js';
+import { rated } from './filters.js';
 import { nextWeight } from './query.js';
 import { thumbnail } from './api.js';
 import { dataUrl } from './uploads.js';
@@ -17,6 +18,12 @@ function says(name, value) {
     case 'min_height': return '↕ ' + px(value);
     case 'min_size': return t('size_over', { b: bytes(Number(value)) });
     case 'max_size': return t('size_under', { b: bytes(Number(value)) });
+    case 'tag': return t('chip_tag', { tag: value });
+    case 'not_tag': return t('chip_not_tag', { tag: value });
+    case 'caption': return t('chip_caption', { words: value });
+    case 'rating': return rated(value);
+    case 'near': return t('chip_near', { place: value.split(',').slice(0, 2).join(', '), km: value.split(',')[2] });
+    case 'hybrid': return t('f_hybrid');
     case 'folder': return value.split('/').filter(Boolean).pop() ?? value;
     case 'name': return t('chip_name', { name: value });
     default: return value;

@@ -7,6 +7,9 @@ import { get } from './api.js';
 const WIDTHS = [640, 1280, 1920, 3840];
 const SIZES = [[0, 1e5], [1e5, 1e6], [1e6, 5e6], [5e6, 0]]; // bytes: from, to
 const MOST_SEEN = 200;
+const PLAIN = ['taken_from', 'taken_to', 'folder', 'name', 'camera', 'lens', 'kind', 'min_width', 'orientation', 'tag', 'not_tag',
+  'caption', 'rating', 'near'];
+const RATINGS = ['1', '2', '3', '4', '5', 'unrated', 'rejected'];
 let seen = { folder: new Set(), camera: new Set() };
 
 function sizeLabel([from, to]) {
@@ -15,8 +18,17 @@ function sizeLabel([from, to]) {
   return t('size_between', { a: bytes(from), b: bytes(to) });
 }
 
+/* What a rating says. */
+export const rated = (value) => (/^\d$/.test(value) ? t('rated', { stars: '★'.repeat(value) }) : t(value));
+
 const field = (key, input) => h('div', { class: 'field' }, h('label', { for: input.id }, t(key)), input);
 const options = (list, any = true) => (any ? [h('option', { value: '' }, t('any'))] : []).concat(list.map(([value, text]) => h('option', { value }, text)));
+
+/* Latitude, longitude, kilometres. */
+function isPlace(text) {
+  const numbers = text.split(',').map((part) => (part === '' ? NaN : Number(part)));
+  return numbers.length === 3 && numbers.every(Number.isFinite) && Math.abs(numbers[0]) <= 90 && Math.abs(numbers[1]) <= 180 && numbers[2] >= 0;
+}
 
 /* calls: change(filters) */
 export class Filters {
@@ -28,7 +40,7 @@ export class Filters {
     this.button.addEventListener('click', () => this.toggle());
     const typed = debounce(() => this.changed(), 350);
     this.form.addEventListener('input', (event) => {
-      if (event.target.tagName === 'SELECT' || event.target.type === 'radio') this.changed();
+      if (event.target.tagName === 'SELECT' || ['radio', 'checkbox'].includes(event.target.type)) this.changed();
       else typed();
     });
     this.form.addEventListener('submit', (event) => {
@@ -51,10 +63,17 @@ export class Filters {
       field('f_folder', input('folder', { type: 'text', list: 'seen-folder', spellcheck: 'false' })),
       field('f_name', input('name', { type: 'text', spellcheck: 'false' })),
       field('f_camera', input('camera', { type: 'text', list: 'seen-camera', spellcheck: 'false' })),
+      field('f_lens', input('lens', { type: 'text', spellcheck: 'false' })),
+      field('f_tag', input('tag', { type: 'text', spellcheck: 'false', placeholder: t('f_tag_like') })),
+      field('f_not_tag', input('not_tag', { type: 'text', spellcheck: 'false' })),
+      field('f_caption', input('caption', { type: 'text' })),
+      field('f_rating', select('rating', RATINGS.map((value) => [value, rated(value)]))),
+      field('f_near', input('near', { type: 'text', placeholder: '48.2, 16.37, 5', inputmode: 'text', spellcheck: 'false' })),
       field('f_kind', select('kind', ['JPEG', 'PNG', 'WebP', 'GIF', 'TIFF', 'HEIC', 'AVIF', 'JPEG XL', 'RAW', 'BMP',
         'PNM'].map((kind) => [kind, kind]))),
       field('f_width', select('min_width', WIDTHS.map((n) => [n, t('at_least_px', { n })]))),
       field('f_size', select('bytes', SIZES.map((range) => [range.join('-'), sizeLabel(range)]))),
+      field('f_hybrid', input('hybrid', { type: 'checkbox' })),
       h('datalist', { id: 'seen-folder' }), h('datalist', { id: 'seen-camera' }),
       h('div', { class: 'filter-ends' },
         h('button', { type: 'button', class: 'link', onclick: () => this.calls.change({}) }, t('filters_clear')),
@@ -100,8 +119,14 @@ export class Filters {
   /* What the form says; filters that it has no field for stay as they were. */
   changed() {
     const filters = { ...this.filters };
-    for (const name of ['taken_from', 'taken_to', 'folder', 'name', 'camera', 'kind', 'min_width', 'orientation']) {
-      const value = this.form.elements[name].value.trim();
+    if (this.form.elements.hybrid.checked) filters.hybrid = 'true';
+    else delete filters.hybrid;
+    for (const name of PLAIN) {
+      let value = this.form.elements[name].value.trim();
+      if (name === 'near') {
+        value = value.replace(/\s+/g, '');
+        if (value && !isPlace(value)) continue; // half typed
+      }
       if (value) filters[name] = value;
       else delete filters[name];
     }
@@ -116,7 +141,8 @@ export class Filters {
   show(filters) {
     this.filters = filters;
     const { elements } = this.form;
-    for (const name of ['taken_from', 'taken_to', 'folder', 'name', 'camera', 'kind', 'min_width', 'orientation']) {
+    elements.hybrid.checked = Boolean(filters.hybrid);
+    for (const name of PLAIN) {
       if (elements[name] !== document.activeElement) elements[name].value = filters[name] ?? '';
     }
     elements.bytes.value = filters.min_size || filters.max_size ? [filters.min_size ?? 0, filters.max_size ?? 0].join('-') : '';

@@ -7,7 +7,21 @@
  * made of its bytes (uploads.js); its bytes are not in the address. */
 
 export const FILTERS = ['folder', 'name', 'camera', 'kind', 'orientation', 'taken_from', 'taken_to',
-  'min_size', 'max_size', 'min_width', 'min_height'];
+  'min_size', 'max_size', 'min_width', 'min_height', 'lens', 'tag', 'not_tag', 'rating', 'near', 'caption', 'hybrid'];
+
+/* Filters of which there may be several, with commas between them. */
+const LISTS = ['tag', 'not_tag'];
+
+/* The filters as the daemon takes them: numbers are numbers, lists are arrays. `hybrid`
+ * is one to the page alone, and means something only where words are searched for. */
+export function filtersOf(state, words) {
+  const all = Object.entries(state.filters).filter(([name]) => words || name !== 'hybrid');
+  return Object.fromEntries(all.map(([name, value]) => {
+    if (LISTS.includes(name)) return [name, value.split(',').map((one) => one.trim()).filter(Boolean)];
+    if (name === 'hybrid') return [name, true];
+    return [name, /^(min|max)_/.test(name) ? Number(value) : value];
+  }));
+}
 
 export const LESS = -0.5;
 const WEIGHTS = [1, 2, 0.5];

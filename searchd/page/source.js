@@ -1,7 +1,7 @@
 /* The pictures of one query, page by page: results of a search, or the library by
  * date. */
 import { get, post, Problem } from './api.js';
-import { isSearch, texts } from './query.js';
+import { filtersOf, isSearch, texts } from './query.js';
 import { dataUrl } from './uploads.js';
 
 const FIRST = 60; // what a screen shows; the answer to each letter typed
@@ -47,16 +47,11 @@ export class Source {
     }));
   }
 
-  /* A filter's numbers are numbers in a body. */
-  filters() {
-    return Object.fromEntries(Object.entries(this.state.filters)
-      .map(([name, value]) => [name, /^(min|max)_/.test(name) ? Number(value) : value]));
-  }
-
   async search() {
     const offset = this.items.length ? this.items.at(-1).rank : 0;
     const k = Math.min(this.items.length ? NEXT : FIRST, this.most);
     const terms = this.terms();
+    const filters = filtersOf(this.state, terms.some(({ text, weight }) => text && weight > 0));
     const plain = terms.length === 1 && terms[0].text && terms[0].weight === 1;
     const how = { k, offset };
     let answer;
@@ -64,8 +59,8 @@ export class Source {
       if (this.state.good) how.min_match = await goodMatch();
       if (this.state.rerank && offset < AGAIN && terms.some(({ text }) => text)) how.rerank = AGAIN;
       answer = plain
-        ? await get('/v1/search', { q: terms[0].text, ...how, ...this.state.filters }, this.abort.signal)
-        : await post('/v1/search', { terms, ...how, ...this.filters() }, this.abort.signal);
+        ? await get('/v1/search', { q: terms[0].text, ...how, ...filters }, this.abort.signal)
+        : await post('/v1/search', { terms, ...how, ...filters }, this.abort.signal);
     } catch (problem) {
       // A daemon that gives fewer at a time (--max-k) says how many.
       const most = /^k must be .* to (\d+)$/.exec(problem.message)?.[1];
@@ -83,7 +78,7 @@ export class Source {
 
   async list() {
     const limit = this.items.length ? 500 : 100;
-    const answer = await get('/v1/images', { limit, after: this.next, ...this.state.filters }, this.abort.signal);
+    const answer = await get('/v1/images', { limit, after: this.next, ...filtersOf(this.state, false) }, this.abort.signal);
     this.next = answer.next;
     this.done = !answer.next;
     this.total ??= answer.total;

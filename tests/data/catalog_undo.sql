@@ -1,5 +1,24 @@
 -- What takes each step of storage/catalog_schema.c back, the newest first: the tests make
 -- catalogues of older versions with it. "-- N" begins what undoes version N.
+-- 11
+DROP TRIGGER images_came_words;
+DROP TRIGGER images_moved_words;
+DROP TRIGGER images_went_words;
+DROP TRIGGER folders_moved_words;
+DROP TRIGGER tags_came_words;
+DROP TRIGGER tags_changed_words;
+DROP TRIGGER tags_went_words;
+DROP TRIGGER captions_came_words;
+DROP TRIGGER captions_changed_words;
+DROP TRIGGER captions_went_words;
+DROP VIEW words_now;
+DROP TABLE words;
+DROP TABLE words_stale;
+DROP INDEX images_camera;
+DROP INDEX images_lens;
+DROP INDEX images_kind;
+DROP INDEX images_rating;
+DROP INDEX images_place;
 -- 10
 DROP TRIGGER parts_went;
 DROP TABLE parts;

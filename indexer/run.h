@@ -1,0 +1,29 @@
+/* One run of the pipeline over a plan with one model, and what follows it: what all who
+ * bring a library up to date have in common. */
+#ifndef OSPREY_INDEXER_RUN_H
+#define OSPREY_INDEXER_RUN_H
+
+#include "base/err.h"
+#include "indexer/choice.h"
+#include "indexer/ingest.h"
+
+struct run {
+    /* Set by the caller. */
+    struct library              *lib; /* locked */
+    struct choice               *choice;
+    struct plan                 *plan;
+    bool                         hidden;
+    int                          threads;
+    int                          frames; /* of a video, at most; 0: as it comes */
+    struct progress             *progress;
+    const volatile sig_atomic_t *interrupted;
+    /* What came of it. */
+    struct ingest                ingest;
+    bool                         switched; /* the choice's model answers from now on */
+};
+
+/* How folders are walked: hidden as it says, and never the library's own. */
+struct walk_options run_walk_options(const struct library *lib, bool hidden);
+int                 run_plan(struct run *run, struct err *err);
+
+#endif
