@@ -5,6 +5,7 @@
 #include "image/decoder.h"
 #include "image/dominant.h"
 #include "image/fingerprint.h"
+#include "image/formats.h"
 #include "image/preprocess.h"
 #include "indexer/pages.h"
 #include "indexer/source.h"
@@ -122,9 +123,11 @@ static int make_pixels(struct worker *me, struct item *item, const uint8_t *byte
                              &item->info, err);
     if (!rc)
         rc = preprocess_image(p, &view, pixels, err);
-    if (!rc && !item->fingerprint) /* a picture that changed meanwhile comes twice */
+    /* Of films that begin alike none is a copy. */
+    bool prints = !format_is_video(item->info.kind);
+    if (!rc && prints && !item->fingerprint) /* a picture that changed meanwhile comes twice */
         item->fingerprint = mem_array(FINGERPRINT_BYTES, 1);
-    if (!rc)
+    if (!rc && prints)
         rc = item->fingerprint ? fingerprint_make(&view, item->fingerprint, err)
                                : err_set(err, ERR_NOMEM, "out of memory for a fingerprint");
     if (!rc)

@@ -126,6 +126,10 @@ class Formats(unittest.TestCase):
         times = {os.path.basename(hit["path"]): hit.get("time_ms")
                  for hit in self.lines("search", "--image", orange)}
         self.assertEqual(times["copy.mp4"], 2500)
+        # Films that begin alike are no duplicates, the same bytes are.
+        groups = [{os.path.basename(m["path"]) for m in group["members"]}
+                  for group in self.lines("dupes")]
+        self.assertEqual(groups, [{"h264.mp4", "copy.mp4"}])
         os.remove(os.path.join(folder, "copy.mp4"))
         with open(film, "ab") as f:
             f.write(b"\0\0\0\x08free")
