@@ -444,6 +444,71 @@ static void pages_crowd_no_neighbours_out(void **state)
     free(others);
 }
 
+/* The best hit of all for a page of an image that is none of the world's. */
+static struct library_hit hit_of(struct world *w, int image, int page)
+{
+    struct err          err = ERR_INIT;
+    struct library_hit *hits;
+    size_t              n;
+    float               query[DIM];
+    unit_vector(query, DIM, seed_of(image, page));
+    assert_ok(library_search(w->lib, query, 1, NULL, &hits, &n, &err), &err);
+    assert_int_equal(n, 1);
+    struct library_hit hit = hits[0];
+    free(hits);
+    assert_true(hit.score > 0.99F);
+    return hit;
+}
+
+static void frames_have_times(void **state)
+{
+    static const int32_t begins = 400, times[] = {2500, 70000};
+    static const int     frames[] = {2, 3};
+    struct world        *w        = *state;
+    struct err           err      = ERR_INIT;
+    float                first[DIM], others[2][DIM], unused[DIM];
+    struct library_item  film = picture(w->folder, "even/film.mp4", 500, first);
+    unit_vector(first, DIM, seed_of(500, 1));
+    unit_vector(others[0], DIM, seed_of(500, 2));
+    unit_vector(others[1], DIM, seed_of(500, 3));
+    film.time_ms         = &begins;
+    film.n_parts         = 2;
+    film.part_pages      = frames;
+    film.part_times      = times;
+    film.part_embeddings = others[0];
+    assert_ok(library_add(w->lib, w->model, &film, 1, &err), &err);
+    for (int frame = 1; frame <= 3; frame++) {
+        struct library_hit hit = hit_of(w, 500, frame);
+        assert_int_equal(hit.id, film.id);
+        assert_true(hit.timed);
+        assert_int_equal(hit.time_ms, frame == 1 ? begins : times[frame - 2]);
+        assert_int_equal(hit.page, 0);
+    }
+    assert_false(hit_of(w, 3, 2).timed);
+    assert_int_equal(hit_of(w, 3, 2).page, 2);
+    /* A copy has them, too, when the original is gone. */
+    struct library_item copy = picture(w->folder, "even/copy.mp4", 500, unused);
+    copy.embedding           = NULL;
+    copy.copy_of             = film.id;
+    assert_ok(library_add(w->lib, w->model, &copy, 1, &err), &err);
+    const char *gone[] = {"even/film.mp4"};
+    assert_ok(library_remove(w->lib, w->folder, gone, 1, &err), &err);
+    assert_int_equal(hit_of(w, 500, 1).id, copy.id);
+    assert_int_equal(hit_of(w, 500, 1).time_ms, begins);
+    assert_int_equal(hit_of(w, 500, 3).time_ms, times[1]);
+    /* One frame alone; then there is a picture in its place. */
+    struct library_item one = picture(w->folder, "even/copy.mp4", 501, first);
+    one.time_ms             = &begins;
+    unit_vector(first, DIM, seed_of(500, 1));
+    assert_ok(library_add(w->lib, w->model, &one, 1, &err), &err);
+    assert_true(hit_of(w, 500, 1).timed);
+    one = picture(w->folder, "even/copy.mp4", 502, first);
+    unit_vector(first, DIM, seed_of(500, 1));
+    assert_ok(library_add(w->lib, w->model, &one, 1, &err), &err);
+    assert_false(hit_of(w, 500, 1).timed);
+    assert_sound(w->lib);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -454,6 +519,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(another_model_sees_the_pages_again, open_world,
                                         close_world),
         cmocka_unit_test_setup_teardown(repair_knows_pages, open_world, close_world),
+        cmocka_unit_test_setup_teardown(frames_have_times, open_world, close_world),
         cmocka_unit_test_setup_teardown(odd_pages_are_refused, open_world, close_world),
         cmocka_unit_test_setup_teardown(pages_crowd_no_neighbours_out, open_world, close_world),
     };
