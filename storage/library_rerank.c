@@ -15,8 +15,9 @@ struct candidate {
     uint8_t *kept; /* (kept_bytes) */
     char    *path; /* of its file, where the library keeps nothing of it; else NULL */
     int64_t  size; /* bytes that the file should have */
-    int      page; /* of it, from 0 */
     bool     ready;
+
+    struct image_part part; /* of it: the page or the frame that was found */
 };
 
 struct work {
@@ -75,9 +76,12 @@ static int take_kept(struct work *w, const struct library_hit *hits, struct err 
     for (size_t i = 0; i < w->n; i++) {
         struct candidate *c = &w->all[i];
         c->kept             = w->memory + i * info->kept_bytes;
-        c->page             = hits[i].page > 1 ? hits[i].page - 1 : 0;
-        rc = some && !c->page ? library_regions_get(lib, &of, hits[i].id, c->kept, &why)
-                              : ERR_NOTFOUND;
+        c->part             = (struct image_part){.page    = hits[i].page > 1 ? hits[i].page - 1 : 0,
+                                                  .time_ms = hits[i].timed ? hits[i].time_ms : IMAGE_ANY_TIME};
+        /* what is kept is of a scan's first page; which frame it is of nobody noted */
+        rc                  = some && !c->part.page && !hits[i].timed
+                                  ? library_regions_get(lib, &of, hits[i].id, c->kept, &why)
+                                  : ERR_NOTFOUND;
         if (rc && rc != ERR_NOTFOUND && rc != ERR_DAMAGED)
             return err_set(err, why.code, "%s", why.msg);
         c->ready = rc == 0;
@@ -107,7 +111,7 @@ static int look_again(const struct rerank *r, struct candidate *c, uint8_t *pixe
     if (!rc && (int64_t)len != c->size)
         rc = ERR_NOTFOUND;
     if (!rc)
-        rc = decoder_decode_page(decoder, bytes, len, c->page, preprocess_min_side(pre), &view,
+        rc = decoder_decode_part(decoder, bytes, len, &c->part, preprocess_min_side(pre), &view,
                                  NULL, NULL);
     if (!rc)
         rc = preprocess_image(pre, &view, pixels, NULL);
