@@ -119,8 +119,7 @@ static char *cache_path(const struct encoder_info *info, const struct caption_ba
         rc = buf_appendf(&all, NULL, "%s\n", bank->sentences[i]);
     hash_bytes(buf_str(&all), all.len, hash);
     memcpy(stamp, hash, sizeof *stamp);
-    for (size_t i = 0; i < HASH_BYTES; i++)
-        snprintf(name + 2 * i, 3, "%02x", hash[i]);
+    hash_hex(hash, name);
     snprintf(name + sizeof name - 8, 8, ".faiss");
     char *dir  = rc ? NULL : cache_dir("captions");
     char *path = dir ? path_join(dir, name) : NULL;

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -48,11 +49,10 @@ struct export
 
 static int write_line(struct export *e, const struct library_image *image, struct err *err)
 {
-    char          hash[2 * LIBRARY_HASH_BYTES + 1];
+    char          hash[HASH_HEX];
     struct jnode *o      = jnode_object();
     int           failed = o ? 0 : -1;
-    for (size_t i = 0; i < LIBRARY_HASH_BYTES; i++)
-        snprintf(hash + 2 * i, 3, "%02x", image->hash[i]);
+    hash_hex(image->hash, hash);
     if (o) {
         failed |= jnode_set_int(o, "row", e->count) | jnode_set_int(o, "id", image->id);
         failed |= jnode_set_path(o, "folder", image->folder);

@@ -221,6 +221,8 @@ static int print_result(const struct common *common, const struct jnode *result,
         line.taken_at = number;
     if (jnode_to_int(jnode_get(result, "page"), &number))
         line.page = (int)number;
+    line.timed = jnode_to_int(jnode_get(result, "time_ms"), &line.time_ms) && line.time_ms >= 0 &&
+                 line.time_ms <= INT32_MAX;
     if (!rc)
         rc = results_print(common, &line, width, err);
     free(folder);

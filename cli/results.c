@@ -91,8 +91,20 @@ static int print_json(const struct results_line *line, struct err *err)
             failed |= jnode_set_int(o, "taken_at", line->taken_at);
         if (line->page)
             failed |= jnode_set_int(o, "page", line->page);
+        if (line->timed)
+            failed |= jnode_set_int(o, "time_ms", line->time_ms);
     }
     return out_json(o, failed, err);
+}
+
+/* "at 1:23", with hours where there are any. */
+static void print_time(int64_t ms)
+{
+    int seconds = (int)(ms / 1000);
+    if (seconds < 3600)
+        printf("  at %d:%02d", seconds / 60, seconds % 60);
+    else
+        printf("  at %d:%02d:%02d", seconds / 3600, seconds / 60 % 60, seconds % 60);
 }
 
 int results_print(const struct common *common, const struct results_line *line, int width,
@@ -120,6 +132,8 @@ int results_print(const struct common *common, const struct results_line *line, 
     out_path(line->path);
     if (line->page)
         printf("  page %d", line->page);
+    if (line->timed)
+        print_time(line->time_ms);
     putchar('\n');
     return 0;
 }
@@ -161,7 +175,9 @@ static int print_hit(const struct printer *p, size_t rank, const struct found *h
                                 .width       = image->width,
                                 .height      = image->height,
                                 .taken_at    = image->taken_at,
-                                .page        = found->hit.page};
+                                .page        = found->hit.page,
+                                .timed       = found->hit.timed,
+                                .time_ms     = found->hit.time_ms};
     rc                       = results_print(p->common, &line, p->width, err);
     if (!rc && p->preview)
         print_preview(p, path);

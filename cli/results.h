@@ -55,6 +55,8 @@ struct results_line {
     int         width, height; /* 0: unknown */
     int64_t     taken_at;      /* 0: unknown */
     int         page;          /* of a file with several, from 1; else 0 */
+    bool        timed;         /* a frame of a video, at */
+    int64_t     time_ms;
 };
 /* As JSON or as text; width: of the rank (results_width). */
 int results_print(const struct common *common, const struct results_line *line, int width,

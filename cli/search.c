@@ -34,7 +34,7 @@ static const char help[] =
     "  -k N                how many results (default 20)\n"
     "  --min-score X       only results with at least this score\n"
     "  --min-match X       only results at least so good a match, 0 to 1 (0.35: good)\n"
-    "  --pages             every page of a scan that fits, not each picture once\n"
+    "  --pages             every page of a scan, frame of a video that fits\n"
     "  --hybrid            also by names, folders, tags and captions, fused by rank\n"
     "  --rerank[=N]        look at the first N (50) again, picture and text together\n"
     "  --reranker DIR      with the re-ranker in this folder instead of the model's own\n"

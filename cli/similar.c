@@ -22,7 +22,7 @@ static const char help[] =
     "  -k N                how many results (default 20)\n"
     "  --min-score X       only results with at least this score\n"
     "  --min-match X       only results at least so good a match, 0 to 1 (0.35: good)\n"
-    "  --pages             every page of a scan that fits, not each picture once\n"
+    "  --pages             every page of a scan, frame of a video that fits\n"
     "  --preview[=WxH]     show the pictures in the terminal, at most WxH characters\n" HELP_FILTERS
         HELP_LIBRARY HELP_MODEL HELP_PRECISION HELP_OUTPUT "\n"
     "Exit status: 0 found, 1 nothing found, 2 wrong usage, 3 failed.\n"

@@ -83,8 +83,7 @@ static char *cache_path(const struct session *s, const struct vocabulary *v,
     }
     char *dir = rc ? NULL : cache_dir("labels");
     hash_bytes(buf_str(&all), all.len, hash);
-    for (size_t i = 0; i < HASH_BYTES; i++)
-        (void)snprintf(name + 2 * i, 3, "%02x", hash[i]);
+    hash_hex(hash, name);
     char *path = dir ? path_join(dir, name) : NULL;
     buf_release(&all);
     free(dir);

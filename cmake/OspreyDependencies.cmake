@@ -17,7 +17,7 @@ endif()
 
 # What only some pictures need. What is missing is left out, and said so when such a
 # picture comes; OSPREY_WITHOUT leaves out more ("heif;jxl").
-set(OSPREY_WITHOUT "" CACHE STRING "Formats to leave out: webp gif tiff heif jxl raw lcms")
+set(OSPREY_WITHOUT "" CACHE STRING "Formats to leave out: webp gif tiff heif jxl raw video lcms")
 set(OSPREY_FORMATS "") # those that are built
 function(osprey_format name)
   if(name IN_LIST OSPREY_WITHOUT)
@@ -44,6 +44,7 @@ osprey_format(tiff libtiff-4>=4.5)
 osprey_format(heif libheif>=1.15)
 osprey_format(jxl libjxl)
 osprey_format(raw libraw_r)
+osprey_format(video libavformat>=59 libavcodec libavutil libswscale)
 osprey_format(lcms lcms2)
 if(OSPREY_CORE_ONLY)
   return()

@@ -170,13 +170,14 @@ static int decode(const struct wire_request *q, const struct rooms *rooms, serve
                   struct image *image, struct image_info *info, struct err *err)
 {
     struct image_limits limits = {.max_pixels = q->max_pixels, .max_bytes = q->max_bytes};
+    struct image_part   part   = {.page = q->page, .frames = q->frames, .time_ms = q->time_ms};
     int                 rc     = hook ? hook(q, rooms->input, err) : 0;
     if (rc)
         return rc;
     if (q->head.kind == WIRE_PROBE)
         return image_probe(rooms->input, (size_t)q->n, info, err);
-    return image_decode_into(rooms->input, (size_t)q->n, q->page, q->min_side, &limits,
-                             rooms->output, rooms->output_bytes, image, info, err);
+    return image_decode_into(rooms->input, (size_t)q->n, &part, q->min_side, &limits, rooms->output,
+                             rooms->output_bytes, image, info, err);
 }
 
 static void answer(const struct wire_request *q, const struct rooms *rooms, serve_hook *hook,
@@ -199,6 +200,7 @@ static void answer(const struct wire_request *q, const struct rooms *rooms, serv
     reply->pages       = info.pages;
     reply->colours     = (int32_t)info.colours;
     reply->taken_at    = info.taken_at;
+    memcpy(reply->times_ms, info.times_ms, sizeof reply->times_ms);
     memcpy(reply->camera, info.camera, sizeof reply->camera);
     if (reply->code)
         clean(err.msg, reply->msg, sizeof reply->msg);
@@ -206,7 +208,8 @@ static void answer(const struct wire_request *q, const struct rooms *rooms, serv
 
 static bool is_request(const struct wire_request *q, const struct rooms *rooms)
 {
-    if (q->n > rooms->input_bytes || q->min_side < 0 || q->page < 0)
+    if (q->n > rooms->input_bytes || q->min_side < 0 || q->page < 0 || q->frames < 0 ||
+        q->time_ms < IMAGE_ANY_TIME)
         return false;
     if (wire_is(&q->head, WIRE_METADATA))
         return q->more <= rooms->input_bytes - q->n &&

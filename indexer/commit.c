@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "image/formats.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -252,24 +253,27 @@ static int batch_settle(struct commit *c, bool *touched, struct err *err)
 
 static void library_item_fill(struct library_item *to, const struct item *item)
 {
-    *to = (struct library_item){.folder_id       = item->folder_id,
-                                .path            = item->path,
-                                .size            = item->size,
-                                .mtime_ns        = item->mtime_ns,
-                                .width           = item->info.width,
-                                .height          = item->info.height,
-                                .kind            = image_kind_name(item->info.kind),
-                                .orientation     = item->info.orientation,
-                                .taken_at        = item->info.taken_at,
-                                .camera          = item->info.camera,
-                                .colour          = item->colour,
-                                .embedding       = item->embedding,
-                                .regions         = item->regions,
-                                .said            = item->has_said ? &item->said : NULL,
-                                .sidecar_ns      = item->sidecar_ns,
-                                .fingerprint     = item->fingerprint,
-                                .n_parts         = item->n_parts,
-                                .part_pages      = item->part_pages,
+    *to = (struct library_item){.folder_id   = item->folder_id,
+                                .path        = item->path,
+                                .size        = item->size,
+                                .mtime_ns    = item->mtime_ns,
+                                .width       = item->info.width,
+                                .height      = item->info.height,
+                                .kind        = image_kind_name(item->info.kind),
+                                .orientation = item->info.orientation,
+                                .taken_at    = item->info.taken_at,
+                                .camera      = item->info.camera,
+                                .colour      = item->colour,
+                                .embedding   = item->embedding,
+                                .regions     = item->regions,
+                                .said        = item->has_said ? &item->said : NULL,
+                                .sidecar_ns  = item->sidecar_ns,
+                                .fingerprint = item->fingerprint,
+                                .n_parts     = item->n_parts,
+                                .part_pages  = item->part_pages,
+                                .part_times  = item->part_times,
+                                .time_ms =
+                                    format_is_video(item->info.kind) ? item->info.times_ms : NULL,
                                 .part_embeddings = item->part_embeddings,
                                 .copy_of         = item->copy_of};
     memcpy(to->hash, item->hash, sizeof to->hash);

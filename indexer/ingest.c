@@ -94,7 +94,8 @@ static int line_start(struct line *line, struct err *err)
                                .jobs     = line->jobs,
                                .results  = line->results,
                                .stop     = &line->stop,
-                               .threads  = run->threads};
+                               .threads  = run->threads,
+                               .frames   = run->frames};
     rc                      = work_start(&setup, &line->crew, err);
     if (rc)
         return rc;

@@ -28,6 +28,7 @@ struct ingest {
     const struct reranker       *reranker; /* NULL: no regions are kept */
     int64_t                      model_id;
     struct walk_options          walk;
+    int                          frames; /* of a video, at most; 0: as it comes */
     int                          threads;
     struct progress             *progress;
     const volatile sig_atomic_t *interrupted; /* set: stop cleanly */

@@ -38,8 +38,10 @@ void item_free(struct item *item)
 void item_forget_parts(struct item *item)
 {
     free(item->part_pages);
+    free(item->part_times);
     free(item->part_embeddings);
     item->part_pages      = NULL;
+    item->part_times      = NULL;
     item->part_embeddings = NULL;
     item->n_parts         = 0;
 }

@@ -44,8 +44,9 @@ struct item {
     float            *embedding;       /* (dim) */
     uint8_t          *regions;         /* what the re-ranker keeps; NULL: none are wanted */
     uint8_t          *fingerprint;     /* image/fingerprint.h; NULL: not decoded */
-    size_t            n_parts;         /* pages after the first */
+    size_t            n_parts;         /* pages, or frames, after the first */
     int              *part_pages;      /* (n_parts) from 2 */
+    int32_t          *part_times;      /* (n_parts) of a video's frames, ms; NULL: no video */
     float            *part_embeddings; /* (n_parts, dim) */
     int64_t           copy_of;
 };

@@ -31,6 +31,7 @@ struct options {
     const char    *reranker; /* a folder, or NULL: the model's own */
     bool           json, quiet, hidden, regions;
     int            threads; /* 0: as many as there are cores */
+    int            frames;  /* of a video, at most */
     bool           watch;
     int            every, most; /* of watch: seconds, folders; 0: as it comes */
     char         **dirs;
@@ -65,12 +66,14 @@ static const char help[] =
     "skipped; moved and copied files are recognised by their content.\n"
     "\n"
     "Pictures are JPEG, PNG, WebP, GIF, TIFF, HEIC, AVIF, JPEG XL, camera RAW, BMP and\n"
-    "PNM; osprey status says which of them can be read here.\n"
+    "PNM, and frames of videos in MP4, MOV, Matroska, WebM and AVI; osprey status says which of "
+    "them can be read here.\n"
     "\n"
     "  --library DIR      the library ($OSPREY_LIBRARY, else ~/.local/share/osprey/library)\n"
     "  --model NAME|DIR   fill with this model; beside the present one until it is complete\n"
     "  --precision P      auto, f32, bf16 or int8\n"
     "  --threads N        threads to work with (default: all cores)\n"
+    "  --frames N         frames of a video, at most, where its scene changes (1 to 64; 8)\n"
     "  --hidden           also hidden files and folders\n"
     "  --regions          keep what re-ranking needs of each picture, too\n"
     "  --reranker DIR     ... for the re-ranker in this folder, not the model's own\n"
@@ -115,6 +118,7 @@ static int options_parse(int argc, char **argv, struct options *o)
         MODEL,
         PRECISION,
         THREADS,
+        FRAMES,
         HIDDEN,
         REGIONS,
         RERANKER,
@@ -130,6 +134,7 @@ static int options_parse(int argc, char **argv, struct options *o)
         {"model", required_argument, NULL, MODEL},
         {"precision", required_argument, NULL, PRECISION},
         {"threads", required_argument, NULL, THREADS},
+        {"frames", required_argument, NULL, FRAMES},
         {"hidden", no_argument, NULL, HIDDEN},
         {"regions", no_argument, NULL, REGIONS},
         {"reranker", required_argument, NULL, RERANKER},
@@ -159,6 +164,10 @@ static int options_parse(int argc, char **argv, struct options *o)
         case THREADS:
             if (!parse_count(optarg, THREADS_CEILING, &o->threads))
                 return usage(o, "--threads takes a number from 1 to 1024, not ", optarg);
+            break;
+        case FRAMES:
+            if (!parse_count(optarg, IMAGE_FRAMES_MAX, &o->frames))
+                return usage(o, "--frames takes a number from 1 to 64, not ", optarg);
             break;
         case 'k': /* understood everywhere; there is nothing to limit here */
             if (!parse_count(optarg, 1L << 30, &ignored))
@@ -286,6 +295,7 @@ static int run_model(const struct options *o, struct library *lib, struct choice
                        .plan        = &plan,
                        .hidden      = o->hidden,
                        .threads     = o->threads,
+                       .frames      = o->frames,
                        .progress    = progress,
                        .interrupted = &interrupted};
     int         rc  = plan_make(lib, o->dirs, o->n_dirs, choice->filling, &plan, err);
@@ -432,6 +442,7 @@ static int watch(const struct options *o, struct library *lib)
                                 .reranker    = o->reranker,
                                 .hidden      = o->hidden,
                                 .threads     = o->threads,
+                                .frames      = o->frames,
                                 .dirs        = o->dirs,
                                 .n_dirs      = o->n_dirs,
                                 .every       = o->every,

@@ -2,6 +2,7 @@
 #include "indexer/pages.h"
 
 #include "base/mem.h"
+#include "image/formats.h"
 #include "image/preprocess.h"
 
 #include <stdio.h>
@@ -23,9 +24,10 @@ struct run {
 
 static void tell(const struct run *r, int page, const char *why)
 {
-    char text[1400];
-    (void)snprintf(text, sizeof text, "%s/%s: page %d is left out: %s", r->item->root,
-                   r->item->path, page, why);
+    char        text[1400];
+    const char *what = r->item->part_times ? "frame" : "page";
+    (void)snprintf(text, sizeof text, "%s/%s: %s %d is left out: %s", r->item->root, r->item->path,
+                   what, page, why);
     r->tell(r->ctx, text);
 }
 
@@ -46,8 +48,11 @@ static int take_page(struct run *r, int page, struct err *err)
     struct decoder          *d   = r->tools->decoder;
     struct err               why = ERR_INIT;
     struct image             view;
-    int                      rc =
-        decoder_decode_page(d, r->bytes, r->n, page - 1, preprocess_min_side(p), &view, NULL, &why);
+    struct image_part        part = {.page = page - 1, .time_ms = IMAGE_ANY_TIME};
+    if (r->item->part_times)
+        part.time_ms = r->item->info.times_ms[page - 1];
+    int rc =
+        decoder_decode_part(d, r->bytes, r->n, &part, preprocess_min_side(p), &view, NULL, &why);
     if (rc && decoder_is_broken(d))
         return err_set(err, why.code, "%s", why.msg);
     if (!rc)
@@ -56,6 +61,8 @@ static int take_page(struct run *r, int page, struct err *err)
         tell(r, page, why.msg);
         return 0;
     }
+    if (r->item->part_times)
+        r->item->part_times[r->item->n_parts] = part.time_ms;
     r->item->part_pages[r->item->n_parts++] = page;
     return ++r->held == AT_A_TIME ? flush(r, err) : 0;
 }
@@ -65,6 +72,7 @@ int pages_encode(const struct pages_tools *tools, const uint8_t *bytes, size_t n
 {
     const struct encoder_info *info  = encoder_info(tools->encoder);
     int                        pages = item->info.pages;
+    bool                       video = format_is_video(item->info.kind);
     struct run                 r     = {.tools = tools,
                                         .bytes = bytes,
                                         .n     = n,
@@ -73,6 +81,8 @@ int pages_encode(const struct pages_tools *tools, const uint8_t *bytes, size_t n
                                         .ctx   = ctx,
                                         .dim   = (size_t)info->dim};
     r.pixel_bytes = (size_t)info->preprocess.out_w * (size_t)info->preprocess.out_h * 3;
+    if (video && pages > IMAGE_FRAMES_MAX)
+        pages = IMAGE_FRAMES_MAX;
     if (pages > PAGES_CEILING) {
         tell(&r, PAGES_CEILING + 1, "it and what follows are more pages than Osprey looks at");
         pages = PAGES_CEILING;
@@ -83,7 +93,9 @@ int pages_encode(const struct pages_tools *tools, const uint8_t *bytes, size_t n
     r.pixels              = mem_aligned(AT_A_TIME * r.pixel_bytes, 1);
     item->part_pages      = mem_array((size_t)pages, sizeof *item->part_pages);
     item->part_embeddings = mem_array((size_t)pages * r.dim, sizeof *item->part_embeddings);
-    if (!r.pixels || !item->part_pages || !item->part_embeddings)
+    if (video)
+        item->part_times = mem_array((size_t)pages, sizeof *item->part_times);
+    if (!r.pixels || !item->part_pages || !item->part_embeddings || (video && !item->part_times))
         rc = err_set(err, ERR_NOMEM, "out of memory for %d pages", pages);
     for (int page = 2; page <= pages && !rc; page++)
         rc = take_page(&r, page, err);

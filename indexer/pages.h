@@ -1,5 +1,5 @@
-/* The pages of a scan after the first: decoded and encoded as pictures of their own,
- * each to be found by itself.
+/* The pages of a scan after the first, and a video's frames: decoded and encoded as pictures of
+ * their own, each to be found by itself.
  */
 #ifndef OSPREY_INDEXER_PAGES_H
 #define OSPREY_INDEXER_PAGES_H

@@ -48,6 +48,7 @@ int run_plan(struct run *run, struct err *err)
                                                   .model_id    = choice->model.id,
                                                   .walk        = run_walk_options(run->lib, run->hidden),
                                                   .threads     = run->threads,
+                                                  .frames      = run->frames,
                                                   .progress    = run->progress,
                                                   .interrupted = run->interrupted};
     int rc                      = ingest_run(&run->ingest, err);

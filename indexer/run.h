@@ -14,6 +14,7 @@ struct run {
     struct plan                 *plan;
     bool                         hidden;
     int                          threads;
+    int                          frames; /* of a video, at most; 0: as it comes */
     struct progress             *progress;
     const volatile sig_atomic_t *interrupted;
     /* What came of it. */

@@ -37,6 +37,7 @@ const char watching_help[] =
     "  --model NAME|DIR   the model of a library that has none yet\n"
     "  --precision P      auto, f32, bf16 or int8\n"
     "  --threads N        threads to work with (default: all cores)\n"
+    "  --frames N         frames of a video, at most, where its scene changes (1 to 64; 8)\n"
     "  --hidden           also hidden files and folders\n"
     "  --regions          keep what re-ranking needs of each picture, too\n"
     "  --reranker DIR     ... for the re-ranker in this folder, not the model's own\n"
@@ -234,6 +235,7 @@ static int run_locked(struct loop *l, struct plan *plan, struct err *err)
                                  .plan        = plan,
                                  .hidden      = l->w->hidden,
                                  .threads     = l->w->threads,
+                                 .frames      = l->w->frames,
                                  .interrupted = l->w->interrupted};
     int64_t          begun    = now_ms();
     int              rc       = choose(l, err);

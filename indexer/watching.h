@@ -23,6 +23,7 @@ struct watching {
     bool                         regions;
     const char                  *reranker;
     bool                         hidden;
+    int                          frames; /* of a video, at most; 0: as it comes */
     int                          threads;
     char                       **dirs; /* (n_dirs); none: all that the library knows */
     size_t                       n_dirs;

@@ -5,6 +5,7 @@
 #include "image/decoder.h"
 #include "image/dominant.h"
 #include "image/fingerprint.h"
+#include "image/formats.h"
 #include "image/preprocess.h"
 #include "indexer/pages.h"
 #include "indexer/source.h"
@@ -17,6 +18,7 @@
 #define LONG_FILE       (INT64_C(64) << 20)   /* bytes; longer ones are read one at a time */
 #define DECODE_BUDGET   (UINT64_C(512) << 20) /* bytes of pixels in flight, all threads */
 #define DECODE_PER_CORE (UINT64_C(32) << 20)  /* and for each thread */
+#define DEFAULT_FRAMES  8                     /* of a video */
 #define BATCH_CEILING   64                    /* pictures of one encoder call */
 
 struct worker {
@@ -110,17 +112,22 @@ static int make_pixels(struct worker *me, struct item *item, const uint8_t *byte
     struct work             *crew = me->crew;
     const struct preprocess *p    = &encoder_info(crew->setup.encoder)->preprocess;
     struct image             view;
+    struct image_part part = {.frames  = crew->setup.frames ? crew->setup.frames : DEFAULT_FRAMES,
+                              .time_ms = IMAGE_ANY_TIME};
     item_forget_parts(item); /* of a try before */
     int rc = decoder_probe(me->decoder, bytes, n, &item->info, err);
     if (rc)
         return rc;
     uint64_t taken = budget_take(crew->budget, decode_cost(&item->info));
-    rc = decoder_decode(me->decoder, bytes, n, preprocess_min_side(p), &view, &item->info, err);
+    rc = decoder_decode_part(me->decoder, bytes, n, &part, preprocess_min_side(p), &view,
+                             &item->info, err);
     if (!rc)
         rc = preprocess_image(p, &view, pixels, err);
-    if (!rc && !item->fingerprint) /* a picture that changed meanwhile comes twice */
+    /* Of films that begin alike none is a copy. */
+    bool prints = !format_is_video(item->info.kind);
+    if (!rc && prints && !item->fingerprint) /* a picture that changed meanwhile comes twice */
         item->fingerprint = mem_array(FINGERPRINT_BYTES, 1);
-    if (!rc)
+    if (!rc && prints)
         rc = item->fingerprint ? fingerprint_make(&view, item->fingerprint, err)
                                : err_set(err, ERR_NOMEM, "out of memory for a fingerprint");
     if (!rc)

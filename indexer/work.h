@@ -29,6 +29,7 @@ struct work_setup {
     struct queue          *results; /* out: every item that came in, in another state */
     atomic_bool           *stop;    /* set: what is still queued is dropped as ITEM_SKIPPED */
     int                    threads;
+    int                    frames; /* of a video, at most; 0: as it comes */
 };
 
 int work_start(const struct work_setup *setup, struct work **out, struct err *err);

@@ -169,6 +169,8 @@ int answers_hits(struct call *call, const struct search *search, size_t offset,
                      answers_image(call, &image, node);
         if (hit->page)
             failed |= jnode_set_int(node, "page", hit->page);
+        if (hit->timed)
+            failed |= jnode_set_int(node, "time_ms", hit->time_ms);
         if (search->fused)
             failed |= set_fused(node, &search->fused[i]);
         if (search->match.known)

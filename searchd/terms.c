@@ -197,7 +197,8 @@ static int fetch_stored(struct call *call, struct desk *desk, const struct terms
         if (!terms->items[i].id)
             continue;
         rc = library_embedding_get(lib, terms->items[i].id, out + i * dim, err);
-        normalise(out + i * dim, dim);
+        if (!rc)
+            normalise(out + i * dim, dim);
     }
     call_done(call, lib);
     call_stage(call, STAGE_CATALOGUE, clock_ms() - start);

@@ -2,6 +2,7 @@
 #include "searchd/thumbnail_store.h"
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/mem.h"
 
 #include <dirent.h>
@@ -49,10 +50,9 @@ void thumbnail_store_free(struct thumbnail_store *store)
 
 void thumbnail_name(const uint8_t hash[LIBRARY_HASH_BYTES], int side, char out[THUMBNAIL_NAME])
 {
-    int n = 0;
-    for (int i = 0; i < LIBRARY_HASH_BYTES; i++)
-        n += snprintf(out + n, THUMBNAIL_NAME - (size_t)n, "%02x", hash[i]);
-    snprintf(out + n, THUMBNAIL_NAME - (size_t)n, "-%d", side);
+    char text[HASH_HEX];
+    hash_hex(hash, text);
+    snprintf(out, THUMBNAIL_NAME, "%s-%d", text, side);
 }
 
 /* "DIR/ab/abcd...-320.jpg", and where its folder's part ends. */

@@ -125,9 +125,11 @@ int catalog_background_sample(struct catalog *cat, int64_t model_id, int dim, in
 
 /* ---- Parts (catalog_parts.c) ---- */
 
+#define CATALOG_NO_TIME (-1)
 struct catalog_part {
     int64_t id, image_id;
-    int     page; /* from 2 */
+    int     page;    /* from 2 */
+    int32_t time_ms; /* of a frame; CATALOG_NO_TIME: of no video */
 };
 
 int catalog_parts_count(struct catalog *cat, int64_t *n, struct err *err);
@@ -135,7 +137,12 @@ int catalog_part_get(struct catalog *cat, int64_t id, struct catalog_part *out, 
 /* An image's first part after a page; ERR_NOTFOUND, without a message, at the end. */
 int catalog_part_next(struct catalog *cat, int64_t image_id, int after_page,
                       struct catalog_part *out, struct err *err);
-/* Finds or adds the part of an image and a page; sets its id. */
+/* Whether there are videos. */
+int catalog_has_times(struct catalog *cat, bool *yes, struct err *err);
+/* When in a video the image's own frame is, or CATALOG_NO_TIME. */
+int catalog_time_get(struct catalog *cat, int64_t image_id, int32_t *ms, struct err *err);
+int catalog_time_put(struct catalog *cat, const struct library_item *item, struct err *err);
+/* Finds or adds the part of an image and a page; sets its id, and in the catalogue its time. */
 int catalog_part_put(struct catalog *cat, struct catalog_part *part, struct err *err);
 /* With their embeddings; changes are noted. */
 int catalog_parts_drop(struct catalog *cat, int64_t image_id, struct err *err);

@@ -3,8 +3,9 @@
  * What is derived (counters, SQLite's own indices, orphans) is put right by
  * repair. An image whose embedding is missing or broken keeps its id, tags and
  * captions: its recorded time is set to one that no file has, so that the next
- * index run encodes it again; until then it waits, which is no damage. Damaged
- * pages are beyond repair here: a backup must be restored.
+ * index run encodes it again; until then it waits, which is no damage. So does one
+ * whose page (a part, library.h) lacks its own, for pages come with their image.
+ * Damaged pages of the file are beyond repair here: a backup must be restored.
  */
 #include "storage/catalog_db.h"
 
@@ -137,6 +138,12 @@ static int check_relations(struct check *c, struct err *err)
          " (SELECT id FROM images UNION ALL SELECT id FROM parts)"
          " OR (key >> 40) NOT IN (SELECT id FROM models)",
          "embeddings belong to an image or a model that does not exist"},
+        {"SELECT count(*) FROM fingerprints WHERE hash NOT IN (SELECT hash FROM images)",
+         "DELETE FROM fingerprints WHERE hash NOT IN (SELECT hash FROM images)",
+         "fingerprints are of contents that no image has"},
+        {"SELECT count(*) FROM taggers WHERE model_id NOT IN (SELECT id FROM models)",
+         "DELETE FROM taggers WHERE model_id NOT IN (SELECT id FROM models)",
+         "sets of labels belong to a model that does not exist"},
         {"SELECT count(*) FROM regions WHERE (key & 0xffffffffff) NOT IN"
          " (SELECT id FROM images) OR (key >> 40) NOT IN (SELECT id FROM rerankers)",
          "DELETE FROM regions WHERE (key & 0xffffffffff) NOT IN"
@@ -225,26 +232,63 @@ static const char *vector_wrong(const uint16_t *vector, size_t bytes, int dim, f
     return fabs(sum - 1) > UNIT_SLACK ? "is not normalised" : NULL;
 }
 
+/* Tells of one whose embedding is missing or broken, and notes it. before: how long the
+ * list was before the first of this kind. */
+static int note_embedding(struct check *c, struct id_list *list, size_t before, int64_t id,
+                          const char *what, const char *wrong, struct err *err)
+{
+    int rc = id_push(list, id, err);
+    if (list->len - before <= SPELLED_OUT)
+        finding(c, c->repair, "%s %s%s", what, wrong,
+                c->repair ? ": the next index run will encode it again" : "");
+    else
+        c->found++, c->left += !c->repair;
+    return rc;
+}
+
+static int note_missing(struct check *c, struct id_list *list, size_t before, sqlite3_stmt *stmt,
+                        struct err *err)
+{
+    char    what[1000];
+    int64_t id = sqlite3_column_int64(stmt, 0), image = sqlite3_column_int64(stmt, 1);
+    int     page = sqlite3_column_int(stmt, 2);
+    char   *path = catalog_column_path(stmt, 3);
+    if (page)
+        snprintf(what, sizeof(what), "page %d of image %lld (%s)", page, (long long)image,
+                 path ? path : "?");
+    else
+        snprintf(what, sizeof(what), "image %lld (%s)", (long long)image, path ? path : "?");
+    free(path);
+    return note_embedding(c, list, before, id, what, "has no embedding", err);
+}
+
 static int find_missing(struct check *c, struct id_list *list, struct err *err)
 {
     sqlite3_stmt *stmt;
     int           rc = catalog_query(
                   c->cat, &stmt, err,
-                  "SELECT i.id, i.path FROM images i JOIN folders f ON f.id = i.folder_id WHERE f.online"
-                            " AND i.mtime_ns <> ?1 AND NOT EXISTS (SELECT 1 FROM models m JOIN embeddings e"
-                            " ON e.key = (m.id << 40) | i.id WHERE m.state <> 'retired')",
+                  "SELECT i.id, i.id, 0, i.path FROM images i JOIN folders f ON f.id = i.folder_id"
+                            " WHERE f.online AND i.mtime_ns <> ?1 AND NOT EXISTS (SELECT 1 FROM models m"
+                            " JOIN embeddings e ON e.key = (m.id << 40) | i.id WHERE m.state <> 'retired')",
                   "i", (int64_t)WAITS_FOR_INDEX);
-    while (rc >= 0 && (rc = catalog_step_row(c->cat, stmt, err)) > 0) {
-        int64_t id   = sqlite3_column_int64(stmt, 0);
-        char   *path = catalog_column_path(stmt, 1);
-        rc           = id_push(list, id, err);
-        if (list->len <= SPELLED_OUT)
-            finding(c, c->repair, "image %lld (%s) has no embedding%s", (long long)id,
-                    path ? path : "?", c->repair ? ": the next index run will encode it" : "");
-        else
-            c->found++, c->left += !c->repair;
-        free(path);
-    }
+    while (rc >= 0 && (rc = catalog_step_row(c->cat, stmt, err)) > 0)
+        rc = note_missing(c, list, 0, stmt, err);
+    return rc;
+}
+
+static int find_missing_pages(struct check *c, struct id_list *list, struct err *err)
+{
+    sqlite3_stmt *stmt;
+    size_t        before = list->len;
+    int           rc     = catalog_query(
+                      c->cat, &stmt, err,
+                      "SELECT p.id, i.id, p.page, i.path FROM parts p JOIN images i ON i.id = p.image_id"
+                                    " JOIN folders f ON f.id = i.folder_id WHERE f.online AND i.mtime_ns <> ?1"
+                                    " AND NOT EXISTS (SELECT 1 FROM models m JOIN embeddings e"
+                                    " ON e.key = (m.id << 40) | p.id WHERE m.state <> 'retired')",
+                      "i", (int64_t)WAITS_FOR_INDEX);
+    while (rc >= 0 && (rc = catalog_step_row(c->cat, stmt, err)) > 0)
+        rc = note_missing(c, list, before, stmt, err);
     return rc;
 }
 
@@ -261,15 +305,33 @@ static int find_broken(struct check *c, struct id_list *list, struct err *err)
         const char *wrong = vector_wrong(vector, bytes, c->model->dim, scratch);
         if (!wrong)
             continue;
-        rc = id_push(list, id, err);
-        if (list->len - before <= SPELLED_OUT)
-            finding(c, c->repair, "the embedding of image %lld %s%s", (long long)id, wrong,
-                    c->repair ? ": the next index run will encode it again" : "");
-        else
-            c->found++, c->left += !c->repair;
+        char what[64];
+        snprintf(what, sizeof(what), "the embedding of %s %lld",
+                 id < LIBRARY_FIRST_PART ? "image" : "page", (long long)id);
+        rc = note_embedding(c, list, before, id, what, wrong, err);
     }
     free(scratch);
     return rc;
+}
+
+/* An image waits for the next index run; of a page its image does, and the page goes
+ * until then. */
+static int await_index(struct check *c, int64_t id, struct err *err)
+{
+    struct catalog_part part = {.image_id = id};
+    int                 rc   = 0;
+    if (id >= LIBRARY_FIRST_PART) {
+        rc = catalog_part_get(c->cat, id, &part, err);
+        if (rc == 0)
+            rc = catalog_run(c->cat, err, "DELETE FROM parts WHERE id = ?", "i", id);
+    }
+    if (rc == 0)
+        rc = catalog_run(c->cat, err, "UPDATE images SET mtime_ns = ?2 WHERE id = ?1", "ii",
+                         part.image_id, (int64_t)WAITS_FOR_INDEX);
+    if (rc == 0)
+        rc = catalog_run(c->cat, err, "DELETE FROM embeddings WHERE key = ?", "i",
+                         embedding_key(c->model->id, part.image_id));
+    return rc ? rc : catalog_change_note(c->cat, part.image_id, err);
 }
 
 static int check_embeddings(struct check *c, struct err *err)
@@ -277,21 +339,14 @@ static int check_embeddings(struct check *c, struct err *err)
     struct id_list list = {0};
     int            rc   = find_missing(c, &list, err);
     if (rc == 0)
+        rc = find_missing_pages(c, &list, err);
+    if (rc == 0)
         rc = find_broken(c, &list, err);
     if (list.len > SPELLED_OUT && c->report)
         c->report(c->ctx,
                   "more images are without a sound embedding; they are counted, not listed");
-    for (size_t i = 0; i < list.len && c->repair && rc == 0; i++) {
-        rc = catalog_run(c->cat, err,
-                         "UPDATE images SET mtime_ns = ?2 WHERE id = ?1"
-                         " OR id = (SELECT image_id FROM parts WHERE id = ?1)",
-                         "ii", list.ids[i], (int64_t)WAITS_FOR_INDEX);
-        if (rc == 0)
-            rc = catalog_run(c->cat, err, "DELETE FROM embeddings WHERE key = ?", "i",
-                             embedding_key(c->model->id, list.ids[i]));
-        if (rc == 0)
-            rc = catalog_change_note(c->cat, list.ids[i], err);
-    }
+    for (size_t i = 0; i < list.len && c->repair && rc == 0; i++)
+        rc = await_index(c, list.ids[i], err);
     free(list.ids);
     return rc;
 }

@@ -46,15 +46,16 @@ int catalog_fingerprints_missing(struct catalog *cat, int64_t after, size_t limi
     *out = mem_array(limit, sizeof **out);
     if (!*out)
         return err_set(err, ERR_NOMEM, "cannot list %zu images: out of memory", limit);
-    int rc = catalog_query(cat, &stmt, err,
-                           "SELECT " IMAGE_COLUMNS " FROM images i"
-                           " JOIN folders f ON f.id = i.folder_id WHERE i.id > ?1 AND NOT EXISTS"
-                           " (SELECT 1 FROM fingerprints p WHERE p.hash = i.hash"
-                           "  AND length(p.kept) = ?3 AND substr(p.kept, 1, 1) = ?4)"
-                           " AND NOT EXISTS (SELECT 1 FROM images e WHERE e.hash = i.hash"
-                           "  AND e.id < i.id) ORDER BY i.id LIMIT ?2",
-                           "iiib", after, (int64_t)limit, (int64_t)FINGERPRINT_BYTES,
-                           (const void *)&version, sizeof version);
+    int rc = catalog_query(
+        cat, &stmt, err,
+        "SELECT " IMAGE_COLUMNS " FROM images i"
+        " JOIN folders f ON f.id = i.folder_id WHERE i.id > ?1 AND i.time_ms IS NULL AND NOT EXISTS"
+        " (SELECT 1 FROM fingerprints p WHERE p.hash = i.hash"
+        "  AND length(p.kept) = ?3 AND substr(p.kept, 1, 1) = ?4)"
+        " AND NOT EXISTS (SELECT 1 FROM images e WHERE e.hash = i.hash"
+        "  AND e.id < i.id) ORDER BY i.id LIMIT ?2",
+        "iiib", after, (int64_t)limit, (int64_t)FINGERPRINT_BYTES, (const void *)&version,
+        sizeof version);
     while (rc >= 0 && *n < limit && (rc = catalog_step_row(cat, stmt, err)) > 0) {
         rc = catalog_image_from_row(stmt, &(*out)[*n], err);
         *n += rc == 0;

@@ -85,9 +85,10 @@ int catalog_image_rewritten(struct catalog *cat, int64_t image_id, const uint8_t
     /* What is kept by content: it looks as it did. */
     int rc = catalog_run(cat, err,
                          "INSERT OR IGNORE INTO fingerprints (hash, kept)"
-                         " SELECT ?2, kept FROM fingerprints WHERE hash = ?1",
-                         "bb", (const void *)old_hash, (size_t)LIBRARY_HASH_BYTES,
-                         (const void *)hash, (size_t)LIBRARY_HASH_BYTES);
+                         " SELECT ?2, kept FROM fingerprints WHERE hash = ?1"
+                         " AND EXISTS (SELECT 1 FROM images WHERE id = ?3 AND hash = ?1)",
+                         "bbi", (const void *)old_hash, (size_t)LIBRARY_HASH_BYTES,
+                         (const void *)hash, (size_t)LIBRARY_HASH_BYTES, image_id);
     if (rc)
         return rc;
     return catalog_run(cat, err,

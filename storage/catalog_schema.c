@@ -166,11 +166,15 @@ static const char words_sql[] =
     "CREATE INDEX images_kind ON images (kind);"
     "CREATE INDEX images_rating ON images (rating) WHERE rating <> 0;"
     "CREATE INDEX images_place ON images (latitude, longitude) WHERE latitude IS NOT NULL;";
+/* Of the frame of a video that stands for it; NULL: no video. */
+static const char times_sql[] =
+    "ALTER TABLE images ADD COLUMN time_ms INTEGER;"
+    "CREATE INDEX images_time ON images (id) WHERE time_ms IS NOT NULL;";
 
 static const struct catalog_step steps_known[] = {
     {1, schema_sql},  {2, schema_heads}, {3, regions_sql},      {4, backgrounds_sql},
     {5, sources_sql}, {6, taggers_sql},  {7, fingerprints_sql}, {8, metadata_sql},
-    {9, colour_sql},  {10, parts_sql},   {11, words_sql},
+    {9, colour_sql},  {10, parts_sql},   {11, words_sql},       {12, times_sql},
 };
 
 static int read_version(struct catalog *cat, int64_t *version, int64_t *application,

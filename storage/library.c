@@ -198,6 +198,8 @@ int library_embedding_get(struct library *lib, int64_t id, float *out, struct er
     struct library_model model;
     const uint16_t      *vector;
     int                  rc = library_model_active(lib, &model, err);
+    if (rc == 0 && id >= LIBRARY_FIRST_PART) /* inside alone parts are known by themselves */
+        rc = err_set(err, ERR_NOTFOUND, "the library has no image %lld", (long long)id);
     if (rc == 0)
         rc = catalog_embedding_get(lib->cat, model.id, id, model.dim, &vector, err);
     if (rc == 0)
@@ -343,7 +345,7 @@ static int copy_parts(struct library *lib, const struct library_model *model,
         rc = catalog_part_next(lib->cat, item->copy_of, from.page, &from, err);
         if (rc == ERR_NOTFOUND)
             return 0;
-        struct catalog_part to     = {.image_id = item->id, .page = from.page};
+        struct catalog_part to = {.image_id = item->id, .page = from.page, .time_ms = from.time_ms};
         bool                active = false, wanted = false;
         if (rc == 0)
             rc = catalog_part_put(lib->cat, &to, err);
@@ -369,7 +371,10 @@ static int put_parts(struct library *lib, const struct library_model *model, boo
     if (!same_content || !item->n_parts)
         rc = catalog_parts_drop(lib->cat, item->id, err);
     for (size_t i = 0; i < item->n_parts && rc == 0; i++) {
-        struct catalog_part part = {.image_id = item->id, .page = item->part_pages[i]};
+        struct catalog_part part = {.image_id = item->id,
+                                    .page     = item->part_pages[i],
+                                    .time_ms =
+                                        item->part_times ? item->part_times[i] : CATALOG_NO_TIME};
         rc                       = catalog_part_put(lib->cat, &part, err);
         lib->half.from_float(scratch, item->part_embeddings + i * dim, dim);
         if (rc == 0)
@@ -397,6 +402,8 @@ static int add_item(struct library *lib, const struct library_model *model, bool
     rc = catalog_image_put(lib->cat, item, &same_content, err);
     if (rc == 0)
         rc = catalog_image_colour(lib->cat, item, err);
+    if (rc == 0)
+        rc = catalog_time_put(lib->cat, item, err);
     if (rc == 0)
         rc = put_embedding(lib, model, item, same_content, scratch, err);
     if (rc == 0 && item->said)

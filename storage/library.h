@@ -27,8 +27,8 @@
 #define LIBRARY_HASH_BYTES 16
 
 /* Ids from here on are of parts: the pages of a scan after the first, each with an
- * embedding of its own. They are known inside the library alone, and to whoever reads
- * its embeddings; hits and everything else speak of images. */
+ * embedding of its own. They are known inside the library alone; hits and everything else
+ * speak of images. */
 #define LIBRARY_FIRST_PART (INT64_C(1) << 39)
 
 struct library;
@@ -207,9 +207,12 @@ struct library_item {
     const struct metadata *said;
     int64_t                sidecar_ns; /* with said: the sidecar's mtime, 0: it has none */
 
-    size_t       n_parts;         /* pages after the first; without copy_of */
-    const int   *part_pages;      /* (n_parts) rising, from 2 */
-    const float *part_embeddings; /* (n_parts, dim), L2-normalised */
+    const int32_t *time_ms;         /* when in a video its frame is; NULL: no video. Without
+                                       copy_of, as what follows */
+    size_t         n_parts;         /* pages, or frames, after the first */
+    const int     *part_pages;      /* (n_parts) rising, from 2 */
+    const int32_t *part_times;      /* (n_parts) rising, ms; NULL: no video */
+    const float   *part_embeddings; /* (n_parts, dim), L2-normalised */
 
     int64_t copy_of;  /* > 0: same content as this image: takes over its embedding, its
                          regions and its parts */
@@ -284,9 +287,11 @@ struct library_filter {
 };
 
 struct library_hit {
-    int64_t id;    /* of the image */
-    float   score; /* exact; distance_score of the normalised query and embedding */
-    int     page;  /* which page of it that is, from 1; 0: it has no others */
+    int64_t id;      /* of the image */
+    float   score;   /* exact; distance_score of the normalised query and embedding */
+    int     page;    /* which page of it that is, from 1; 0: it has no others, or is a video */
+    bool    timed;   /* it is a video, and time_ms */
+    int32_t time_ms; /* its frame's */
 };
 
 /* The k best images for query (dim), best first, ties by id; of an image with pages

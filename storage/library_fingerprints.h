@@ -21,7 +21,8 @@ int library_fingerprints_put(struct library *lib, const struct library_fingerpri
 /* ERR_NOTFOUND where there is none, or only one of another version. */
 int library_fingerprint_get(struct library *lib, const uint8_t hash[LIBRARY_HASH_BYTES],
                             uint8_t out[FINGERPRINT_BYTES], struct err *err);
-/* Up to limit images with an id beyond `after` that have none, by id: one of each content.
+/* Up to limit images with an id beyond `after` that have none, by id: one of each content,
+ * and no films.
  * Each is released by library_image_release, the array with free(). */
 int library_fingerprints_missing(struct library *lib, int64_t after, size_t limit,
                                  struct library_image **out, size_t *n, struct err *err);

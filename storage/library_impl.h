@@ -101,5 +101,7 @@ int library_index_state(struct library *lib, struct index_state *out, struct err
  * each image's best page remains, or every one (library_parts.c). */
 int library_fold_parts(struct library *lib, struct library_hit *hits, size_t *n, bool every_page,
                        struct err *err);
+/* Of hits on videos the time is told, not the page. */
+int library_name_times(struct library *lib, struct library_hit *hits, size_t n, struct err *err);
 
 #endif

@@ -2,7 +2,9 @@
  *
  * Embeddings are read in the order of ids, a block at a time, and the base is asked for all of
  * a block at once. The delta, a tenth of the base at most while the indexer keeps up, is
- * compared with itself exactly; between it and the base its own questions tell.
+ * compared with itself exactly; between it and the base its own questions tell. A question
+ * whose nearest are mostly others than those asked about (pictures elsewhere, pages of scans)
+ * is asked again for more. A few of many have an exact index of their own.
  */
 #include "storage/library_neighbours.h"
 
@@ -14,6 +16,9 @@
 
 #define BLOCK 1024 /* embeddings that are held at once */
 #define SPARE 4    /* neighbours more than asked for: the picture itself, and gone ones */
+#define FEW   4096 /* pictures of more that get an index of their own */
+#define MORE  8    /* times as many neighbours when one question is asked again */
+#define MOST  4096 /* neighbours of one question at last */
 
 struct hunt {
     struct library          *lib;
@@ -23,6 +28,8 @@ struct hunt {
     struct library_match    *matches; /* (n) or NULL */
     struct library_pair     *pairs;
     size_t                   n_pairs, room;
+    struct vindex           *base; /* the library's, or own; NULL: none */
+    struct vindex           *own;  /* of all that are asked about, with their places as ids */
     /* The block. */
     float                   *vectors; /* (BLOCK, dim) */
     uint32_t                *places;  /* (BLOCK) in ids */
@@ -74,27 +81,65 @@ static void measure(struct hunt *h)
     }
 }
 
+/* Pairs picture i of the block with the k best of what the base found (n, best first); how
+ * many of them were good for that is added to *kept. */
+static int take_found(struct hunt *h, size_t i, const int64_t *found, const float *scores, size_t n,
+                      size_t *kept, struct err *err)
+{
+    const struct library *lib = h->lib;
+    int                   rc  = 0;
+    *kept                     = 0;
+    for (size_t j = 0; j < n && found[j] >= 0 && *kept < h->k && !rc; j++) {
+        int64_t at = h->own                             ? found[j]
+                     : delta_has(&lib->delta, found[j]) ? -1
+                                                        : place_of(h, found[j]);
+        if (at < 0 || at == (int64_t)h->places[i])
+            continue;
+        ++*kept;
+        rc = pair_add(h, h->places[i], (uint32_t)at, distance_score(lib->model.distance, scores[j]),
+                      err);
+    }
+    return rc;
+}
+
+/* Asks about picture i of the block alone, for more and more. */
+static int ask_further(struct hunt *h, size_t i, struct err *err)
+{
+    size_t count = (size_t)vindex_info(h->base)->count, kept = 0;
+    int    rc = 0;
+    for (size_t fetch = h->fetch; kept < h->k && fetch < count && fetch < MOST && !rc;) {
+        size_t n        = 0;
+        fetch           = fetch * MORE < MOST ? fetch * MORE : MOST;
+        int64_t *found  = mem_array(fetch, sizeof *found);
+        float   *scores = mem_array(fetch, sizeof *scores);
+        if (!found || !scores)
+            rc = err_set(err, ERR_NOMEM, "out of memory for %zu neighbours", fetch);
+        if (!rc)
+            rc = vindex_search(h->base, h->vectors + i * (size_t)h->lib->model.dim, fetch, 1, found,
+                               scores, &n, err);
+        if (!rc)
+            rc = take_found(h, i, found, scores, n, &kept, err);
+        free(found);
+        free(scores);
+    }
+    return rc;
+}
+
 /* Asks the base about the block. */
 static int ask_base(struct hunt *h, struct err *err)
 {
-    struct library *lib = h->lib;
-    int             rc  = 0;
+    int rc = 0;
     if (h->matches)
         measure(h);
-    if (lib->base && h->held > 0)
-        rc = vindex_search_many(lib->base, h->vectors, h->held, h->fetch, 0, h->found, h->scores,
-                                err);
-    for (size_t i = 0; lib->base && i < h->held && !rc; i++) {
-        const int64_t *found = h->found + i * h->fetch;
-        size_t         kept  = 0;
-        for (size_t j = 0; j < h->fetch && found[j] >= 0 && kept < h->k && !rc; j++) {
-            int64_t at = delta_has(&lib->delta, found[j]) ? -1 : place_of(h, found[j]);
-            if (at < 0 || at == (int64_t)h->places[i])
-                continue;
-            kept++;
-            rc = pair_add(h, h->places[i], (uint32_t)at,
-                          distance_score(lib->model.distance, h->scores[i * h->fetch + j]), err);
-        }
+    if (h->base && h->held > 0)
+        rc =
+            vindex_search_many(h->base, h->vectors, h->held, h->fetch, 0, h->found, h->scores, err);
+    for (size_t i = 0; h->base && i < h->held && !rc; i++) {
+        size_t kept = 0;
+        rc = take_found(h, i, h->found + i * h->fetch, h->scores + i * h->fetch, h->fetch, &kept,
+                        err);
+        if (!rc && kept < h->k)
+            rc = ask_further(h, i, err);
     }
     h->held = 0;
     return rc;
@@ -214,7 +259,10 @@ static void pairs_unite(struct hunt *h)
     h->n_pairs = kept;
 }
 
-static int walk(struct hunt *h, struct err *err)
+typedef int do_block(struct hunt *h, struct err *err);
+
+/* Reads the embeddings of those asked about, and does something with each block of them. */
+static int walk(struct hunt *h, do_block *block, struct err *err)
 {
     struct library *lib = h->lib;
     size_t          dim = (size_t)lib->model.dim, bytes;
@@ -228,11 +276,36 @@ static int walk(struct hunt *h, struct err *err)
         lib->half.to_float(h->vectors + h->held * dim, vector, dim);
         h->places[h->held++] = (uint32_t)at;
         if (h->held == BLOCK)
-            rc = ask_base(h, err);
+            rc = block(h, err);
+    }
+    return rc ? rc : block(h, err);
+}
+
+static int add_own(struct hunt *h, struct err *err)
+{
+    int64_t ids[BLOCK];
+    size_t  n = h->held;
+    for (size_t i = 0; i < n; i++)
+        ids[i] = h->places[i];
+    h->held = 0;
+    return n ? vindex_add(h->own, n, ids, h->vectors, err) : 0;
+}
+
+static int hunt_all(struct hunt *h, size_t everything, struct err *err)
+{
+    const struct library_model *model = &h->lib->model;
+    int                         rc    = 0;
+    h->base                           = h->lib->base;
+    if (h->n <= FEW && h->n < everything) {
+        rc =
+            vindex_new(VINDEX_FLAT, library_metric(model), model->dim, (int64_t)h->n, &h->own, err);
+        if (rc == 0)
+            rc = walk(h, add_own, err);
+        h->base = h->own;
     }
     if (rc == 0)
-        rc = ask_base(h, err);
-    return rc < 0 ? rc : ask_delta(h, err);
+        rc = walk(h, ask_base, err);
+    return rc || h->own ? rc : ask_delta(h, err);
 }
 
 static int hunt_init(struct hunt *h, struct err *err)
@@ -252,11 +325,12 @@ int library_neighbours(struct library *lib, const int64_t *ids, size_t n, size_t
                        struct library_pair **pairs, size_t *n_pairs, struct library_match *matches,
                        struct err *err)
 {
-    struct hunt       h          = {.lib = lib, .ids = ids, .n = n, .k = k, .matches = matches};
-    struct background background = {0};
-    bool              model      = false, fresh;
-    *pairs                       = NULL;
-    *n_pairs                     = 0;
+    struct hunt          h          = {.lib = lib, .ids = ids, .n = n, .k = k, .matches = matches};
+    struct background    background = {0};
+    struct library_stats stats;
+    bool                 model = false, fresh;
+    *pairs                     = NULL;
+    *n_pairs                   = 0;
     for (size_t i = 0; matches && i < n; i++)
         matches[i] = (struct library_match){.kind = LIBRARY_QUERY_IMAGE};
     if (n > UINT32_MAX || k < 1)
@@ -270,10 +344,13 @@ int library_neighbours(struct library *lib, const int64_t *ids, size_t n, size_t
         if (rc == 0)
             rc = hunt_init(&h, err);
         if (rc == 0)
-            rc = walk(&h, err);
+            rc = catalog_stats(lib->cat, &stats, err);
+        if (rc == 0)
+            rc = hunt_all(&h, (size_t)(stats.images + stats.parts), err);
     }
     catalog_rollback(lib->cat); /* nothing was written */
     library_background_release(&background);
+    vindex_free(h.own);
     free(h.vectors);
     free(h.places);
     free(h.found);

@@ -18,7 +18,8 @@ struct library_pair {
 };
 
 /* The k nearest of each of n pictures (ids, ascending) among themselves, each pair once, by a
- * and b. What the index approximates, this does, too; what came since is compared exactly.
+ * and b. What the index approximates, this does, too; what came since is compared exactly, and
+ * so are a few (ids) of many.
  * matches, (n) or NULL: what scores mean for each picture as a query; unknown where it has no
  * embedding. *pairs is freed by the caller. */
 int library_neighbours(struct library *lib, const int64_t *ids, size_t n, size_t k,

@@ -1,5 +1,5 @@
-/* From what the index finds to images: a page of a scan is found by itself, and is
- * shown as its image (library.h, LIBRARY_FIRST_PART).
+/* From what the index finds to images: a page of a scan, a frame of a video is
+ * found by itself, and is shown as its image (library.h, LIBRARY_FIRST_PART).
  */
 #include "storage/library_impl.h"
 
@@ -14,8 +14,10 @@ static int name_page(struct library *lib, struct library_hit *hit, struct err *e
         rc = catalog_part_get(lib->cat, hit->id, &part, err);
         if (rc == ERR_NOTFOUND)
             return 1;
-        hit->id   = part.image_id;
-        hit->page = part.page;
+        hit->id      = part.image_id;
+        hit->page    = part.page;
+        hit->timed   = part.time_ms != CATALOG_NO_TIME;
+        hit->time_ms = hit->timed ? part.time_ms : 0;
         return rc;
     }
     rc        = catalog_part_next(lib->cat, hit->id, 1, &part, err);
@@ -51,4 +53,23 @@ int library_fold_parts(struct library *lib, struct library_hit *hits, size_t *n,
             hits[kept++] = hits[i];
     *n = kept;
     return 0;
+}
+
+int library_name_times(struct library *lib, struct library_hit *hits, size_t n, struct err *err)
+{
+    bool any = false;
+    int  rc  = catalog_has_times(lib->cat, &any, err);
+    for (size_t i = 0; i < n && any && rc == 0; i++) {
+        struct library_hit *hit = &hits[i];
+        int32_t             ms  = hit->time_ms;
+        if (!hit->timed && hit->page < 2) {
+            rc         = catalog_time_get(lib->cat, hit->id, &ms, err);
+            hit->timed = rc == 0 && ms != CATALOG_NO_TIME;
+        }
+        if (hit->timed) {
+            hit->time_ms = ms;
+            hit->page    = 0;
+        }
+    }
+    return rc;
 }

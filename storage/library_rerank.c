@@ -16,6 +16,8 @@ struct candidate {
     char    *path; /* of its file, where the library keeps nothing of it; else NULL */
     int64_t  size; /* bytes that the file should have */
     bool     ready;
+
+    struct image_part part; /* of it: the page or the frame that was found */
 };
 
 struct work {
@@ -59,7 +61,8 @@ static int find_file(struct library *lib, int64_t id, struct candidate *c, struc
     return c->path ? 0 : err_set(err, ERR_NOMEM, "cannot re-rank: out of memory");
 }
 
-/* Takes what the library keeps; notes the files of the others. */
+/* Takes what the library keeps; notes the files of the others. What is kept of a scan is
+ * of its first page. */
 static int take_kept(struct work *w, const struct library_hit *hits, struct err *err)
 {
     const struct reranker_info *info = reranker_info(w->r->reranker);
@@ -73,7 +76,12 @@ static int take_kept(struct work *w, const struct library_hit *hits, struct err 
     for (size_t i = 0; i < w->n; i++) {
         struct candidate *c = &w->all[i];
         c->kept             = w->memory + i * info->kept_bytes;
-        rc = some ? library_regions_get(lib, &of, hits[i].id, c->kept, &why) : ERR_NOTFOUND;
+        c->part             = (struct image_part){.page    = hits[i].page > 1 ? hits[i].page - 1 : 0,
+                                                  .time_ms = hits[i].timed ? hits[i].time_ms : IMAGE_ANY_TIME};
+        /* what is kept is of a scan's first page; which frame it is of nobody noted */
+        rc                  = some && !c->part.page && !hits[i].timed
+                                  ? library_regions_get(lib, &of, hits[i].id, c->kept, &why)
+                                  : ERR_NOTFOUND;
         if (rc && rc != ERR_NOTFOUND && rc != ERR_DAMAGED)
             return err_set(err, why.code, "%s", why.msg);
         c->ready = rc == 0;
@@ -103,7 +111,8 @@ static int look_again(const struct rerank *r, struct candidate *c, uint8_t *pixe
     if (!rc && (int64_t)len != c->size)
         rc = ERR_NOTFOUND;
     if (!rc)
-        rc = decoder_decode(decoder, bytes, len, preprocess_min_side(pre), &view, NULL, NULL);
+        rc = decoder_decode_part(decoder, bytes, len, &c->part, preprocess_min_side(pre), &view,
+                                 NULL, NULL);
     if (!rc)
         rc = preprocess_image(pre, &view, pixels, NULL);
     free(bytes);

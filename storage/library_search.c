@@ -535,6 +535,8 @@ int library_search_here(struct library *lib, bool model, const float *query, siz
         s.parts     = stats.parts > 0;
         rc = search_images_best(&s, model ? (k < most ? k : most) : 0, all, every_page, err);
     }
+    if (rc == 0)
+        rc = library_name_times(lib, s.top.heap, s.top.n, err);
     if (rc) {
         free(s.top.heap);
         return rc;

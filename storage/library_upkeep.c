@@ -284,6 +284,11 @@ __attribute__((format(printf, 2, 3))) static void finding(struct audit *a, const
     a->report(a->ctx, msg);
 }
 
+static const char *noun(int64_t id)
+{
+    return id < LIBRARY_FIRST_PART ? "image" : "page";
+}
+
 struct indexed {
     int64_t id, at; /* position in the base, or -1 - slot of the delta */
 };
@@ -327,8 +332,8 @@ static int compare_vector(struct audit *a, const struct indexed *entry, const ui
         lib->half.to_float(have, lib->delta.vectors + (size_t)(-1 - entry->at) * dim, dim);
     for (size_t i = 0; i < dim && rc == 0; i++) {
         if (!(fabsf(want[i] - have[i]) <= VECTOR_SLACK)) {
-            finding(a, "the vector index holds another embedding of image %lld than the catalogue",
-                    (long long)entry->id);
+            finding(a, "the vector index holds another embedding of %s %lld than the catalogue",
+                    noun(entry->id), (long long)entry->id);
             break;
         }
     }
@@ -347,17 +352,18 @@ static int compare(struct audit *a, struct err *err)
     int rc = scratch ? list_indexed(lib, &list, &n, err) : err_set(err, ERR_NOMEM, "out of memory");
     for (size_t j = 1; j < n; j++)
         if (list[j].id == list[j - 1].id)
-            finding(a, "the vector index holds image %lld twice", (long long)list[j].id);
+            finding(a, "the vector index holds %s %lld twice", noun(list[j].id),
+                    (long long)list[j].id);
     if (rc == 0)
         rc = catalog_walk_begin(lib->cat, lib->model.id, 0, err);
     while (list && rc >= 0 && (rc = catalog_walk_next(lib->cat, &id, &vector, &bytes, err)) > 0) {
         for (; i < n && list[i].id < id; i++)
-            finding(a, "the vector index holds image %lld, which the catalogue lacks",
-                    (long long)list[i].id);
+            finding(a, "the vector index holds %s %lld, which the catalogue lacks",
+                    noun(list[i].id), (long long)list[i].id);
         if (bytes != (size_t)lib->model.dim * 2) /* told by the catalogue's check */
             continue;
         if (i == n || list[i].id != id) {
-            finding(a, "the vector index lacks image %lld", (long long)id);
+            finding(a, "the vector index lacks %s %lld", noun(id), (long long)id);
             continue;
         }
         rc = compare_vector(a, &list[i], vector, scratch, err);
@@ -365,7 +371,7 @@ static int compare(struct audit *a, struct err *err)
             i++;
     }
     for (; rc == 0 && i < n; i++)
-        finding(a, "the vector index holds image %lld, which the catalogue lacks",
+        finding(a, "the vector index holds %s %lld, which the catalogue lacks", noun(list[i].id),
                 (long long)list[i].id);
     free(list);
     free(scratch);

@@ -13,8 +13,10 @@ BUILD = os.environ["OSPREY_BUILD"]
 SOURCE = os.environ["OSPREY_SOURCE"]
 OSPREY = os.path.join(BUILD, "osprey")
 FIXTURES = os.path.join(SOURCE, "tests", "data", "formats")
+VIDEOS = os.path.join(SOURCE, "tests", "data", "videos")
 LIBRARIES = {"WebP": "libwebp", "GIF": "giflib", "TIFF": "libtiff", "HEIC": "libheif",
-             "AVIF": "libheif", "JPEG XL": "libjxl", "RAW": "libraw"}
+             "AVIF": "libheif", "JPEG XL": "libjxl", "RAW": "libraw", "MP4": "FFmpeg",
+             "MOV": "FFmpeg", "Matroska": "FFmpeg", "WebM": "FFmpeg", "AVI": "FFmpeg"}
 ALWAYS = ["JPEG", "PNG", "BMP", "PNM"]
 
 
@@ -87,6 +89,56 @@ class Formats(unittest.TestCase):
         self.run_osprey("index", "--quiet", folder)
         self.assertFalse(any("page" in hit for hit in self.lines("search", "--image", page)))
         self.run_osprey("verify")
+
+    def test_scenes_of_videos_are_found(self):
+        folder = os.path.join(self.dir, "films")
+        os.mkdir(folder)
+        names = ["h264.mp4", "turned.mov", "vp9.webm", "mjpeg.avi", "mpeg4.mkv"]
+        for name in names + ["sound.mp4", "cut-header.mp4"]:
+            shutil.copy(os.path.join(VIDEOS, name), folder)
+        with open(os.path.join(folder, "empty.webm"), "wb"):
+            pass
+        shutil.copy(os.path.join(FIXTURES, "rgb.bmp"), folder)
+        self.run_osprey("index", "--quiet", folder)
+        if "MP4" not in self.lines("status")[0]["formats"]:
+            self.skipTest("without FFmpeg")
+        errors = {os.path.basename(e["path"]): e["error"] for e in self.lines("status", "--errors")}
+        self.assertEqual(set(errors), {"sound.mp4", "cut-header.mp4", "empty.webm"})
+        self.assertIn("no moving pictures, only sound", errors["sound.mp4"])
+        orange = os.path.join(self.dir, "orange.ppm")
+        with open(orange, "wb") as f:
+            f.write(b"P6 64 48 255\n" + bytes((254, 165, 0)) * (64 * 48))
+        found = self.lines("search", "--image", orange)
+        self.assertEqual(len(found), len(names) + 1)
+        self.assertEqual({os.path.basename(hit["path"]): hit.get("time_ms") for hit in found},
+                         dict({name: 2500 for name in names}, **{"rgb.bmp": None}))
+        self.assertFalse(any("page" in hit for hit in found))
+        self.assertGreater(found[0]["score"], 0.99)
+        every = self.lines("search", "--pages", "-k", "100", "--image", orange)
+        self.assertEqual(sorted(hit["time_ms"] for hit in every if hit["path"].endswith(".avi")),
+                         [500, 2500, 4000])
+        self.assertRegex(self.run_osprey("search", "--image", orange), r"h264\.mp4  at 0:02\n")
+        film = os.path.join(folder, "h264.mp4")
+        self.assertEqual(self.lines("search", "--image", film)[0]["time_ms"], 500)
+        # The same bytes elsewhere have the same frames; fewer are taken where fewer are wanted.
+        shutil.copy(film, os.path.join(folder, "copy.mp4"))
+        self.run_osprey("index", "--quiet", folder)
+        times = {os.path.basename(hit["path"]): hit.get("time_ms")
+                 for hit in self.lines("search", "--image", orange)}
+        self.assertEqual(times["copy.mp4"], 2500)
+        # Films that begin alike are no duplicates, the same bytes are.
+        groups = [{os.path.basename(m["path"]) for m in group["members"]}
+                  for group in self.lines("dupes")]
+        self.assertEqual(groups, [{"h264.mp4", "copy.mp4"}])
+        os.remove(os.path.join(folder, "copy.mp4"))
+        with open(film, "ab") as f:
+            f.write(b"\0\0\0\x08free")
+        self.run_osprey("index", "--quiet", "--frames", "1", folder)
+        times = [hit["time_ms"] for hit in self.lines("search", "--pages", "--image", orange,
+                                                      "-k", "100") if hit["path"] == film]
+        self.assertEqual(times, [500])
+        self.run_osprey("verify")
+        self.run_osprey("index", "--frames", "0", folder, status=2)
 
     def test_without_any_library(self):
         """A worker that finds no modules: four formats remain, the others are named."""

@@ -16,6 +16,7 @@ from rerankers import KEPT, WEIGHT, write_reranker
 
 BUILD = os.environ["OSPREY_BUILD"]
 OSPREY = os.path.join(BUILD, "osprey")
+FORMATS = os.path.join(os.environ["OSPREY_SOURCE"], "tests", "data", "formats")
 N = 24
 
 
@@ -69,6 +70,20 @@ class Rerank(unittest.TestCase):
         mixed = [r["score"] + WEIGHT * r["rerank"] for r in found[:n]]
         for a, b in zip(mixed, mixed[1:]):
             self.assertGreaterEqual(a, b - 1e-6)
+
+    def test_pages_are_scored_by_themselves(self):
+        for name in ("pages.tif", "page-2.png"):
+            shutil.copy(os.path.join(FORMATS, name), self.folder)
+        self.index()
+        if "TIFF" not in self.osprey("status", "--json")[0]["formats"]:
+            self.skipTest("without libtiff")
+        for regions in (False, True):
+            if regions:
+                self.index("--regions", "--reranker", self.reranker)
+            found = self.rerank(100, "stripes on a wall", "--pages")
+            scores = {(os.path.basename(r["path"]), r.get("page", 0)): r["rerank"] for r in found}
+            self.assertAlmostEqual(scores["pages.tif", 2], scores["page-2.png", 0], places=4)
+            self.assertNotAlmostEqual(scores["pages.tif", 1], scores["pages.tif", 2], places=4)
 
     def test_the_order_is_the_mixed_one_kept_or_not(self):
         self.index()

@@ -40,6 +40,7 @@ OWNERS = [
     (r"libheif/", r"core/image/decode_heif\.c"),
     (r"jxl/", r"core/image/decode_jxl\.c"),
     (r"libraw/", r"core/image/decode_raw\.c"),
+    (r"libav[a-z]+/|libswscale/", r"core/image/decode_video\.c"),
     (r"lcms2\.h", r"core/image/colour\.c"),
     (r"seccomp\.h", r"decode/sandbox\.c"),
     (r"jansson\.h", r"core/base/json\.c"),

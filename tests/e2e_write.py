@@ -62,12 +62,12 @@ OTHERS = ["-XMP-dc:Subject=Grandmother", "-XMP-dc:Subject=dog", "-XMP-dc:Creator
 IPTC = ["-IPTC:Keywords=Hafen", "-IPTC:Keywords=Schiff", "-IPTC:Caption-Abstract=Am Hafen"]
 
 
-def run(*command, status=0, **more):
+def run(*command, status=0, stderr_too=False, **more):
     done = subprocess.run(command, capture_output=True, **more)
     if status is not None and done.returncode != status:
         raise AssertionError("%r: %d\n%s%s" % (command, done.returncode, done.stdout.decode(),
                                                done.stderr.decode()))
-    return done.stdout.decode()
+    return (done.stdout + (done.stderr if stderr_too else b"")).decode()
 
 
 class ExifTool:
@@ -307,6 +307,37 @@ class Library(unittest.TestCase):
                 self.assertEqual(self.files(), self.before)
                 self.assertEqual(self.rows("SELECT count(*) FROM tags"), [(0,)])
                 self.assertEqual(self.index()["unchanged"], 16)
+
+    @unittest.skipUnless(EXIFTOOL, "exiftool is missing (libimage-exiftool-perl)")
+    def test_all_kinds_that_can_hold_it(self):
+        """TIFF, also of pages and with a sidecar, and WebP; others are named, not harmed."""
+        for name in self.names:
+            os.remove(self.path(name))
+        kinds = ("c.webp", "d.webp", "e.tif", "f.tif", "g.tiff", "pages.tif")
+        for name in kinds[:-1]:
+            pictures.write(self.path(name), KINDS[name])
+        for name in ("pages.tif", "rgb.bmp"):
+            shutil.copy(os.path.join(os.environ["OSPREY_SOURCE"], "tests", "data", "formats", name),
+                        self.folder)
+        ExifTool.change("-o", self.path("pages.tif.xmp"), "-XMP-dc:Subject=Beside",
+                        self.path("pages.tif"))
+        self.index()
+        formats = json.loads(self.osprey("status", "--json"))["formats"]
+        if not {"TIFF", "WebP"} <= set(formats):
+            self.skipTest("without libtiff or libwebp")
+        self.assertEqual(self.rows("SELECT tag FROM tags WHERE source = 'picture'"), [("Beside",)])
+        before = self.files()
+        told = run(OSPREY, "tag", "--library", self.library, "--vocab", self.labels, "--threshold",
+                   "0", "--write", "file", status=3, stderr_too=True)
+        self.assertRegex(told, r"cannot write .*rgb\.bmp: .*--write sidecar")
+        for name in kinds:
+            self.assertIn("blocks", listed(exif(self.path(name)), "XMP-dc:Subject"), name)
+        self.assertEqual(read(self.path("rgb.bmp")), before["rgb.bmp"])
+        done = self.index()
+        self.assertEqual((done["encoded"], done["unchanged"]), (0, 7))
+        self.osprey("verify")
+        self.osprey("tag", "--remove")
+        self.assertEqual(self.files(), before)
 
     def test_changed_and_read_only_files_are_left_alone(self):
         self.index()

@@ -85,18 +85,16 @@ static void versions_go_forward_only(void **state)
     struct room     r    = room_open();
     struct catalog *cat  = NULL;
     char           *file = path_join(r.dir, "catalog.db");
-    int64_t         n = -1;
+    int64_t         n    = -1;
     library_close(r.lib);
     assert_int_equal(pragma(file, "PRAGMA user_version"), CATALOG_VERSION);
 
     /* Two later versions: one step fails, and nothing of either stays. */
-    const struct catalog_step bad[] = {
-        {CATALOG_VERSION + 1, "CREATE TABLE later (x)"},
-        {CATALOG_VERSION + 2, "CREATE TABLE later (x)"}};
-    const struct catalog_step good[] = {
-        {CATALOG_VERSION + 1, "CREATE TABLE later (x)"},
-        {CATALOG_VERSION + 2, "INSERT INTO later VALUES (7)"}};
-    char version[32];
+    const struct catalog_step bad[]  = {{CATALOG_VERSION + 1, "CREATE TABLE later (x)"},
+                                        {CATALOG_VERSION + 2, "CREATE TABLE later (x)"}};
+    const struct catalog_step good[] = {{CATALOG_VERSION + 1, "CREATE TABLE later (x)"},
+                                        {CATALOG_VERSION + 2, "INSERT INTO later VALUES (7)"}};
+    char                      version[32];
     (void)snprintf(version, sizeof version, "version %d", CATALOG_VERSION + 2);
     assert_ok(catalog_open(file, false, &cat, &err), &err);
     assert_int_not_equal(catalog_migrate(cat, bad, 2, &err), 0);
@@ -493,6 +491,10 @@ static void verify_finds_and_repairs(void **state)
          "both as an image and as broken"},
         {"PRAGMA foreign_keys = OFF; INSERT INTO tags VALUES (99, 'cat', 'user', 1)", "tags"},
         {"PRAGMA foreign_keys = OFF; UPDATE images SET folder_id = 50 WHERE id = 4", "folder"},
+        {"PRAGMA foreign_keys = OFF; INSERT INTO parts (image_id, page) VALUES (99, 2)", "pages"},
+        {"INSERT INTO parts (image_id, page) VALUES (3, 2)", "page 2 of image 3"},
+        {"INSERT INTO fingerprints (hash, kept) VALUES (x'77', x'00')", "fingerprints"},
+        {"PRAGMA foreign_keys = OFF; INSERT INTO taggers VALUES (9, 1, 1, x'00')", "labels"},
     };
     for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
         struct err  err    = ERR_INIT;

@@ -220,6 +220,10 @@ static void pieces_hash_as_the_whole(void **state)
     uint8_t                whole[HASH_BYTES], pieces[HASH_BYTES];
     (void)state;
     hash_bytes("abcdefgh", 8, whole);
+    uint8_t known[HASH_BYTES] = {0x00, 0x0a, 0xff, 0x90};
+    char    text[HASH_HEX];
+    hash_hex(known, text);
+    assert_string_equal(text, "000aff90000000000000000000000000");
     assert_true(hash_parts(parts, 3, pieces));
     assert_memory_equal(whole, pieces, HASH_BYTES);
 }

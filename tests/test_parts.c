@@ -2,6 +2,9 @@
  * through every way to search; and they go, stay and move with their image. */
 #include "tests/library_fixture.h"
 
+#include "base/file.h"
+#include "storage/catalog_db.h"
+#include "storage/library_neighbours.h"
 
 #include <math.h>
 
@@ -157,6 +160,8 @@ static void every_page_if_asked(void **state)
     assert_int_equal(n, IMAGES + IMAGES / 3 * PAGES);
     assert_int_equal(hits[0].id, w->id[3]);
     assert_int_equal(hits[0].page, 4);
+    float vector[DIM]; /* pages are no images */
+    assert_int_equal(library_embedding_get(w->lib, LIBRARY_FIRST_PART, vector, &err), ERR_NOTFOUND);
     int of_third = 0;
     for (size_t i = 0; i < n; i++)
         of_third += hits[i].id == w->id[3];
@@ -250,35 +255,76 @@ static void another_model_sees_the_pages_again(void **state)
     assert_sound(w->lib);
 }
 
-static void repair_knows_pages(void **state)
+/* Changes the catalogue behind the library's back. */
+static void tamper(struct world *w, const char *sql)
 {
-    struct world *w      = *state;
-    struct err    err    = ERR_INIT;
-    int64_t       damage = 0;
+    struct err      err  = ERR_INIT;
+    struct catalog *cat  = NULL;
+    char           *file = path_join(w->dir, "catalog.db");
+    assert_non_null(file);
     library_close(w->lib);
     w->lib = NULL;
-    char command[4400];
-    (void)snprintf(command, sizeof command,
-                   "python3 -c \"import sqlite3; db = sqlite3.connect('%s/catalog.db');"
-                   " db.execute('UPDATE embeddings SET vector = zeroblob(length(vector))"
-                   " WHERE (key & 0xffffffffff) = (SELECT min(id) FROM parts)'); db.commit()\"",
-                   w->dir);
-    if (system(command) != 0)
-        skip();
+    assert_ok(catalog_open(file, false, &cat, &err), &err);
+    assert_ok(catalog_exec(cat, sql, &err), &err);
+    catalog_close(cat);
+    free(file);
     assert_ok(library_open(w->dir, LIBRARY_EXISTING, &w->lib, &err), &err);
-    assert_ok(library_verify(w->lib, false, NULL, NULL, &damage, &err), &err);
-    assert_true(damage > 0);
-    assert_ok(library_verify(w->lib, true, NULL, NULL, &damage, &err), &err);
-    assert_int_equal(damage, 0);
-    /* Its image waits to be indexed again, as a file that changed. */
-    struct library_known *known;
-    size_t                n;
-    assert_ok(
-        library_known_after(w->lib, w->folder, w->model, "even/00.tif", "", 1, &known, &n, &err),
-        &err);
-    assert_int_equal(n, 1);
-    assert_true(known[0].mtime_ns < 0);
-    library_known_free(known, n);
+}
+
+#define SAID 4000 /* bytes */
+
+static void note_said(void *said, const char *finding)
+{
+    size_t n = strlen(said);
+    (void)snprintf((char *)said + n, SAID - n, "%s\n", finding);
+}
+
+/* After a repair the image of a page waits to be indexed, as a file that changed whose
+ * content nothing has; then all is as it was. */
+static void repair_knows_pages(void **state)
+{
+    static const struct {
+        const char *sql, *said;
+    } cases[] = {
+        {"UPDATE embeddings SET vector = zeroblob(length(vector))"
+         " WHERE (key & 0xffffffffff) = (SELECT min(id) FROM parts)",
+         "the embedding of page 549755813888 is not normalised"},
+        {"DELETE FROM embeddings WHERE (key & 0xffffffffff) ="
+         " (SELECT id FROM parts WHERE image_id = 1 AND page = 2)",
+         "page 2 of image 1 (even/00.tif) has no embedding"},
+    };
+    struct world *w = *state;
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        struct err err        = ERR_INIT;
+        int64_t    damage     = 0, id;
+        char       said[SAID] = "";
+        tamper(w, cases[c].sql);
+        assert_ok(library_verify(w->lib, false, note_said, said, &damage, &err), &err);
+        assert_true(damage > 0);
+        if (!strstr(said, cases[c].said))
+            fail_msg("\"%s\" does not say \"%s\"", said, cases[c].said);
+        assert_ok(library_verify(w->lib, true, NULL, NULL, &damage, &err), &err);
+        assert_int_equal(damage, 0);
+        assert_sound(w->lib);
+        struct library_known *known;
+        size_t                n;
+        assert_ok(library_known_after(w->lib, w->folder, w->model, "even/00.tif", "", 1, &known, &n,
+                                      &err),
+                  &err);
+        assert_int_equal(n, 1);
+        assert_true(known[0].mtime_ns < 0);
+        assert_false(known[0].embedded);
+        library_known_free(known, n);
+        float               none[DIM];
+        struct library_item same = picture(w->folder, "", 1, none);
+        assert_int_equal(library_find_content(w->lib, w->model, same.hash, same.size, &id, &err),
+                         ERR_NOTFOUND);
+        assert_int_equal(add_scan(w->lib, w->model, w->folder, "even/00.tif", 0, 1 + PAGES, 1),
+                         w->id[0]);
+        assert_int_equal(page_found(w, 0, 2, w->id[0]), 2);
+        check_search(w, NULL, false, 10);
+        assert_sound(w->lib);
+    }
 }
 
 static void odd_pages_are_refused(void **state)
@@ -301,6 +347,168 @@ static void odd_pages_are_refused(void **state)
     assert_int_equal(library_add(w->lib, w->model, &item, 1, &err), ERR_USAGE);
 }
 
+/* Images of no pages, near a seed's vector, in one batch. */
+static void add_images(struct world *w, int first, int n, const uint64_t *like, int64_t *ids)
+{
+    struct err           err   = ERR_INIT;
+    struct library_item *items = calloc((size_t)n, sizeof *items);
+    float(*vectors)[DIM]       = calloc((size_t)n, sizeof *vectors);
+    char(*paths)[32]           = calloc((size_t)n, sizeof *paths);
+    assert_true(items && vectors && paths);
+    for (int i = 0; i < n; i++) {
+        (void)snprintf(paths[i], sizeof paths[i], "more/%05d.jpg", first + i);
+        items[i] = picture(w->folder, paths[i], (uint64_t)(100000 + first + i), vectors[i]);
+        unit_vector(vectors[i], DIM, like ? like[i] : (uint64_t)(200000 + first + i));
+    }
+    assert_ok(library_add(w->lib, w->model, items, (size_t)n, &err), &err);
+    for (int i = 0; i < n; i++)
+        ids[i] = items[i].id;
+    free(items);
+    free(vectors);
+    free(paths);
+}
+
+static bool are_neighbours(struct world *w, const int64_t *ids, size_t n, int64_t a, int64_t b)
+{
+    struct err           err   = ERR_INIT;
+    struct library_pair *pairs = NULL;
+    size_t               n_pairs;
+    bool                 found = false;
+    assert_ok(library_neighbours(w->lib, ids, n, 3, &pairs, &n_pairs, NULL, &err), &err);
+    for (size_t i = 0; i < n_pairs; i++) {
+        int64_t x = ids[pairs[i].a], y = ids[pairs[i].b];
+        found |= (x == a && y == b) || (x == b && y == a);
+    }
+    free(pairs);
+    return found;
+}
+
+/* Near seed 4242's vector, to one side of it. */
+static void lean(float *v, int side)
+{
+    double sum = 0;
+    unit_vector(v, DIM, 4242);
+    v[side] += 0.2F;
+    for (int i = 0; i < DIM; i++)
+        sum += (double)v[i] * (double)v[i];
+    for (int i = 0; i < DIM; i++)
+        v[i] = (float)((double)v[i] / sqrt(sum));
+}
+
+/* A scan and a copy of its first page, to both of which its other pages are nearer than
+ * they are to one another: neither those nor pictures that nobody asked about keep the
+ * two from being neighbours. */
+static void pages_crowd_no_neighbours_out(void **state)
+{
+    enum { MANY = 4200, CROWD = 60 };
+    struct world       *w   = *state;
+    struct err          err = ERR_INIT;
+    float               first[DIM], *others = calloc(CROWD * DIM, sizeof *others);
+    int                 numbers[CROWD];
+    int64_t            *ids  = calloc(MANY + IMAGES + 1, sizeof *ids), copy, crowd[CROWD];
+    struct library_item scan = picture(w->folder, "scan.tif", 900, first);
+    uint64_t            like[CROWD];
+    assert_true(ids && others);
+    for (int i = 0; i < CROWD; i++) {
+        like[i]    = 4242;
+        numbers[i] = i + 2;
+        unit_vector(others + (size_t)i * DIM, DIM, 4242);
+    }
+    lean(first, 0);
+    scan.n_parts         = CROWD;
+    scan.part_pages      = numbers;
+    scan.part_embeddings = others;
+    for (int i = 0; i < IMAGES; i++)
+        ids[i] = w->id[i];
+    add_images(w, 0, MANY, NULL, ids + IMAGES);
+    float               near[DIM];
+    struct library_item item = picture(w->folder, "zcopy.jpg", 901, near);
+    lean(near, DIM - 1);
+    assert_ok(library_add(w->lib, w->model, &item, 1, &err), &err);
+    copy = ids[MANY + IMAGES] = item.id;
+    assert_ok(library_add(w->lib, w->model, &scan, 1, &err), &err);
+    assert_ok(library_index_maintain(w->lib, true, &err), &err);
+
+    int64_t *all = calloc(MANY + IMAGES + 2, sizeof *all), two[2] = {copy, scan.id};
+    assert_non_null(all);
+    memcpy(all, ids, (MANY + IMAGES + 1) * sizeof *ids);
+    all[MANY + IMAGES + 1] = scan.id;
+    assert_true(are_neighbours(w, all, MANY + IMAGES + 2, copy, scan.id));
+    assert_true(are_neighbours(w, two, 2, copy, scan.id));
+
+    add_images(w, MANY, CROWD, like, crowd); /* others as near, which are not asked about */
+    assert_true(are_neighbours(w, all, MANY + IMAGES + 2, copy, scan.id));
+    assert_true(are_neighbours(w, two, 2, copy, scan.id));
+    free(all);
+    free(ids);
+    free(others);
+}
+
+/* The best hit of all for a page of an image that is none of the world's. */
+static struct library_hit hit_of(struct world *w, int image, int page)
+{
+    struct err          err = ERR_INIT;
+    struct library_hit *hits;
+    size_t              n;
+    float               query[DIM];
+    unit_vector(query, DIM, seed_of(image, page));
+    assert_ok(library_search(w->lib, query, 1, NULL, &hits, &n, &err), &err);
+    assert_int_equal(n, 1);
+    struct library_hit hit = hits[0];
+    free(hits);
+    assert_true(hit.score > 0.99F);
+    return hit;
+}
+
+static void frames_have_times(void **state)
+{
+    static const int32_t begins = 400, times[] = {2500, 70000};
+    static const int     frames[] = {2, 3};
+    struct world        *w        = *state;
+    struct err           err      = ERR_INIT;
+    float                first[DIM], others[2][DIM], unused[DIM];
+    struct library_item  film = picture(w->folder, "even/film.mp4", 500, first);
+    unit_vector(first, DIM, seed_of(500, 1));
+    unit_vector(others[0], DIM, seed_of(500, 2));
+    unit_vector(others[1], DIM, seed_of(500, 3));
+    film.time_ms         = &begins;
+    film.n_parts         = 2;
+    film.part_pages      = frames;
+    film.part_times      = times;
+    film.part_embeddings = others[0];
+    assert_ok(library_add(w->lib, w->model, &film, 1, &err), &err);
+    for (int frame = 1; frame <= 3; frame++) {
+        struct library_hit hit = hit_of(w, 500, frame);
+        assert_int_equal(hit.id, film.id);
+        assert_true(hit.timed);
+        assert_int_equal(hit.time_ms, frame == 1 ? begins : times[frame - 2]);
+        assert_int_equal(hit.page, 0);
+    }
+    assert_false(hit_of(w, 3, 2).timed);
+    assert_int_equal(hit_of(w, 3, 2).page, 2);
+    /* A copy has them, too, when the original is gone. */
+    struct library_item copy = picture(w->folder, "even/copy.mp4", 500, unused);
+    copy.embedding           = NULL;
+    copy.copy_of             = film.id;
+    assert_ok(library_add(w->lib, w->model, &copy, 1, &err), &err);
+    const char *gone[] = {"even/film.mp4"};
+    assert_ok(library_remove(w->lib, w->folder, gone, 1, &err), &err);
+    assert_int_equal(hit_of(w, 500, 1).id, copy.id);
+    assert_int_equal(hit_of(w, 500, 1).time_ms, begins);
+    assert_int_equal(hit_of(w, 500, 3).time_ms, times[1]);
+    /* One frame alone; then there is a picture in its place. */
+    struct library_item one = picture(w->folder, "even/copy.mp4", 501, first);
+    one.time_ms             = &begins;
+    unit_vector(first, DIM, seed_of(500, 1));
+    assert_ok(library_add(w->lib, w->model, &one, 1, &err), &err);
+    assert_true(hit_of(w, 500, 1).timed);
+    one = picture(w->folder, "even/copy.mp4", 502, first);
+    unit_vector(first, DIM, seed_of(500, 1));
+    assert_ok(library_add(w->lib, w->model, &one, 1, &err), &err);
+    assert_false(hit_of(w, 500, 1).timed);
+    assert_sound(w->lib);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -311,7 +519,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(another_model_sees_the_pages_again, open_world,
                                         close_world),
         cmocka_unit_test_setup_teardown(repair_knows_pages, open_world, close_world),
+        cmocka_unit_test_setup_teardown(frames_have_times, open_world, close_world),
         cmocka_unit_test_setup_teardown(odd_pages_are_refused, open_world, close_world),
+        cmocka_unit_test_setup_teardown(pages_crowd_no_neighbours_out, open_world, close_world),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,3 +28,13 @@ bool hash_parts(const struct file_part *parts, size_t n, uint8_t out[HASH_BYTES]
     XXH3_freeState(state);
     return true;
 }
+
+void hash_hex(const uint8_t hash[HASH_BYTES], char out[HASH_HEX])
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < HASH_BYTES; i++) {
+        out[2 * i]     = digits[hash[i] >> 4];
+        out[2 * i + 1] = digits[hash[i] & 15];
+    }
+    out[HASH_HEX - 1] = '\0';
+}

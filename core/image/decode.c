@@ -73,22 +73,30 @@ static int decode(const struct decode_job *asked, struct image_info *info, struc
     return rc;
 }
 
-int image_decode_page(const uint8_t *bytes, size_t n, int page, int min_side,
+static void set_part(struct decode_job *job, const struct image_part *part)
+{
+    job->page    = part ? part->page : 0;
+    job->frames  = part ? part->frames : 0;
+    job->time_ms = part ? part->time_ms : IMAGE_ANY_TIME;
+}
+
+int image_decode_part(const uint8_t *bytes, size_t n, const struct image_part *part, int min_side,
                       const struct image_limits *limits, struct image *out, struct image_info *info,
                       struct err *err)
 {
     struct decode_job job = {
-        .bytes = bytes, .n = n, .limits = limits, .min_side = min_side, .page = page, .out = out};
+        .bytes = bytes, .n = n, .limits = limits, .min_side = min_side, .out = out};
+    set_part(&job, part);
     return decode(&job, info, err);
 }
 
 int image_decode(const uint8_t *bytes, size_t n, int min_side, const struct image_limits *limits,
                  struct image *out, struct image_info *info, struct err *err)
 {
-    return image_decode_page(bytes, n, 0, min_side, limits, out, info, err);
+    return image_decode_part(bytes, n, NULL, min_side, limits, out, info, err);
 }
 
-int image_decode_into(const uint8_t *bytes, size_t n, int page, int min_side,
+int image_decode_into(const uint8_t *bytes, size_t n, const struct image_part *part, int min_side,
                       const struct image_limits *limits, uint8_t *room, size_t size,
                       struct image *out, struct image_info *info, struct err *err)
 {
@@ -96,11 +104,11 @@ int image_decode_into(const uint8_t *bytes, size_t n, int page, int min_side,
                              .n          = n,
                              .limits     = limits,
                              .min_side   = min_side,
-                             .page       = page,
                              .out        = out,
                              .room       = room,
                              .room_bytes = size};
-    int               rc  = decode(&job, info, err);
+    set_part(&job, part);
+    int rc = decode(&job, info, err);
     if (rc || out->data == room)
         return rc;
     /* A decoder that needed a buffer of its own. */

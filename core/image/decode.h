@@ -17,7 +17,9 @@ struct decode_job {
     size_t                     n;
     const struct image_limits *limits;        /* unused when out is NULL */
     int                        min_side;      /* as for image_decode */
-    int                        page;          /* from 0, of a file that has several */
+    int                        page;          /* image_part's: which of a file that has several */
+    int                        frames;        /* likewise */
+    int32_t                    time_ms;       /* likewise; IMAGE_ANY_TIME: find them */
     int                        orientation;   /* EXIF 1..8, to be applied */
     int                        width, height; /* set by the decoder: as stored, full scale */
     struct image_info         *info;          /* where a decoder puts what it alone can say */

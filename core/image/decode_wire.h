@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define WIRE_MAGIC   UINT32_C(0x4F445731) /* "ODW1" */
-#define WIRE_VERSION 2
+#define WIRE_VERSION 3
 
 /* The descriptors that a worker is born with; it closes all others. */
 enum { WIRE_SOCKET = 3, WIRE_INPUT = 4, WIRE_OUTPUT = 5, WIRE_FIRST_FREE = 6 };
@@ -58,7 +58,9 @@ struct wire_request {
                                     (meta/metadata_wire.h) */
     uint64_t         max_pixels, max_bytes;
     int32_t          min_side;
-    int32_t          page; /* from 0 */
+    int32_t          page; /* as in image_part, and the next two */
+    int32_t          frames;
+    int32_t          time_ms;
 };
 
 struct wire_reply {
@@ -74,6 +76,7 @@ struct wire_reply {
     int32_t          pages;
     int32_t          colours;
     uint32_t         unused;
+    int32_t          times_ms[IMAGE_FRAMES_MAX];
     char             camera[sizeof((struct image_info *)0)->camera];
     char             msg[512]; /* why it failed */
 };

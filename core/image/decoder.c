@@ -265,12 +265,23 @@ static bool is_text(const char *text, size_t size)
     return true;
 }
 
+/* Times of frames that a worker tells. */
+static bool are_times(const struct wire_reply *r)
+{
+    for (int i = 0; i < IMAGE_FRAMES_MAX; i++) {
+        bool rises = i == 0 || r->times_ms[i] > r->times_ms[i - 1];
+        if (r->times_ms[i] < 0 || (r->times_ms[i] && (i >= r->pages || !rises)))
+            return false;
+    }
+    return true;
+}
+
 static bool is_info(const struct wire_reply *r)
 {
     return r->kind >= IMAGE_UNKNOWN && r->kind < IMAGE_KINDS && r->info_width >= 0 &&
            r->info_height >= 0 && r->orientation >= 1 && r->orientation <= 8 && r->pages >= 0 &&
            r->colours >= 0 && r->colours < IMAGE_COLOURS_KINDS && r->taken_at >= FIRST_YEAR &&
-           r->taken_at < LAST_YEAR_END && is_text(r->camera, sizeof r->camera);
+           r->taken_at < LAST_YEAR_END && is_text(r->camera, sizeof r->camera) && are_times(r);
 }
 
 static bool is_answer(const struct decoder *d, const struct wire_request *q,
@@ -301,6 +312,7 @@ static void take_info(const struct wire_reply *r, struct image_info *info)
                                 .colours     = (enum image_colours)r->colours,
                                 .taken_at    = r->taken_at};
     memcpy(info->camera, r->camera, sizeof info->camera);
+    memcpy(info->times_ms, r->times_ms, sizeof info->times_ms);
 }
 
 /* ---- Asking ---- */
@@ -389,15 +401,17 @@ static int failed(const struct decoder *d, const struct wire_reply *r, struct er
 }
 
 /* One question about bytes, which may lie in the input room already. */
-static int run(struct decoder *d, enum wire_kind kind, const uint8_t *bytes, size_t n, int page,
-               int min_side, struct wire_reply *r, struct err *err)
+static int run(struct decoder *d, enum wire_kind kind, const uint8_t *bytes, size_t n,
+               const struct image_part *part, int min_side, struct wire_reply *r, struct err *err)
 {
     struct wire_request q = {.head       = wire_head(kind),
                              .n          = n,
                              .max_pixels = d->options.limits.max_pixels,
                              .max_bytes  = d->options.limits.max_bytes,
                              .min_side   = min_side,
-                             .page       = page};
+                             .page       = part ? part->page : 0,
+                             .frames     = part ? part->frames : 0,
+                             .time_ms    = part ? part->time_ms : IMAGE_ANY_TIME};
     uint8_t            *room;
     enum image_kind     format = image_kind_of(bytes, n);
     d->broken                  = false;
@@ -432,31 +446,33 @@ int decoder_probe(struct decoder *d, const uint8_t *bytes, size_t n, struct imag
     struct wire_reply r;
     if (!d->program)
         return image_probe(bytes, n, info, err);
-    int rc = run(d, WIRE_PROBE, bytes, n, 0, 0, &r, err);
+    int rc = run(d, WIRE_PROBE, bytes, n, NULL, 0, &r, err);
     if (!rc)
         take_info(&r, info);
     return rc;
 }
 
 /* Without a worker. */
-static int decode_here(struct decoder *d, const uint8_t *bytes, size_t n, int page, int min_side,
-                       struct image_info *info, struct err *err)
+static int decode_here(struct decoder *d, const uint8_t *bytes, size_t n,
+                       const struct image_part *part, int min_side, struct image_info *info,
+                       struct err *err)
 {
     image_free(&d->held);
-    return image_decode_page(bytes, n, page, min_side, &d->options.limits, &d->held, info, err);
+    return image_decode_part(bytes, n, part, min_side, &d->options.limits, &d->held, info, err);
 }
 
-int decoder_decode_page(struct decoder *d, const uint8_t *bytes, size_t n, int page, int min_side,
-                        struct image *view, struct image_info *info, struct err *err)
+int decoder_decode_part(struct decoder *d, const uint8_t *bytes, size_t n,
+                        const struct image_part *part, int min_side, struct image *view,
+                        struct image_info *info, struct err *err)
 {
     struct wire_reply r;
     *view = (struct image){0};
     if (!d->program) {
-        int rc = decode_here(d, bytes, n, page, min_side, info, err);
+        int rc = decode_here(d, bytes, n, part, min_side, info, err);
         *view  = d->held;
         return rc;
     }
-    int rc = run(d, WIRE_DECODE, bytes, n, page, min_side, &r, err);
+    int rc = run(d, WIRE_DECODE, bytes, n, part, min_side, &r, err);
     if (rc)
         return rc;
     d->served++;
@@ -525,7 +541,7 @@ int decoder_change(struct decoder *d, size_t picture_n, size_t sidecar_n,
 int decoder_decode(struct decoder *d, const uint8_t *bytes, size_t n, int min_side,
                    struct image *view, struct image_info *info, struct err *err)
 {
-    return decoder_decode_page(d, bytes, n, 0, min_side, view, info, err);
+    return decoder_decode_part(d, bytes, n, NULL, min_side, view, info, err);
 }
 
 bool decoder_is_broken(const struct decoder *d)

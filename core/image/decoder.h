@@ -58,9 +58,10 @@ int decoder_probe(struct decoder *d, const uint8_t *bytes, size_t n, struct imag
                   struct err *err);
 int decoder_decode(struct decoder *d, const uint8_t *bytes, size_t n, int min_side,
                    struct image *view, struct image_info *info, struct err *err);
-/* Of a file of several pages the one that is asked for, from 0. */
-int decoder_decode_page(struct decoder *d, const uint8_t *bytes, size_t n, int page, int min_side,
-                        struct image *view, struct image_info *info, struct err *err);
+/* As image_decode_part; part may be NULL. */
+int decoder_decode_part(struct decoder *d, const uint8_t *bytes, size_t n,
+                        const struct image_part *part, int min_side, struct image *view,
+                        struct image_info *info, struct err *err);
 
 /* As metadata_read and metadata_change (meta/metadata.h), of a picture that lies in the room
  * of decoder_input, its sidecar of sidecar_n bytes (0: none) behind it; decoder_change

@@ -23,6 +23,9 @@
 #ifndef OSPREY_HAVE_RAW
 #define OSPREY_HAVE_RAW 0
 #endif
+#ifndef OSPREY_HAVE_VIDEO
+#define OSPREY_HAVE_VIDEO 0
+#endif
 
 #define MAX_EXTENSION 8 /* bytes of one, with its dot */
 
@@ -82,6 +85,36 @@ static const struct format formats[IMAGE_KINDS] = {
                     .mime       = "image/x-portable-anymap",
                     .extensions = " .pnm .ppm .pgm .pbm ",
                     .built      = true},
+    [IMAGE_MP4]  = {.name       = "MP4",
+                    .mime       = "video/mp4",
+                    .extensions = " .mp4 .m4v .3gp ",
+                    .module     = "video",
+                    .library    = "FFmpeg",
+                    .built      = OSPREY_HAVE_VIDEO},
+    [IMAGE_MOV]  = {.name       = "MOV",
+                    .mime       = "video/quicktime",
+                    .extensions = " .mov .qt ",
+                    .module     = "video",
+                    .library    = "FFmpeg",
+                    .built      = OSPREY_HAVE_VIDEO},
+    [IMAGE_MATROSKA] = {.name       = "Matroska",
+                        .mime       = "video/x-matroska",
+                        .extensions = " .mkv ",
+                        .module     = "video",
+                        .library    = "FFmpeg",
+                        .built      = OSPREY_HAVE_VIDEO},
+    [IMAGE_WEBM]     = {.name       = "WebM",
+                        .mime       = "video/webm",
+                        .extensions = " .webm ",
+                        .module     = "video",
+                        .library    = "FFmpeg",
+                        .built      = OSPREY_HAVE_VIDEO},
+    [IMAGE_AVI]      = {.name       = "AVI",
+                        .mime       = "video/x-msvideo",
+                        .extensions = " .avi ",
+                        .module     = "video",
+                        .library    = "FFmpeg",
+                        .built      = OSPREY_HAVE_VIDEO},
 };
 
 const struct format *format_of(enum image_kind kind)

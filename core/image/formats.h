@@ -31,6 +31,12 @@ const char *format_mime(const char *name);
  * where the format is not built: then looking at it says so. */
 bool format_is_candidate(const char *name);
 
+/* Whether it is found by frames, which have times. */
+static inline bool format_is_video(enum image_kind kind)
+{
+    return kind >= IMAGE_MP4 && kind <= IMAGE_AVI;
+}
+
 /* Sets of kinds: bits 1 << kind. */
 static inline unsigned format_bit(enum image_kind kind)
 {

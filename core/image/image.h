@@ -5,7 +5,7 @@
  * pictures from outside uses decoder.h, which has a sandboxed worker do it.
  * Decoders are chosen by content, never by file name; formats.h lists them. Pixels
  * are 8-bit sRGB, colour profiles and EXIF orientation applied, alpha composed on
- * white. Of an animation it is the first frame.
+ * white. Of an animation it is the first frame, of a video the first that is not black.
  */
 #ifndef OSPREY_IMAGE_IMAGE_H
 #define OSPREY_IMAGE_IMAGE_H
@@ -35,6 +35,11 @@ enum image_kind {
     IMAGE_RAW, /* of a camera */
     IMAGE_BMP,
     IMAGE_PNM,
+    IMAGE_MP4,
+    IMAGE_MOV, /* QuickTime */
+    IMAGE_MATROSKA,
+    IMAGE_WEBM,
+    IMAGE_AVI,
     IMAGE_KINDS /* how many there are */
 };
 
@@ -57,6 +62,8 @@ enum image_colours {
     IMAGE_COLOURS_KINDS
 };
 
+#define IMAGE_FRAMES_MAX 64 /* of one video */
+
 /* What a file says of itself; sizes are those of the picture as seen, after
  * orientation, at full scale. */
 struct image_info {
@@ -67,8 +74,11 @@ struct image_info {
                                        applied where present, else taken as UTC); 0 when absent */
     char               camera[96];  /* "Make Model" (the model alone when it begins with the make),
                                        UTF-8 without control characters, "" when absent */
-    int                pages;   /* of a TIFF, told with its first page; else 1; 0 with an error */
-    enum image_colours colours; /* known once it is decoded */
+    int                pages;       /* of a TIFF, told with its first page; of a video, the frames
+                                       that were asked for and found; else 1; 0 with an error */
+    enum image_colours colours;     /* known once it is decoded */
+    int32_t            times_ms[IMAGE_FRAMES_MAX]; /* (pages) of a video's frames, rising, once
+                                                      it is decoded; else 0 */
 };
 
 /* Reads the header alone. */
@@ -84,14 +94,21 @@ int image_probe(const uint8_t *bytes, size_t n, struct image_info *info, struct 
 int image_decode(const uint8_t *bytes, size_t n, int min_side, const struct image_limits *limits,
                  struct image *out, struct image_info *info, struct err *err);
 
-/* Of a file of several pages the one that is asked for, from 0. */
-int image_decode_page(const uint8_t *bytes, size_t n, int page, int min_side,
+/* What of a file that has several. Zeros, with time_ms IMAGE_ANY_TIME: its first. */
+#define IMAGE_ANY_TIME (-1)
+struct image_part {
+    int     page;    /* of a TIFF, from 0 */
+    int     frames;  /* of a video: at most so many are looked for; info tells their times */
+    int32_t time_ms; /* of a video: the frame that is wanted, as info told it */
+};
+/* NULL: the first. */
+int image_decode_part(const uint8_t *bytes, size_t n, const struct image_part *part, int min_side,
                       const struct image_limits *limits, struct image *out, struct image_info *info,
                       struct err *err);
 
 /* The same into room, of size bytes: out->data is room then, and
  * not to be freed. ERR_LIMIT when it is too small. */
-int image_decode_into(const uint8_t *bytes, size_t n, int page, int min_side,
+int image_decode_into(const uint8_t *bytes, size_t n, const struct image_part *part, int min_side,
                       const struct image_limits *limits, uint8_t *room, size_t size,
                       struct image *out, struct image_info *info, struct err *err);
 

@@ -32,7 +32,11 @@ static enum image_kind kind_of_brand(const uint8_t *brand)
     } known[] = {
         {"avif", IMAGE_AVIF}, {"avis", IMAGE_AVIF}, {"crx ", IMAGE_RAW},  {"heic", IMAGE_HEIC},
         {"heix", IMAGE_HEIC}, {"heim", IMAGE_HEIC}, {"heis", IMAGE_HEIC}, {"hevc", IMAGE_HEIC},
-        {"hevx", IMAGE_HEIC}, {"mif1", IMAGE_HEIC}, {"msf1", IMAGE_HEIC},
+        {"hevx", IMAGE_HEIC}, {"mif1", IMAGE_HEIC}, {"msf1", IMAGE_HEIC}, {"qt  ", IMAGE_MOV},
+        {"M4V ", IMAGE_MP4},  {"mp41", IMAGE_MP4},  {"mp42", IMAGE_MP4},  {"avc1", IMAGE_MP4},
+        {"3gp4", IMAGE_MP4},  {"3gp5", IMAGE_MP4},  {"3gp6", IMAGE_MP4},  {"3g2a", IMAGE_MP4},
+        {"dash", IMAGE_MP4},  {"MSNV", IMAGE_MP4},  {"isom", IMAGE_MP4},  {"iso2", IMAGE_MP4},
+        {"iso4", IMAGE_MP4},  {"iso5", IMAGE_MP4},  {"iso6", IMAGE_MP4},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         if (!memcmp(brand, known[i].brand, 4))
@@ -50,11 +54,24 @@ static enum image_kind kind_of_media(const uint8_t *bytes, size_t n)
         size = n;
     for (size_t at = 8, i = 0; at + 4 <= size && i < MOST_BRANDS; at += at == 8 ? 8 : 4, i++) {
         enum image_kind one   = kind_of_brand(bytes + at);
-        bool            vague = kind == IMAGE_HEIC && one == IMAGE_AVIF; /* mif1 says neither */
-        if (kind == IMAGE_UNKNOWN || vague)
+        bool            vague = kind == IMAGE_HEIC && one == IMAGE_AVIF;   /* mif1 says neither */
+        bool            still = kind == IMAGE_MP4 && one != IMAGE_UNKNOWN; /* isom says little */
+        if (kind == IMAGE_UNKNOWN || vague || still)
             kind = one;
     }
     return kind;
+}
+
+/* ---- Matroska ---- */
+
+/* WebM says so in its header (RFC 8794, DocType), which lies at the beginning. */
+static enum image_kind kind_of_matroska(const uint8_t *bytes, size_t n)
+{
+    for (size_t at = 4; at + 7 <= n && at < 64; at++) {
+        if (!memcmp(bytes + at, "\x42\x82\x84webm", 7))
+            return IMAGE_WEBM;
+    }
+    return IMAGE_MATROSKA;
 }
 
 /* ---- TIFF ---- */
@@ -164,6 +181,12 @@ enum image_kind image_kind_of(const uint8_t *bytes, size_t n)
         return IMAGE_TIFF;
     if (BEGINS(4, "ftyp") && n >= 12)
         return kind_of_media(bytes, n);
+    if (BEGINS(4, "moov") || BEGINS(4, "wide") || BEGINS(4, "mdat"))
+        return IMAGE_MOV; /* of before there was ftyp */
+    if (BEGINS(0, "\x1A\x45\xDF\xA3"))
+        return kind_of_matroska(bytes, n);
+    if (BEGINS(0, "RIFF") && BEGINS(8, "AVI "))
+        return IMAGE_AVI;
     if (BEGINS(0, "\xFF\x0A") || BEGINS(0, "\0\0\0\x0CJXL \r\n\x87\n"))
         return IMAGE_JXL;
     if (is_raw(bytes, n))

@@ -15,12 +15,6 @@
 #define KEY      "key"
 #define CHECKSUM "checksum"
 
-static void to_hex(const uint8_t hash[HASH_BYTES], char out[FEATURES_KEY])
-{
-    for (size_t i = 0; i < HASH_BYTES; i++)
-        (void)snprintf(out + 2 * i, 3, "%02x", hash[i]);
-}
-
 int features_cache_dir(const char *cache, char **out, struct err *err)
 {
     *out = cache ? mem_strdup(cache) : cache_dir("features");
@@ -37,7 +31,7 @@ void features_cache_key(const struct buf *depends, char key[FEATURES_KEY])
 {
     uint8_t hash[HASH_BYTES];
     hash_bytes(depends->data, depends->len, hash);
-    to_hex(hash, key);
+    hash_hex(hash, key);
 }
 
 static char *shard_path(const char *dir, const char *key)
@@ -55,7 +49,7 @@ static void checksum(const void *rows, size_t bytes, const uint8_t *usable, size
     hash_bytes(rows, bytes, both);
     hash_bytes(usable, n, both + HASH_BYTES);
     hash_bytes(both, sizeof both, hash);
-    to_hex(hash, out);
+    hash_hex(hash, out);
 }
 
 static int check(const struct safetensors *st, const char *key, struct shard *s, int views,

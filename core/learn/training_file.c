@@ -11,7 +11,6 @@
 #define FAMILY "osprey training "
 #define FORMAT FAMILY "2"
 #define PREFIX "run: " /* of a trait's key */
-#define HEX    (2 * HASH_BYTES + 1)
 #define KEY    128
 #define ARRAYS 5 /* of a parameter */
 
@@ -50,18 +49,12 @@ void training_trait_real(struct training_traits *t, const char *name, double val
     }
 }
 
-static void to_hex(const uint8_t hash[HASH_BYTES], char out[HEX])
-{
-    for (size_t i = 0; i < HASH_BYTES; i++)
-        (void)snprintf(out + 2 * i, 3, "%02x", hash[i]);
-}
-
 void training_trait_digest(struct training_traits *t, const char *name, const void *data, size_t n)
 {
     uint8_t                hash[HASH_BYTES];
     struct training_trait *trait = add_trait(t, name);
     hash_bytes(data, n, hash);
-    to_hex(hash, trait->value);
+    hash_hex(hash, trait->value);
     trait->digest = true;
 }
 
@@ -125,7 +118,7 @@ void training_kept_release(struct training_kept *k)
 /* ---- Writing ---- */
 
 /* Over names and contents. */
-static int sum_up(const struct tensor *tensors, size_t n, char out[HEX])
+static int sum_up(const struct tensor *tensors, size_t n, char out[HASH_HEX])
 {
     uint8_t(*sums)[HASH_BYTES] = mem_array(2 * n + 1, sizeof *sums), all[HASH_BYTES];
     if (!sums)
@@ -135,7 +128,7 @@ static int sum_up(const struct tensor *tensors, size_t n, char out[HEX])
         hash_bytes(tensors[i].data, tensors[i].bytes, sums[2 * i + 1]);
     }
     hash_bytes(sums, 2 * n * sizeof *sums, all);
-    to_hex(all, out);
+    hash_hex(all, out);
     free(sums);
     return 0;
 }
@@ -143,7 +136,7 @@ static int sum_up(const struct tensor *tensors, size_t n, char out[HEX])
 int training_file_write(const char *path, const struct training_traits *traits,
                         const struct training_kept *kept, struct err *err)
 {
-    char        sum[HEX], keys[TRAINING_TRAITS][KEY];
+    char        sum[HASH_HEX], keys[TRAINING_TRAITS][KEY];
     const char *pairs[2 * (TRAINING_TRAITS + 2)] = {"format", FORMAT, "checksum", sum};
     size_t      n                                = 2;
     int         rc                               = check_room(traits, path, err);
@@ -221,7 +214,7 @@ static int check_sum(const struct safetensors *st, struct err *err)
 {
     const char    *sum = safetensors_metadata(st, "checksum"), *path = safetensors_path(st);
     size_t         n = safetensors_count(st);
-    char           own[HEX];
+    char           own[HASH_HEX];
     struct tensor *all = mem_array(n + 1, sizeof *all);
     for (size_t i = 0; all && i < n; i++) /* in the header's order, as they were written */
         all[i] = *safetensors_at(st, i);

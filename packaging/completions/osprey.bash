@@ -82,7 +82,7 @@ _osprey() {
         --semi-weight | --views | --parts | --margin | --smoothing | --temperature | --dim | --hidden) return ;;
         --dropout | --text-dropout | --distil | --class-weight | --visual-weight | --epochs) return ;;
         --lr | --weight-decay | --patience | --checkpoint-every) return ;;
-        -k | --top | --threshold | --min-score | --min-match | --batch | --threads | --tolerance | --seed | --sample | --port | --listen | --server | --trust | --host | --cors | \
+        -k | --top | --threshold | --min-score | --min-match | --batch | --threads | --frames | --tolerance | --seed | --sample | --port | --listen | --server | --trust | --host | --cors | \
             --max-k | --workers | --queue | --cache | --max-body | --max-pixels | --timeout) return ;;
         --log)
             COMPREPLY=($(compgen -W 'off text json' -- "$cur"))
@@ -98,8 +98,8 @@ _osprey() {
         search) own="--image --min-score --min-match $filters --pages --hybrid --rerank --reranker --server --preview" ;;
         similar) own="--others --min-score --min-match $filters --pages --preview" ;;
         embed) own='--image --npy' ;;
-        index) own='--threads --hidden --regions --reranker' ;;
-        watch) own='--threads --hidden --regions --reranker --every --max-watches' ;;
+        index) own='--threads --frames --hidden --regions --reranker' ;;
+        watch) own='--threads --frames --hidden --regions --reranker --every --max-watches' ;;
         tag) own='--vocab --examples --prompts --threshold --top --once --write --remove --dry-run --list' ;;
         caption) own='--bank --threshold --write --dry-run --remove' ;;
         dupes) own='--kinds --same --near --html --script' ;;

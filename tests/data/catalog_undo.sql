@@ -1,5 +1,8 @@
 -- What takes each step of storage/catalog_schema.c back, the newest first: the tests make
 -- catalogues of older versions with it. "-- N" begins what undoes version N.
+-- 12
+DROP INDEX images_time;
+ALTER TABLE images DROP COLUMN time_ms;
 -- 11
 DROP TRIGGER images_came_words;
 DROP TRIGGER images_moved_words;
