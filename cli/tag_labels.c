@@ -13,10 +13,9 @@
 #include "cli/tag_words.h"
 #include "learn/vocabulary.h"
 
-#include "base/cpu.h"
 #include "base/mem.h"
 #include "base/parallel.h"
-#include "learn/probe.h"
+#include "learn/lesson.h"
 #include "storage/library_tagger.h"
 #include "storage/library_tags.h"
 
@@ -24,15 +23,13 @@
 #include <string.h>
 
 #define OWN_OF_WORDS   0.25 /* of a label's own deviation in its scale */
-#define TYPICAL        3.0  /* where held-out examples should lie (v of tagger.h) */
-#define MOST_STRETCH   3.0
-#define LEAST_PICTURES 8 /* of a library that can calibrate */
+#define LEAST_PICTURES 8    /* of a library that can calibrate */
 
 /* Examples and what was learned of them. */
 struct taught {
     struct pictures set;
     float          *x; /* (set.n, dim) */
-    struct probe    probe;
+    struct lesson   lesson;
 };
 
 /* All labels, and the two kinds of rows over them. */
@@ -118,60 +115,48 @@ static int check_labels(const struct pictures *set, const char *dir, struct err 
 
 static int learn(struct making *m, const char *dir, struct err *err)
 {
-    struct taught  *t      = &m->taught;
-    struct compute *c      = NULL;
-    size_t          broken = 0;
-    int             rc     = pictures_labelled(dir, &t->set, err);
+    struct taught *t      = &m->taught;
+    size_t         broken = 0;
+    int            rc     = pictures_labelled(dir, &t->set, err);
     if (!rc)
         rc = pictures_encode(m->s, &t->set, &t->x, NULL, &broken, err);
     if (!rc)
         rc = check_labels(&t->set, dir, err);
-    if (!rc)
-        rc = compute_new(cpu_detect(), parallel_cores(), &c, err);
     if (!rc) {
-        const struct probe_examples e = {.x            = t->x,
-                                         .labels       = t->set.label,
-                                         .n            = (int)t->set.n,
-                                         .dim          = (int)m->dim,
-                                         .n_labels     = (int)t->set.n_labels,
-                                         .background   = m->background.x,
-                                         .n_background = (int)m->background.n};
-        rc                            = probe_fit(c, &e, &t->probe, err);
+        const struct lesson_examples e = {.x          = t->x,
+                                          .labels     = t->set.label,
+                                          .n          = t->set.n,
+                                          .dim        = m->dim,
+                                          .n_labels   = t->set.n_labels,
+                                          .background = &m->background};
+        rc                             = lesson_learn(&e, parallel_cores(), &t->lesson, err);
     }
-    if (!rc && t->probe.folds)
+    if (!rc && t->lesson.folds)
         note(m->s->common,
              "learned %zu labels from %zu pictures; %.0f%% of those held out are told",
-             t->set.n_labels, t->set.n, 100 * t->probe.accuracy);
+             t->set.n_labels, t->set.n, 100 * t->lesson.accuracy);
     else if (!rc)
         note(m->s->common,
              "learned %zu labels from %zu pictures; a label with one picture cannot "
              "be checked",
              t->set.n_labels, t->set.n);
-    compute_free(c);
     return rc;
 }
 
-/* How much further out pictures that the probe has not seen should lie. */
-static double stretch_of(const struct probe *p)
+static int place_examples(struct making *m, struct err *err)
 {
-    double stretch = p->typical > 0 ? TYPICAL / p->typical : 1;
-    return stretch < 1 ? 1 : stretch > MOST_STRETCH ? MOST_STRETCH : stretch;
-}
-
-static int make_examples(struct making *m, struct err *err)
-{
-    const struct taught *t   = &m->taught;
-    size_t               row = m->dim + 1;
-    for (size_t l = 0; l < t->set.n_labels; l++) {
+    const struct taught      *t    = &m->taught;
+    const struct tagger_rows *from = &t->lesson.rows;
+    for (size_t l = 0; l < from->n; l++) {
         long at = vocabulary_find(&m->vocabulary, t->set.labels[l]);
         if (at < 0)
             return err_set(err, ERR_DAMAGED, "the label %.100s was lost", t->set.labels[l]);
-        const float *from     = t->probe.weights + l * row;
         m->examples.known[at] = true;
-        m->examples.bias[at]  = from[m->dim];
-        memcpy(m->examples.rows + (size_t)at * m->dim, from, m->dim * sizeof *from);
+        m->examples.bias[at]  = from->bias[l];
+        memcpy(m->examples.rows + (size_t)at * m->dim, from->rows + l * m->dim,
+               m->dim * sizeof *from->rows);
     }
-    return tagger_calibrate(&m->examples, NULL, 0, &m->background, 0, stretch_of(&t->probe), err);
+    return 0;
 }
 
 /* ---- Both ---- */
@@ -204,7 +189,7 @@ static int make(struct making *m, const struct tag_request *r, struct tagger **o
     if (!rc && r->vocab)
         rc = make_words(m, r->prompts, err);
     if (!rc && r->examples)
-        rc = make_examples(m, err);
+        rc = place_examples(m, err);
     if (!rc && r->vocab && r->examples)
         rc = tagger_mix(&m->words, &m->examples, &m->background, err);
     const char **names = rc ? NULL : mem_array(n, sizeof *names);
@@ -225,7 +210,7 @@ int tag_labels_make(struct session *s, const struct tag_request *request, struct
     int           rc = make(&m, request, out, err);
     free((float *)m.background.x);
     free(m.taught.x);
-    probe_release(&m.taught.probe);
+    lesson_release(&m.taught.lesson);
     pictures_release(&m.taught.set);
     vocabulary_release(&m.vocabulary);
     rows_release(&m.words);

@@ -4,7 +4,9 @@
 #include "base/mem.h"
 #include "searchd/search.h"
 #include "storage/filter_text.h"
+#include "storage/library_tags.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,6 +103,42 @@ int answers_image(const struct call *call, const struct library_image *image, st
     }
     return failed | set_link(call, node, "thumbnail", image->id, "thumbnail") |
            set_link(call, node, "file", image->id, "file");
+}
+
+/* NULL when out of memory. */
+static struct jnode *said_list(const struct library_said *said, size_t n, const char *key)
+{
+    struct jnode *list   = jnode_array();
+    int           failed = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct jnode *one = jnode_object();
+        failed |= jnode_set_str(one, key, said[i].text) |
+                  jnode_set_str(one, "source", library_source_name(said[i].source));
+        if (!isnan(said[i].score))
+            failed |= jnode_set_real(one, "score", said[i].score);
+        failed |= jnode_push(list, one);
+    }
+    if (!failed)
+        return list;
+    jnode_free(list);
+    return NULL;
+}
+
+int answers_said(struct library *lib, int64_t id, struct jnode *node, struct err *err)
+{
+    struct library_said *tags = NULL, *captions = NULL;
+    size_t               n_tags = 0, n_captions = 0;
+    int                  failed = 0;
+    int                  rc     = library_tags_get(lib, id, &tags, &n_tags, err);
+    if (!rc)
+        rc = library_captions_get(lib, id, &captions, &n_captions, err);
+    if (!rc) {
+        failed |= jnode_set(node, "tags", said_list(tags, n_tags, "label"));
+        failed |= jnode_set(node, "captions", said_list(captions, n_captions, "text"));
+    }
+    library_said_free(tags, n_tags);
+    library_said_free(captions, n_captions);
+    return rc || !failed ? rc : answers_no_memory(err);
 }
 
 static int set_fused(struct jnode *node, const struct library_fused *fused)

@@ -48,6 +48,8 @@ int answers_filter(struct call *call, struct library *lib, const struct filter_i
 /* Sets a picture's fields; never an absolute path of one. 0, or -1 when out of
  * memory. */
 int answers_image(const struct call *call, const struct library_image *image, struct jnode *node);
+/* Sets what is said of it: `tags` and `captions`. */
+int answers_said(struct library *lib, int64_t id, struct jnode *node, struct err *err);
 struct search;
 /* What a search found from offset on, with rank, scores and match; those whose image has just
  * gone are left out. Counts as the catalogue's stage. */

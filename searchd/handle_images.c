@@ -123,16 +123,20 @@ int handle_image(struct call *call, struct err *err)
         rc = call_library(call, &lib, err);
     if (!rc)
         rc = library_image_get(lib, call->id, &image, err);
+    if (rc) {
+        call_done(call, lib);
+        return rc;
+    }
+    struct jnode *node = jnode_object();
+    if (answers_image(call, &image, node))
+        rc = answers_no_memory(err);
+    library_image_release(&image);
+    if (!rc)
+        rc = answers_said(lib, call->id, node, err);
     call_done(call, lib);
     if (rc)
-        return rc;
-    struct jnode *node   = jnode_object();
-    int           failed = answers_image(call, &image, node);
-    library_image_release(&image);
-    if (failed) {
         jnode_free(node);
-        return answers_no_memory(err);
-    }
-    reply_json(&call->x->reply, 200, node);
-    return 0;
+    else
+        reply_json(&call->x->reply, 200, node);
+    return rc;
 }

@@ -11,6 +11,11 @@ int handle_similar(struct call *call, struct err *err);
 /* handle_images.c */
 int handle_images(struct call *call, struct err *err);
 int handle_image(struct call *call, struct err *err);
+/* handle_tags.c */
+int handle_image_tags(struct call *call, struct err *err);
+int handle_tags(struct call *call, struct err *err);
+/* handle_suggest.c */
+int handle_suggest(struct call *call, struct err *err);
 /* handle_files.c */
 int handle_thumbnail(struct call *call, struct err *err);
 int handle_file(struct call *call, struct err *err);

@@ -59,6 +59,19 @@ int library_captions_replace(struct library *lib, enum library_source source,
                              const struct library_saying *images, size_t n, int64_t *changed,
                              struct err *err);
 
+/* What changes of a source's tags of each of some images. */
+struct library_tags_edit {
+    const char *const *add; /* (n_add), each once; without a score */
+    size_t             n_add;
+    const char *const *remove; /* (n_remove); those that are not there are passed over */
+    size_t             n_remove;
+};
+/* Reads and writes in one transaction, so that nothing said meanwhile is lost; else as
+ * library_tags_replace. ERR_LIMIT where an image would have too many. */
+int library_tags_change(struct library *lib, enum library_source source, const int64_t *ids,
+                        size_t n, const struct library_tags_edit *edit, int64_t *changed,
+                        struct err *err);
+
 /* What all say of an image, by source; tags best first, then by name, captions in order.
  * Freed with library_said_free; empty for an image that is not there. */
 int library_tags_get(struct library *lib, int64_t image_id, struct library_said **out, size_t *n,

@@ -294,6 +294,41 @@ static void sources_have_names(void **state)
     assert_int_equal(back, LIBRARY_USER);
 }
 
+static void changes_keep_the_rest(void **state)
+{
+    (void)state;
+    struct shelf     *s   = open_shelf();
+    struct err        err = ERR_INIT;
+    const int64_t     a = s->items[0].id, b = s->items[1].id;
+    const int64_t     ids[]  = {a, b, 99999};
+    const char *const more[] = {"beach", "Rex"}, *const less[] = {"Rex", "never"};
+    int64_t changed = -1;
+    say(s->lib, LIBRARY_OSPREY, a, dog, 2, 1);
+    say(s->lib, LIBRARY_USER, a, own + 1, 1, 1);
+
+    struct library_tags_edit edit = {.add = more, .n_add = 2};
+    assert_ok(library_tags_change(s->lib, LIBRARY_USER, ids, 3, &edit, &changed, &err), &err);
+    assert_int_equal(changed, 2);
+    assert_string_equal(said(s->lib, a, library_tags_get),
+                        "osprey:animal:0.75;osprey:animal|dog:0.5;user:Rex;user:beach;");
+    assert_string_equal(said(s->lib, b, library_tags_get), "user:Rex;user:beach;");
+    assert_ok(library_tags_change(s->lib, LIBRARY_USER, ids, 3, &edit, &changed, &err), &err);
+    assert_int_equal(changed, 0);
+
+    edit = (struct library_tags_edit){.remove = less, .n_remove = 2};
+    assert_ok(library_tags_change(s->lib, LIBRARY_USER, ids, 1, &edit, &changed, &err), &err);
+    assert_int_equal(changed, 1);
+    assert_string_equal(said(s->lib, a, library_tags_get),
+                        "osprey:animal:0.75;osprey:animal|dog:0.5;user:beach;");
+
+    const char *const bad[] = {"two\nlines"};
+    edit                    = (struct library_tags_edit){.add = bad, .n_add = 1};
+    assert_int_equal(library_tags_change(s->lib, LIBRARY_USER, ids, 2, &edit, &changed, &err),
+                     ERR_USAGE);
+    assert_string_equal(said(s->lib, b, library_tags_get), "user:Rex;user:beach;");
+    close_shelf(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +338,7 @@ int main(void)
         cmocka_unit_test(what_is_no_text_is_refused_whole),
         cmocka_unit_test(a_move_keeps_what_is_said),
         cmocka_unit_test(new_content_voids_what_osprey_said),
+        cmocka_unit_test(changes_keep_the_rest),
         cmocka_unit_test(sources_have_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

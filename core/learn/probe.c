@@ -115,7 +115,8 @@ struct trial {
     int                         *labels;  /* (n) theirs */
     float                       *weights; /* (n_labels, dim + 1) */
     float                       *z;       /* (the more of n and n_background, n_labels) */
-    double                      *out;     /* (n) how far out the held-out ones lie */
+    double                      *out;     /* (2 n) how far out the held-out ones lie; room */
+    int                         *told;    /* (n) their labels */
     double                      *scratch; /* (n_labels) */
 };
 
@@ -173,9 +174,20 @@ static int try_fold(struct trial *t, int fold, double strength, int *right, int 
         for (int l = 1; l < e->n_labels; l++)
             best = z[l] > z[best] ? l : best;
         *right += best == t->labels[i];
+        t->told[*n_out]    = t->labels[i];
         t->out[(*n_out)++] = deviation > 0 ? (double)z[t->labels[i]] / deviation : 0;
     }
     return compute_check(t->c, err);
+}
+
+/* The median of how far out the held-out ones of a label lie. room: (n) */
+static double typical_of(const struct trial *t, int label, int n, double *room)
+{
+    int m = 0;
+    for (int i = 0; i < n; i++)
+        if (t->told[i] == label)
+            room[m++] = t->out[i];
+    return median(room, m);
 }
 
 /* Takes the strength that tells most of the held-out examples, and what it tells. */
@@ -191,7 +203,9 @@ static int choose(struct trial *t, double *strength, struct probe *out, struct e
         best          = right;
         *strength     = strengths[s];
         out->accuracy = (double)right / t->e->n;
-        out->typical  = median(t->out, n);
+        for (int l = 0; l < t->e->n_labels; l++)
+            out->typical_of[l] = typical_of(t, l, n, t->out + n);
+        out->typical = median(t->out, n);
     }
     return rc;
 }
@@ -211,9 +225,10 @@ static int cross_validate(struct compute *c, const struct probe_examples *e, dou
                        .weights =
                            mem_array((size_t)e->n_labels * (size_t)(e->dim + 1), sizeof(float)),
                        .z       = mem_array((size_t)rows * (size_t)e->n_labels, sizeof *t.z),
-                       .out     = mem_array((size_t)e->n, sizeof *t.out),
+                       .out     = mem_array(2 * (size_t)e->n, sizeof *t.out),
+                       .told    = mem_array((size_t)e->n, sizeof *t.told),
                        .scratch = mem_array((size_t)e->n_labels, sizeof *t.scratch)};
-    int          rc = t.fold && t.x && t.labels && t.weights && t.z && t.out && t.scratch
+    int          rc = t.fold && t.x && t.labels && t.weights && t.z && t.out && t.told && t.scratch
                           ? 0
                           : err_set(err, ERR_NOMEM, "out of memory for %d examples", e->n);
     if (!rc) {
@@ -227,6 +242,7 @@ static int cross_validate(struct compute *c, const struct probe_examples *e, dou
     free(t.weights);
     free(t.z);
     free(t.out);
+    free(t.told);
     free(t.scratch);
     return rc;
 }
@@ -237,9 +253,11 @@ int probe_fit(struct compute *c, const struct probe_examples *e, struct probe *o
     *out            = (struct probe){.n_labels = e->n_labels, .dim = e->dim};
     if (e->n_labels < 2 || least_examples(e) < 1)
         return err_set(err, ERR_USAGE, "a probe takes examples of two labels at least");
-    out->weights = mem_zeroed((size_t)e->n_labels * (size_t)(e->dim + 1), sizeof *out->weights);
-    int rc       = out->weights ? cross_validate(c, e, &strength, out, err)
-                                : err_set(err, ERR_NOMEM, "out of memory for %d labels", e->n_labels);
+    out->weights    = mem_zeroed((size_t)e->n_labels * (size_t)(e->dim + 1), sizeof *out->weights);
+    out->typical_of = mem_zeroed((size_t)e->n_labels, sizeof *out->typical_of);
+    int rc          = out->weights && out->typical_of
+                          ? cross_validate(c, e, &strength, out, err)
+                          : err_set(err, ERR_NOMEM, "out of memory for %d labels", e->n_labels);
     if (!rc)
         rc = fit(c, e->x, e->labels, e->n, e->dim, e->n_labels, strength, out->weights, err);
     out->decay = 1 / (strength * e->n);
@@ -251,5 +269,6 @@ int probe_fit(struct compute *c, const struct probe_examples *e, struct probe *o
 void probe_release(struct probe *p)
 {
     free(p->weights);
+    free(p->typical_of);
     *p = (struct probe){0};
 }

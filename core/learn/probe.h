@@ -37,14 +37,15 @@ struct probe_examples {
 };
 
 struct probe {
-    int    n_labels, dim;
-    float *weights; /* (n_labels, dim + 1): the last number of a row is its bias */
-    double decay;
-    int    folds;    /* of the cross-validation; 0: too few examples for one */
-    double accuracy; /* of held-out examples, with folds */
+    int     n_labels, dim;
+    float  *weights; /* (n_labels, dim + 1): the last number of a row is its bias */
+    double  decay;
+    int     folds;    /* of the cross-validation; 0: too few examples for one */
+    double  accuracy; /* of held-out examples, with folds */
     /* The median, over held-out examples, of their own label's logit over the mean of all
      * logits, in deviations of such logits over the background; 0: unknown. */
-    double typical;
+    double  typical;
+    double *typical_of; /* (n_labels) the same over each label's own ones; with folds */
 };
 
 int  probe_fit(struct compute *c, const struct probe_examples *e, struct probe *out,

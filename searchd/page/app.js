@@ -13,6 +13,7 @@ import { Chips } from './chips.js';
 import { Filters } from './filters.js';
 import { SearchBox } from './searchbox.js';
 import { Status, knowsOnlyEnglish } from './status.js';
+import { Teach } from './teach.js';
 import { askLogin } from './login.js';
 import { buildMenu, watchMenu } from './menu.js';
 import * as notices from './notices.js';
@@ -187,6 +188,8 @@ const viewer = new Viewer({
   },
   like: (item, sign) => like(item, sign),
   filter: (name, value) => change({ filters: { ...state.filters, [name]: value }, view: 0 }),
+  tag: (label) => showTagged(label),
+  tagged: () => status.look(),
   at: async (i) => {
     if (i < 0) return null;
     if (i >= source.items.length - 3) await needMore();
@@ -202,6 +205,9 @@ function open(i) {
   viewer.show(item, i);
 }
 
+/* All pictures that have a tag. */
+const showTagged = (label) => go({ ...nothing(state.library), filters: { tag: label } });
+
 function like(item, sign) {
   viewer.hide();
   go(withTerm(state, item.id, sign > 0 ? 1 : LESS));
@@ -211,9 +217,13 @@ function like(item, sign) {
 
 const grid = new Grid({
   open, like, needMore,
+  pick: (item) => teach.toggle(item),
   passing: (item) => passing(source.searching || scrollY < 300 ? null : item),
   link: (item) => format({ ...state, view: item.id }),
 });
+
+const teach = new Teach({ picks: (picks) => grid.pick(picks), tagged: (label) => { showTagged(label); status.look(); } });
+const actions = [[t('teach'), () => teach.start()]];
 
 const chips = new Chips({
   remove: (term) => change({ terms: state.terms.filter((other) => other !== term) }),
@@ -265,7 +275,7 @@ const status = new Status({
     // The list grows under one's eyes only while one is at its beginning.
     if (!source.items.length) load();
     else if (!source.searching && atTop()) freshen();
-    else if (!source.searching) offerNew();
+    else if (!source.searching && (stats.images !== before.images || stats.indexing)) offerNew();
   },
 });
 
@@ -310,6 +320,7 @@ function dress() {
 
 /* What was learnt of another library. */
 function forget() {
+  teach.stop();
   coloursOf(state.library);
   filters.forget();
   status.forget();
@@ -340,12 +351,12 @@ $('home').addEventListener('click', (event) => {
 
 dress();
 watchMenu();
-buildMenu([], state.library, chooseLibrary);
+buildMenu([], state.library, chooseLibrary, actions);
 onLogin(askLogin);
 history.scrollRestoration = 'manual';
 coloursOf(state.library);
 apply(true);
 status.look();
 libraries().then((answer) => {
-  buildMenu(answer.libraries, state.library, chooseLibrary);
+  buildMenu(answer.libraries, state.library, chooseLibrary, actions);
 }, () => null);

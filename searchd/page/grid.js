@@ -16,7 +16,7 @@ export const nameOf = (item) => item.path.split('/').pop();
 
 export class Grid {
   /* calls: open(i), like(item, sign), link(item), needMore(), passing(item): the first in
-   * view, when the page was scrolled */
+   * view, when the page was scrolled; pick(item): while pictures are chosen */
   constructor(calls) {
     this.calls = calls;
     this.root = $('grid');
@@ -24,6 +24,7 @@ export class Grid {
     this.shown = new Map(); // index -> tile
     this.current = 0; // the tile that Tab comes to
     this.items = [];
+    this.picks = null; // by their ids, while pictures are chosen
     this.goodEnd = null;
     addEventListener('scroll', () => this.soon(), { passive: true });
     new ResizeObserver(() => this.resized()).observe(this.root);
@@ -40,6 +41,25 @@ export class Grid {
     this.current = 0;
     this.clear();
     this.layOut();
+  }
+
+  /* Pictures are chosen into a map from now on, or (null) opened again. */
+  pick(picks) {
+    this.picks = picks;
+    for (const [i, tile] of this.shown) this.markPick(i, tile);
+  }
+
+  markPick(i, tile) {
+    const link = tile.querySelector('a');
+    const picked = this.picks?.has(this.items[i].id) ?? false;
+    tile.classList.toggle('picked', picked);
+    if (this.picks) {
+      link.setAttribute('role', 'checkbox');
+      link.setAttribute('aria-checked', String(picked));
+    } else {
+      link.removeAttribute('role');
+      link.removeAttribute('aria-checked');
+    }
   }
 
   clear() {
@@ -191,17 +211,24 @@ export class Grid {
       setTimeout(() => { if (tile.isConnected) image.src = src; }, 600 * tries);
     });
     this.shown.set(i, tile);
+    if (this.picks) this.markPick(i, tile);
     return tile;
   }
 
   click(event) {
     const tile = event.target.closest('.tile');
-    if (!tile || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+    if (!tile || event.button || (!this.picks && (event.ctrlKey || event.metaKey || event.shiftKey))) return;
     const i = Number(tile.dataset.i);
     const button = event.target.closest('button');
     event.preventDefault();
-    if (button) this.calls.like(this.items[i], Number(button.dataset.sign));
+    if (this.picks) this.choose(i);
+    else if (button) this.calls.like(this.items[i], Number(button.dataset.sign));
     else this.calls.open(i);
+  }
+
+  choose(i) {
+    this.calls.pick(this.items[i]);
+    if (this.shown.has(i)) this.markPick(i, this.shown.get(i));
   }
 
   focused(event) {
@@ -249,6 +276,8 @@ export class Grid {
       ArrowDown: () => this.beside(i, 1), Home: () => 0, End: () => this.layout.from - 1,
     }[event.key];
     if (go) this.focus(go());
+    else if (this.picks && event.key === ' ') this.choose(i);
+    else if (this.picks) return;
     else if (event.key === '+' || event.key === '-') this.calls.like(this.items[i], event.key === '+' ? 1 : -1);
     else return;
     event.preventDefault();

@@ -26,14 +26,18 @@ async function leave() {
   location.reload();
 }
 
-/* libraries: names, the first is the default; onLibrary(name) */
-export function buildMenu(libraries, library, onLibrary) {
+/* libraries: names, the first is the default; onLibrary(name); actions: [text, what to do] */
+export function buildMenu(libraries, library, onLibrary, actions) {
   const menu = $('menu');
   menu.replaceChildren(...[
     libraries.length > 1 && row('m-library', t('library'), select('m-library', libraries.map((name) => [name, name]), library || libraries[0], (name) => {
       toggle(false);
       onLibrary(name === libraries[0] ? '' : name);
     })),
+    ...actions.map(([text, act]) => h('button', { type: 'button', class: 'pill', onclick: () => {
+      toggle(false);
+      act();
+    } }, text)),
     row('m-theme', t('theme'), select('m-theme', [['', t('theme_auto')], ['light', t('theme_light')], ['dark', t('theme_dark')]], kept('theme') ?? '', setTheme)),
     row('m-language', t('language'), select('m-language', Object.entries(languages), language, setLanguage)),
     h('a', { class: 'link', href: '/openapi.json' }, t('api')),
@@ -49,7 +53,7 @@ export function toggle(open = $('menu').hidden) {
 export function watchMenu() {
   $('menu-button').addEventListener('click', () => {
     toggle();
-    if (!$('menu').hidden) $('menu').querySelector('select').focus();
+    if (!$('menu').hidden) $('menu').querySelector('select, button').focus();
   });
   $('menu').addEventListener('keydown', (event) => {
     if (event.key !== 'Escape') return;

@@ -4,6 +4,7 @@ import { $, h, icon, iconButton, kept } from './dom.js';
 import { bytes, count, percent, t, when, whenHere } from './strings.js';
 import { thumbnail } from './api.js';
 import { nameOf } from './grid.js';
+import { Said } from './said.js';
 
 const SWIPE = 48; // pixels
 const SHOWN = ['JPEG', 'PNG', 'GIF', 'WebP', 'AVIF', 'BMP']; // by every browser
@@ -12,8 +13,8 @@ const SHOWN = ['JPEG', 'PNG', 'GIF', 'WebP', 'AVIF', 'BMP']; // by every browser
 const breakable = (text) => text.split(/(?<=\/)/).flatMap((part) => [part, h('wbr')]);
 
 export class Viewer {
-  /* calls: closed(i), moved(item), like(item, sign), filter(name, value), at(i): a
-   * promise of item i or null, total(): number or null */
+  /* calls: closed(i), moved(item), like(item, sign), filter(name, value), tag(label),
+   * tagged(), at(i): a promise of item i or null, total(): number or null */
   constructor(calls) {
     this.calls = calls;
     this.dialog = $('viewer');
@@ -38,6 +39,7 @@ export class Viewer {
     this.saveLink.append(icon('download'));
     const like = (sign) => h('button', { type: 'button', class: 'pill', 'data-sign': sign, onclick: () => this.calls.like(this.item, sign) },
       icon(sign > 0 ? 'more' : 'less'), h('span', {}, t(sign > 0 ? 'more_like' : 'less_like')));
+    this.said = new Said({ tag: (label) => this.calls.tag(label), changed: () => this.calls.tagged() });
     this.details = h('aside', { id: 'details', class: 'details', 'aria-label': t('info'), hidden: true });
     this.dialog.append(
       h('div', { class: 'top' }, button('close', 'close', () => this.close()), this.place,
@@ -149,7 +151,8 @@ export class Viewer {
     ];
     this.details.replaceChildren(h('h2', {}, name),
       h('dl', {}, rows.filter(([, value]) => value !== null).map(([key, value]) => h('div', {}, h('dt', {}, t(key)), h('dd', {}, value)))),
-      h('p', { class: 'keys' }, t('keys')));
+      this.said.node, h('p', { class: 'keys' }, t('keys')));
+    if (!this.details.hidden) this.said.show(item.id);
   }
 
   toggle(open = this.details.hidden) {
@@ -157,6 +160,7 @@ export class Viewer {
     this.info.setAttribute('aria-expanded', String(open));
     this.dialog.classList.toggle('with-details', open);
     kept('details', open ? 'yes' : null);
+    if (open && this.item) this.said.show(this.item.id);
   }
 
   async step(by) {
@@ -169,7 +173,7 @@ export class Viewer {
   }
 
   key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches('input')) return;
     const what = {
       ArrowLeft: () => this.step(-1), ArrowRight: () => this.step(1), i: () => this.toggle(), I: () => this.toggle(),
       '+': () => this.calls.like(this.item, 1), '-': () => this.calls.like(this.item, -1),
@@ -190,6 +194,7 @@ export class Viewer {
     if (!this.dialog.open) return;
     this.dialog.close();
     this.image.removeAttribute('src');
+    this.said.hide();
     this.item = null;
     this.i = -1;
   }
