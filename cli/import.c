@@ -8,6 +8,7 @@
 #include "cli/exchange.h"
 #include "cli/npy.h"
 #include "cli/output.h"
+#include "image/formats.h"
 #include "storage/library_encoder.h"
 #include "storage/library_match.h"
 
@@ -303,8 +304,12 @@ static int batch_folder(struct batch *b, const char *folder, struct err *err)
 
 static int batch_take(void *ctx, struct line *line, const float *vector, struct err *err)
 {
-    struct batch *b  = ctx;
-    int           rc = batch_folder(b, line->folder, err);
+    struct batch *b = ctx;
+    if (format_has_parts(line->kind)) {
+        b->tally->left++;
+        return 0;
+    }
+    int rc = batch_folder(b, line->folder, err);
     if (rc)
         return rc;
     if (*b->below) {
@@ -438,12 +443,18 @@ int cmd_import(int argc, char **argv)
         struct jnode *o      = jnode_object();
         int           failed = o ? jnode_set_int(o, "images", tally.images) : -1;
         failed |= o ? jnode_set_int(o, "missing", tally.missing) : -1;
+        failed |= o ? jnode_set_int(o, "left", tally.left) : -1;
         rc = out_json(o, failed, &err);
     } else if (!rc) {
         note(&common, "%lld pictures imported", (long long)tally.images);
         if (tally.missing)
             note(&common, "%lld left out: they are not there, or cannot be read",
                  (long long)tally.missing);
+        if (tally.left)
+            note(&common,
+                 "%lld scans and films are left to osprey index, which looks at their "
+                 "pages and frames",
+                 (long long)tally.left);
     }
 out:
     session_release(&session);

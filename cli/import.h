@@ -13,6 +13,8 @@
 struct import_tally {
     int64_t images;
     int64_t missing; /* pictures that are not there, or cannot be read */
+    int64_t left;    /* of formats with pages or frames, whose embeddings are in no export:
+                        taken in, they would count as done, and never be found */
 };
 
 /* What osprey export wrote. target: as it was given. */

@@ -14,6 +14,7 @@
 #include "cli/exchange.h"
 #include "cli/npy.h"
 #include "image/decoder.h"
+#include "image/formats.h"
 #include "storage/query.h"
 
 #include <dirent.h>
@@ -294,6 +295,10 @@ static int gather_take(struct clip *c, const char *path, const float *vector, vo
     *item                     = (struct library_item){.folder_id = c->folder_id};
     if (!look_at(c, path, item, &g->infos[g->n])) {
         g->tally->missing++;
+        return 0;
+    }
+    if (format_has_parts(item->kind)) {
+        g->tally->left++;
         return 0;
     }
     const char *inside = path + strlen(c->folder) + 1;

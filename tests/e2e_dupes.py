@@ -350,7 +350,7 @@ class Archive(unittest.TestCase):
             'caption,image_path\r\n' + "".join('"a ""b"", c\nd","%s"\r\n' % n.replace('"', '""')
                                                for n in names[3:]), newline="")
         self.osprey("import", cr, library=library, status=2)
-        self.assertEqual(self.lines(*run, library=library), [{"images": 5, "missing": 1}])
+        self.assertEqual(self.lines(*run, library=library), [{"images": 5, "missing": 1, "left": 0}])
         top = self.lines("similar", names[0], "-k", "1", library=library)[0]
         self.assertEqual(top["path"], names[0])
         self.osprey("verify", library=library)

@@ -136,6 +136,15 @@ const char *format_mime(const char *name)
     return "application/octet-stream";
 }
 
+bool format_has_parts(const char *name)
+{
+    for (int kind = IMAGE_JPEG; kind < IMAGE_KINDS; kind++) {
+        if (!strcasecmp(name, formats[kind].name))
+            return kind == IMAGE_TIFF || format_is_video((enum image_kind)kind);
+    }
+    return false;
+}
+
 bool format_is_candidate(const char *name)
 {
     const char *dot = strrchr(name, '.');

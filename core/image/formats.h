@@ -37,6 +37,10 @@ static inline bool format_is_video(enum image_kind kind)
     return kind >= IMAGE_MP4 && kind <= IMAGE_AVI;
 }
 
+/* Whether a file of the format of this name may have more than one picture to be found:
+ * pages, frames. */
+bool format_has_parts(const char *name);
+
 /* Sets of kinds: bits 1 << kind. */
 static inline unsigned format_bit(enum image_kind kind)
 {
