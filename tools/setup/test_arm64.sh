@@ -8,7 +8,7 @@
 PLACE=$DEPS/arm64
 SYSROOT=$PLACE/root
 LIBRARIES="libc6-dev libgomp1 libjansson-dev libutf8proc-dev libxxhash-dev libpng-dev
-    libjpeg62-turbo-dev libexif-dev libseccomp-dev libcmocka-dev
+    libjpeg62-turbo-dev libexif-dev libexempi-dev libseccomp-dev libcmocka-dev
     libwebp-dev libgif-dev libtiff-dev liblcms2-dev" # formats whose libraries need no others
 export BUILD=$ROOT/build-arm64
 
@@ -33,13 +33,13 @@ unpack()
             tar -x -C "$SYSROOT" --keep-directory-symlink --exclude=./usr/share/{doc,man,locale} --exclude=./dev ||
             return 1
     done
-    touch "$SYSROOT/complete"
+    echo "$LIBRARIES" >"$SYSROOT/complete"
 }
 
 make_sysroot()
 {
     take_lock
-    [ ! -e "$SYSROOT/complete" ] || return 0
+    [ "$(cat "$SYSROOT/complete" 2>/dev/null)" != "$LIBRARIES" ] || return 0
     command -v apt-get >/dev/null || die "the libraries for aarch64 are fetched through apt, which is not here"
     step "Fetching libraries for aarch64 into .deps/arm64/"
     need_space 400 "$PLACE" "the libraries for aarch64"
