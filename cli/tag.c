@@ -97,9 +97,10 @@ static int tell_picture(void *ctx, int64_t id, const struct library_said *tags, 
         return err_set(err, ERR_NOMEM, "out of memory");
     if (s->common->json) {
         int           failed = 0;
+        struct jnode *said   = tags_json(tags, n, &failed);
         struct jnode *o      = jnode_object();
         failed |= jnode_set_path(o, "path", path) | jnode_set_int(o, "id", id) |
-                  jnode_set(o, "tags", tags_json(tags, n, &failed));
+                  jnode_set(o, "tags", said);
         rc = out_json(o, failed, err);
     } else {
         out_path(path);
