@@ -34,10 +34,12 @@ static void add(float *to, double scale, const float *from, size_t n)
 
 static double largest(const float *a, size_t n)
 {
-    double most = 0;
-    for (size_t i = 0; i < n; i++)
-        most = fmax(most, fabs((double)a[i]));
-    return most;
+    float most = 0;
+    for (size_t i = 0; i < n; i++) {
+        float size = fabsf(a[i]); /* in double, GCC 12 for aarch64 fails on this loop */
+        most       = size > most ? size : most;
+    }
+    return (double)most;
 }
 
 /* The two loops of algorithm 7.4: direction = -H g. */
