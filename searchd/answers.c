@@ -2,6 +2,7 @@
 #include "searchd/answers.h"
 
 #include "base/mem.h"
+#include "searchd/reply.h"
 #include "searchd/search.h"
 #include "storage/filter_text.h"
 #include "storage/library_tags.h"
@@ -15,6 +16,17 @@
 int answers_no_memory(struct err *err)
 {
     return err_set(err, ERR_NOMEM, "out of memory for the answer");
+}
+
+int answers_send(struct call *call, struct jnode *node, int rc, bool failed, struct err *err)
+{
+    if (!rc && failed)
+        rc = answers_no_memory(err);
+    if (rc)
+        jnode_free(node);
+    else
+        reply_json(&call->x->reply, 200, node);
+    return rc;
 }
 
 static int find_folder(struct call *call, struct library *lib, const char *path,

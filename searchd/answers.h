@@ -62,4 +62,8 @@ int answers_part_text(struct call *call, const struct multipart_part *part, cons
 
 int answers_no_memory(struct err *err);
 
+/* Answers a request with node, which it takes over: unless rc tells of a failure, or
+ * something of node could not be set (failed). Returns what the handler does. */
+int answers_send(struct call *call, struct jnode *node, int rc, bool failed, struct err *err);
+
 #endif

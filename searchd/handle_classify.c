@@ -8,7 +8,6 @@
 
 #include "base/mem.h"
 #include "searchd/answers.h"
-#include "searchd/reply.h"
 #include "searchd/terms.h"
 
 #include <math.h>
@@ -171,12 +170,7 @@ static int fill(struct call *call, struct classify *c, double scale, struct err 
                   jnode_push(list, result);
     }
     failed |= jnode_set(node, "results", list) | jnode_set(node, "took_ms", call_took(call));
-    if (failed) {
-        jnode_free(node);
-        return answers_no_memory(err);
-    }
-    reply_json(&call->x->reply, 200, node);
-    return 0;
+    return answers_send(call, node, 0, failed, err);
 }
 
 /* A form: `image` is a file, `request` the JSON of everything else. */

@@ -3,7 +3,6 @@
 
 #include "base/mem.h"
 #include "searchd/answers.h"
-#include "searchd/reply.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,12 +68,7 @@ static int fill(struct call *call, const struct library_image *images, size_t n,
         failed |= jnode_set_str(node, "next", next);
     }
     failed |= jnode_set(node, "took_ms", call_took(call));
-    if (failed) {
-        jnode_free(node);
-        return answers_no_memory(err);
-    }
-    reply_json(&call->x->reply, 200, node);
-    return 0;
+    return answers_send(call, node, 0, failed, err);
 }
 
 int handle_images(struct call *call, struct err *err)
@@ -134,9 +128,5 @@ int handle_image(struct call *call, struct err *err)
     if (!rc)
         rc = answers_said(lib, call->id, node, err);
     call_done(call, lib);
-    if (rc)
-        jnode_free(node);
-    else
-        reply_json(&call->x->reply, 200, node);
-    return rc;
+    return answers_send(call, node, rc, false, err);
 }

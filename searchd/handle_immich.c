@@ -59,12 +59,7 @@ static int fill(struct call *call, const float *vector, size_t dim, const struct
     if (info)
         failed |= jnode_set_int(node, "imageHeight", info->height) |
                   jnode_set_int(node, "imageWidth", info->width);
-    if (failed) {
-        jnode_free(node);
-        return answers_no_memory(err);
-    }
-    reply_json(&call->x->reply, 200, node);
-    return 0;
+    return answers_send(call, node, 0, failed, err);
 }
 
 static int encode(struct call *call, struct desk *desk, bool visual, float *out,

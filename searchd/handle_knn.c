@@ -8,7 +8,6 @@
 
 #include "base/mem.h"
 #include "searchd/answers.h"
-#include "searchd/reply.h"
 #include "searchd/search.h"
 #include "searchd/vectors.h"
 
@@ -97,13 +96,7 @@ static int fill(struct call *call, const struct search *search, size_t described
         failed |= jnode_push(list, node);
     }
     call_stage(call, STAGE_CATALOGUE, clock_ms() - start);
-    if (!rc && failed)
-        rc = answers_no_memory(err);
-    if (rc)
-        jnode_free(list);
-    else
-        reply_json(&call->x->reply, 200, list);
-    return rc;
+    return answers_send(call, list, rc, failed, err);
 }
 
 /* Clients name the index of the service that they were made for. */
@@ -150,10 +143,5 @@ int handle_indices(struct call *call, struct err *err)
     int           failed = list ? 0 : -1;
     for (size_t i = 0; i < call->app->n_shelves; i++)
         failed |= jnode_push_str(list, shelf_name(call->app->shelves[i]));
-    if (failed) {
-        jnode_free(list);
-        return answers_no_memory(err);
-    }
-    reply_json(&call->x->reply, 200, list);
-    return 0;
+    return answers_send(call, list, 0, failed, err);
 }

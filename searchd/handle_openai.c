@@ -4,7 +4,6 @@
 
 #include "base/mem.h"
 #include "searchd/answers.h"
-#include "searchd/reply.h"
 #include "searchd/terms.h"
 #include "searchd/vectors.h"
 
@@ -99,12 +98,7 @@ static int fill(struct call *call, const struct encoder_info *model, const float
     failed |= jnode_set_int(usage, "prompt_tokens", 0) | jnode_set_int(usage, "total_tokens", 0) |
               jnode_set_str(node, "object", "list") | jnode_set(node, "data", data) |
               jnode_set_str(node, "model", model->name) | jnode_set(node, "usage", usage);
-    if (failed) {
-        jnode_free(node);
-        return answers_no_memory(err);
-    }
-    reply_json(&call->x->reply, 200, node);
-    return 0;
+    return answers_send(call, node, 0, failed, err);
 }
 
 int handle_embeddings(struct call *call, struct err *err)

@@ -3,7 +3,6 @@
 
 #include "base/mem.h"
 #include "searchd/answers.h"
-#include "searchd/reply.h"
 #include "searchd/search.h"
 #include "searchd/terms.h"
 
@@ -74,13 +73,7 @@ static int answer(struct call *call, const struct terms *terms, const struct sea
                  jnode_set(node, "results", results) | jnode_set(node, "took_ms", call_took(call));
     if (search.match.known)
         failed |= jnode_set_real(node, "good_match", LIBRARY_GOOD_MATCH);
-    if (!rc && failed)
-        rc = answers_no_memory(err);
-    if (rc)
-        jnode_free(node);
-    else
-        reply_json(&call->x->reply, 200, node);
-    return rc;
+    return answers_send(call, node, rc, failed, err);
 }
 
 /* Whether a filter was given. */
@@ -124,13 +117,7 @@ static int answer_list(struct call *call, const struct search_input *input,
     free(images);
     failed |= jnode_set_int(node, "total", (int64_t)jnode_len(results)) |
               jnode_set(node, "results", results) | jnode_set(node, "took_ms", call_took(call));
-    if (!rc && failed)
-        rc = answers_no_memory(err);
-    if (rc)
-        jnode_free(node);
-    else
-        reply_json(&call->x->reply, 200, node);
-    return rc;
+    return answers_send(call, node, rc, failed, err);
 }
 
 int handle_similar(struct call *call, struct err *err)

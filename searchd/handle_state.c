@@ -4,7 +4,6 @@
 
 #include "base/buf.h"
 #include "searchd/answers.h"
-#include "searchd/reply.h"
 #include "storage/library_match.h"
 #include "storage/library_progress.h"
 
@@ -82,12 +81,7 @@ int handle_stats(struct call *call, struct err *err)
         set_progress(node, call->shelf, indexing) | jnode_set_str(index, "kind", stats.index_kind) |
         jnode_set_int(index, "base", stats.index_base) |
         jnode_set_int(index, "delta", stats.index_delta) | jnode_set(node, "index", index);
-    if (failed) {
-        jnode_free(node);
-        return answers_no_memory(err);
-    }
-    reply_json(&call->x->reply, 200, node);
-    return 0;
+    return answers_send(call, node, 0, failed, err);
 }
 
 int handle_libraries(struct call *call, struct err *err)
@@ -101,12 +95,7 @@ int handle_libraries(struct call *call, struct err *err)
     for (size_t i = 0; i < call->app->n_shelves; i++)
         failed |= jnode_push_str(list, shelf_name(call->app->shelves[i]));
     failed |= jnode_set(node, "libraries", list);
-    if (failed) {
-        jnode_free(node);
-        return answers_no_memory(err);
-    }
-    reply_json(&call->x->reply, 200, node);
-    return 0;
+    return answers_send(call, node, 0, failed, err);
 }
 
 int handle_folders(struct call *call, struct err *err)
@@ -134,12 +123,7 @@ int handle_folders(struct call *call, struct err *err)
     }
     library_folders_free(folders, n);
     failed |= jnode_set(node, "folders", list);
-    if (failed) {
-        jnode_free(node);
-        return answers_no_memory(err);
-    }
-    reply_json(&call->x->reply, 200, node);
-    return 0;
+    return answers_send(call, node, 0, failed, err);
 }
 
 int handle_metrics(struct call *call, struct err *err)
@@ -186,13 +170,9 @@ int handle_metrics(struct call *call, struct err *err)
 
 static int answer_status(struct call *call, const char *status, struct err *err)
 {
-    struct jnode *node = jnode_object();
-    if (jnode_set_str(node, "status", status)) {
-        jnode_free(node);
-        return answers_no_memory(err);
-    }
-    reply_json(&call->x->reply, 200, node);
-    return 0;
+    struct jnode *node   = jnode_object();
+    bool          failed = jnode_set_str(node, "status", status);
+    return answers_send(call, node, 0, failed, err);
 }
 
 /* It runs and answers: nothing more. */

@@ -6,7 +6,6 @@
 #include "base/mem.h"
 #include "searchd/answers.h"
 #include "searchd/label.h"
-#include "searchd/reply.h"
 #include "storage/library_suggest.h"
 
 #include <stdlib.h>
@@ -116,11 +115,5 @@ int handle_suggest(struct call *call, struct err *err)
     int failed = jnode_set_str(node, "label", input.label) | jnode_set(node, "results", list) |
                  jnode_set_real(node, "threshold", THRESHOLD) |
                  jnode_set(node, "took_ms", call_took(call));
-    if (!rc && failed)
-        rc = answers_no_memory(err);
-    if (rc)
-        jnode_free(node);
-    else
-        reply_json(&call->x->reply, 200, node);
-    return rc;
+    return answers_send(call, node, rc, failed, err);
 }

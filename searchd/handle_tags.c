@@ -6,7 +6,6 @@
 #include "base/mem.h"
 #include "searchd/answers.h"
 #include "searchd/label.h"
-#include "searchd/reply.h"
 #include "storage/library_tags.h"
 
 #include <stdlib.h>
@@ -80,11 +79,7 @@ int handle_image_tags(struct call *call, struct err *err)
     if (!rc)
         rc = answers_said(lib, call->id, node, err);
     call_done(call, lib);
-    if (rc)
-        jnode_free(node);
-    else
-        reply_json(&call->x->reply, 200, node);
-    return rc;
+    return answers_send(call, node, rc, false, err);
 }
 
 /* ---- All tags, and many pictures ---- */
@@ -123,12 +118,9 @@ static int give_label(struct call *call, struct err *err)
     if (rc)
         return rc;
     struct jnode *node = jnode_object();
-    if (jnode_set_str(node, "label", input.label) | jnode_set_int(node, "changed", changed)) {
-        jnode_free(node);
-        return answers_no_memory(err);
-    }
-    reply_json(&call->x->reply, 200, node);
-    return 0;
+    bool          failed =
+        jnode_set_str(node, "label", input.label) | jnode_set_int(node, "changed", changed);
+    return answers_send(call, node, 0, failed, err);
 }
 
 static int list_tags(struct call *call, struct err *err)
@@ -151,12 +143,7 @@ static int list_tags(struct call *call, struct err *err)
     }
     failed |= jnode_set(node, "tags", list);
     library_tag_counts_free(counts, n);
-    if (failed) {
-        jnode_free(node);
-        return answers_no_memory(err);
-    }
-    reply_json(&call->x->reply, 200, node);
-    return 0;
+    return answers_send(call, node, 0, failed, err);
 }
 
 int handle_tags(struct call *call, struct err *err)
