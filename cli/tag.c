@@ -176,29 +176,6 @@ static int get_labels(struct session *s, const struct tag_options *o, struct tag
     return rc;
 }
 
-/* The filters of all folders; freed by the caller after places_release of each. */
-static int find_places(struct session *s, const struct args *dirs, struct places *places,
-                       struct library_filter **filters, size_t *n, struct err *err)
-{
-    int rc = 0;
-    *n     = 0;
-    for (size_t i = 0; i < dirs->n && !rc; i++) {
-        if (dirs->items[i].kind == ARG_END)
-            continue;
-        rc = places_init(&places[i], s->lib, &dirs->items[i].text, 1, err);
-        struct library_filter *more =
-            rc ? NULL : mem_regrow(*filters, *n + places[i].n, sizeof *more);
-        if (!rc && !more)
-            rc = err_set(err, ERR_NOMEM, "out of memory");
-        if (rc)
-            break;
-        *filters = more;
-        memcpy(*filters + *n, places[i].filters, places[i].n * sizeof *more);
-        *n += places[i].n;
-    }
-    return rc;
-}
-
 /* ---- Writing, and taking back ---- */
 
 static struct write_options writing(const struct session *s, const struct tag_options *o)
@@ -292,12 +269,15 @@ static int judge(struct session *s, const struct tag_options *o, const struct ta
 static int tag(struct session *s, const struct tag_options *o, const struct args *dirs,
                struct library_tag_tally *tally, struct err *err)
 {
-    struct tagger         *tagger  = NULL;
-    struct library_filter *filters = NULL;
-    struct places         *places  = mem_zeroed(dirs->n, sizeof *places);
-    size_t                 n       = 0;
-    int                    rc      = places ? find_places(s, dirs, places, &filters, &n, err)
-                                            : err_set(err, ERR_NOMEM, "out of memory");
+    struct tagger *tagger = NULL;
+    struct places  places = {0};
+    const char   **names  = NULL;
+    size_t         n      = 0;
+    int            rc     = args_folders(dirs, &names, &n, err);
+    if (!rc && n)
+        rc = places_init(&places, s->lib, names, n, err);
+    const struct library_filter *filters = places.filters; /* none: the whole library */
+    n                                    = places.n;
     if (!rc && o->remove) {
         rc = take_back(s, o, filters, n, err);
         goto out;
@@ -312,10 +292,8 @@ static int tag(struct session *s, const struct tag_options *o, const struct args
     }
 out:
     tagger_free(tagger);
-    free(filters);
-    for (size_t i = 0; places && i < dirs->n; i++)
-        places_release(&places[i]);
-    free(places);
+    places_release(&places);
+    free(names);
     return rc;
 }
 
