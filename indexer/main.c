@@ -71,12 +71,7 @@ static const char help[] =
     "\n"
     "  --library DIR      the library ($OSPREY_LIBRARY, else ~/.local/share/osprey/library)\n"
     "  --model NAME|DIR   fill with this model; beside the present one until it is complete\n"
-    "  --precision P      auto, f32, bf16 or int8\n"
-    "  --threads N        threads to work with (default: all cores)\n"
-    "  --frames N         frames of a video, at most, where its scene changes (1 to 64; 8)\n"
-    "  --hidden           also hidden files and folders\n"
-    "  --regions          keep what re-ranking needs of each picture, too\n"
-    "  --reranker DIR     ... for the re-ranker in this folder, not the model's own\n"
+    "  --precision P      auto, f32, bf16 or int8\n" RUN_HELP
     "  --json             one JSON object a line on standard output, the summary last\n"
     "  -q, --quiet        no progress and no summary\n"
     "  -h, --help         this text\n"

@@ -7,6 +7,14 @@
 #include "indexer/choice.h"
 #include "indexer/ingest.h"
 
+/* What commands that run it say of the options they share. */
+#define RUN_HELP                                                                                   \
+    "  --threads N        threads to work with (default: all cores)\n"                             \
+    "  --frames N         frames of a video, at most, where its scene changes (1 to 64; 8)\n"      \
+    "  --hidden           also hidden files and folders\n"                                         \
+    "  --regions          keep what re-ranking needs of each picture, too\n"                       \
+    "  --reranker DIR     ... for the re-ranker in this folder, not the model's own\n"
+
 struct run {
     /* Set by the caller. */
     struct library              *lib; /* locked */

@@ -35,12 +35,7 @@ const char watching_help[] =
     "\n"
     "  --library DIR      the library ($OSPREY_LIBRARY, else ~/.local/share/osprey/library)\n"
     "  --model NAME|DIR   the model of a library that has none yet\n"
-    "  --precision P      auto, f32, bf16 or int8\n"
-    "  --threads N        threads to work with (default: all cores)\n"
-    "  --frames N         frames of a video, at most, where its scene changes (1 to 64; 8)\n"
-    "  --hidden           also hidden files and folders\n"
-    "  --regions          keep what re-ranking needs of each picture, too\n"
-    "  --reranker DIR     ... for the re-ranker in this folder, not the model's own\n"
+    "  --precision P      auto, f32, bf16 or int8\n" RUN_HELP
     "  --every SECONDS    also look through all folders so often: for drives whose changes\n"
     "                     the system does not tell, such as those of other machines\n"
     "  --max-watches N    watch at most N folders, so that other programs can, too\n"

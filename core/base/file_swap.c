@@ -170,11 +170,10 @@ static int put_in_place(struct swap *s, struct err *err)
 static void name_aside(struct swap *s)
 {
     uint8_t hash[HASH_BYTES];
+    char    hex[HASH_HEX];
     hash_bytes(s->name, strlen(s->name), hash);
-    int at = snprintf(s->aside, sizeof s->aside, ".osprey-");
-    for (size_t i = 0; i < 8; i++)
-        at += snprintf(s->aside + at, sizeof s->aside - (size_t)at, "%02x", hash[i]);
-    (void)snprintf(s->aside + at, sizeof s->aside - (size_t)at, ".new");
+    hash_hex(hash, hex);
+    (void)snprintf(s->aside, sizeof s->aside, ".osprey-%.16s.new", hex);
 }
 
 static int open_folder(struct swap *s, struct err *err)

@@ -220,6 +220,7 @@ static int towers_form(const struct dual *d, const struct source *from, char *ou
     const char *const keys[] = {"vision_config", "text_config"};
     struct buf        text;
     uint8_t           hash[HASH_BYTES];
+    char              hex[HASH_HEX];
     int               rc = 0;
     buf_init(&text, MAX_TOWERS);
     for (int i = 0; i < 2 && !rc; i++) {
@@ -237,9 +238,8 @@ static int towers_form(const struct dual *d, const struct source *from, char *ou
         rc = buf_append(&text, &from->pre->rescale, sizeof from->pre->rescale, err);
     if (!rc) {
         hash_bytes(text.data, text.len, hash);
-        (void)snprintf(out, size, "%s-%02x%02x%02x%02x%02x%02x%02x%02x",
-                       precision_name(d->precision), hash[0], hash[1], hash[2], hash[3], hash[4],
-                       hash[5], hash[6], hash[7]);
+        hash_hex(hash, hex);
+        (void)snprintf(out, size, "%s-%.16s", precision_name(d->precision), hex);
     }
     buf_release(&text);
     return rc;
