@@ -17,6 +17,10 @@ DRIVER = shutil.which("chromedriver") or shutil.which("chromium.driver")
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 KEYS = {"Enter": "\ue007", "Escape": "\ue00c", "Left": "\ue012", "Up": "\ue013", "Right": "\ue014",
         "Down": "\ue015", "Tab": "\ue004", "Home": "\ue011", "End": "\ue010", "Space": " "}
+# What the driver says of an element that may yet come, be shown, or come out from under
+# another; the click was not made.
+NOT_YET = {"no such element", "element not interactable", "element click intercepted",
+           "stale element reference"}
 
 
 class Failure(Exception):
@@ -117,8 +121,18 @@ class Browser:
     def find(self, selector):
         return self.call("POST", "/element", {"using": "css selector", "value": selector})[ELEMENT]
 
-    def click(self, selector):
-        self.call("POST", "/element/%s/click" % self.find(selector))
+    def click(self, selector, seconds=40):
+        """Once it is there to be clicked: what appears only when the daemon has answered
+        is waited for, as a person would."""
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                self.call("POST", "/element/%s/click" % self.find(selector))
+                return
+            except Failure as failure:
+                if failure.kind not in NOT_YET or time.monotonic() > end:
+                    raise
+            time.sleep(0.04)
 
     def type(self, selector, text):
         self.call("POST", "/element/%s/value" % self.find(selector), {"text": text})
