@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "cli/parquet.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -89,6 +90,12 @@ int exchange_path(const struct jnode *object, const char *key, char **path, stru
 
 /* ---- Tables ---- */
 
+static bool ends_in(const char *file, const char *suffix)
+{
+    size_t n = strlen(file), m = strlen(suffix);
+    return n > m && strcmp(file + n - m, suffix) == 0;
+}
+
 /* One field of a CSV into out; *last: its record ends with it. -1: a quote is never closed. */
 static int csv_field(struct exchange_table *t, struct buf *out, bool *last, struct err *err)
 {
@@ -142,18 +149,32 @@ static int csv_header(struct exchange_table *t, struct err *err)
                : err_set(err, ERR_FORMAT, "%s has no column image_path or path", t->what);
 }
 
-int exchange_table_open(struct exchange_table *t, const char *file, struct err *err)
+static int parquet_begin(struct exchange_table *t, struct err *err)
 {
-    size_t n = strlen(file);
-    *t       = (struct exchange_table){.what = file};
-    int rc   = file_map(&t->map, file, err);
+    int rc = parquet_open(t->what, &t->parquet, err);
+    if (rc)
+        return rc;
+    if (!parquet_has(t->parquet, "image_path") && !parquet_has(t->parquet, "path"))
+        return err_set(err, ERR_FORMAT, "%s has no column image_path or path", t->what);
+    return parquet_column_open(
+        t->parquet, parquet_has(t->parquet, "image_path") ? "image_path" : "path", &t->paths, err);
+}
+
+static int text_begin(struct exchange_table *t, struct err *err)
+{
+    int rc = file_map(&t->map, t->what, err);
     if (rc)
         return rc;
     t->at  = (const char *)t->map.data;
     t->end = t->at ? t->at + t->map.len : NULL;
-    t->csv = n > 4 && strcmp(file + n - 4, ".csv") == 0;
-    if (t->csv)
-        rc = csv_header(t, err);
+    t->csv = ends_in(t->what, ".csv");
+    return t->csv ? csv_header(t, err) : 0;
+}
+
+int exchange_table_open(struct exchange_table *t, const char *file, struct err *err)
+{
+    *t     = (struct exchange_table){.what = file};
+    int rc = ends_in(file, ".parquet") ? parquet_begin(t, err) : text_begin(t, err);
     if (rc)
         exchange_table_close(t);
     return rc;
@@ -161,6 +182,8 @@ int exchange_table_open(struct exchange_table *t, const char *file, struct err *
 
 void exchange_table_close(struct exchange_table *t)
 {
+    parquet_column_close(t->paths);
+    parquet_close(t->parquet);
     file_unmap(&t->map);
     *t = (struct exchange_table){0};
 }
@@ -197,6 +220,25 @@ static int csv_path(struct exchange_table *t, char **path, struct err *err)
     return rc;
 }
 
+/* 1, 0 at the end, or an error. */
+static int parquet_path(struct exchange_table *t, char **path, struct err *err)
+{
+    const char *value;
+    size_t      n;
+    int         rc = parquet_column_next(t->paths, &value, &n, err);
+    if (rc == 0)
+        return 0;
+    t->row++;
+    if (rc < 0)
+        return rc;
+    if (!value || n == 0)
+        return err_set(err, ERR_FORMAT, "it has no path");
+    if (n > MOST_FIELD || memchr(value, '\0', n))
+        return err_set(err, ERR_FORMAT, "its path of %zu bytes is none", n);
+    *path = mem_strndup(value, n);
+    return *path ? 1 : err_set(err, ERR_NOMEM, "out of memory");
+}
+
 int exchange_table_path(struct exchange_table *t, char **path, struct err *err)
 {
     const char   *line;
@@ -206,7 +248,12 @@ int exchange_table_path(struct exchange_table *t, char **path, struct err *err)
     *path                = NULL;
     if (t->csv && t->at == t->end)
         return 0;
-    if (t->csv) {
+    if (t->paths) {
+        rc = parquet_path(t, path, err);
+        if (rc == 0)
+            return 0;
+        rc = rc > 0 ? 0 : rc;
+    } else if (t->csv) {
         rc = csv_path(t, path, err);
         t->row++;
     } else {

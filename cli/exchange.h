@@ -22,19 +22,25 @@ void exchange_files_release(struct exchange_files *files);
 /* path and suffix, freed by the caller; NULL when out of memory. */
 char *path_with(const char *path, const char *suffix);
 
-/* Tables of metadata, a row for each embedding: JSON lines, or CSV (RFC 4180) with a header. */
+/* Tables of metadata, a row for each embedding: JSON lines, CSV (RFC 4180) with a header, or
+ * Parquet (cli/parquet.h). */
+struct parquet;
+struct parquet_column;
 struct exchange_table {
-    struct file_map map;
-    const char     *at, *end; /* what is still to be read */
-    const char     *what;     /* the file's name, for messages */
-    size_t          row;      /* of the next one, from 0 */
-    bool            csv;
-    size_t          columns, path_column; /* of a CSV */
+    struct file_map        map;
+    const char            *at, *end; /* what is still to be read */
+    const char            *what;     /* the file's name, for messages */
+    size_t                 row;      /* of the next one, from 0 */
+    bool                   csv;
+    size_t                 columns, path_column; /* of a CSV */
+    struct parquet        *parquet;
+    struct parquet_column *paths; /* of a Parquet file */
 };
-/* A file whose name ends in .csv is one; the column with paths is "image_path" or "path". */
+/* A file whose name ends in .csv or .parquet is one; the column with paths is "image_path", or
+ * where there is none "path". */
 int  exchange_table_open(struct exchange_table *t, const char *file, struct err *err);
 void exchange_table_close(struct exchange_table *t);
-/* The next line of JSON lines, not terminated: 1, or 0 at the end. */
+/* The next line of JSON lines (of no other table), not terminated: 1, or 0 at the end. */
 int  exchange_table_line(struct exchange_table *t, const char **line, size_t *len);
 /* The path of a picture in the next row, freed by the caller: 1, 0 at the end, or an error that
  * names the row. */

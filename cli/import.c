@@ -27,9 +27,9 @@ static const char help[] =
     "Usage: osprey import [OPTION...] DIR|PREFIX\n"
     "\n"
     "Reads what `osprey export` wrote, and a folder of clip-retrieval (img_emb/img_emb_*.npy\n"
-    "with metadata/metadata_*.jsonl or .csv; Parquet isn't read). Everything is checked\n"
-    "before the first picture is imported. The library must have been filled by the model\n"
-    "that made the embeddings, or by none yet.\n"
+    "with metadata/metadata_*.parquet, .jsonl or .csv). Everything is checked before the\n"
+    "first picture is imported. The library must have been filled by the model that made\n"
+    "the embeddings, or by none yet.\n"
     "\n"
     "  --root DIR          where relative paths of clip-retrieval begin\n" HELP_LIBRARY HELP_MODEL
         HELP_OUTPUT "\n"

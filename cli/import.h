@@ -20,8 +20,8 @@ struct import_tally {
 /* What osprey export wrote. target: as it was given. */
 int  import_osprey(struct session *s, const char *target, struct import_tally *tally,
                    struct err *err);
-/* A folder of clip-retrieval: img_emb/img_emb_*.npy, metadata/metadata_*.jsonl or .csv, made by
- * --model. root: where relative paths begin, or NULL. */
+/* A folder of clip-retrieval: img_emb/img_emb_*.npy, metadata/metadata_*.parquet, .jsonl or .csv,
+ * made by --model. root: where relative paths begin, or NULL. */
 bool import_is_clip_retrieval(const char *dir);
 int  import_clip_retrieval(struct session *s, const char *dir, const char *root,
                            struct import_tally *tally, struct err *err);

@@ -1,5 +1,6 @@
 /* clip-retrieval's folders (import.h): img_emb/img_emb_NAME.npy with
- * metadata/metadata_NAME.jsonl or .csv, row by row.
+ * metadata/metadata_NAME.parquet, .jsonl or .csv, row by row: the text files, which somebody made
+ * of the other, before it.
  *
  * They say neither which model made them nor how large the pictures are: the model is named
  * by the user, and each picture's file is read for its size and its hash (not decoded), so
@@ -74,12 +75,12 @@ static int by_name(const void *a, const void *b)
 /* DIR/metadata/metadata_NAME and a suffix that is there; NULL where none is. */
 static int find_table(const char *dir, const char *name, char **out, struct err *err)
 {
-    static const char *const suffixes[] = {".jsonl", ".csv"};
+    static const char *const suffixes[] = {".jsonl", ".csv", ".parquet"};
     struct buf               path;
     *out   = NULL;
     int rc = 0;
     buf_init(&path, 8192);
-    for (size_t i = 0; i < 2 && !rc && !*out; i++) {
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes && !rc && !*out; i++) {
         buf_reset(&path);
         rc = buf_appendf(&path, err, "%s/metadata/metadata_%s%s", dir, name, suffixes[i]);
         if (!rc && file_exists(buf_str(&path)) && !(*out = mem_strdup(buf_str(&path))))
@@ -87,10 +88,7 @@ static int find_table(const char *dir, const char *name, char **out, struct err 
     }
     if (!rc && !*out)
         rc = err_set(err, ERR_NOTFOUND,
-                     "there is neither %s/metadata/metadata_%s.jsonl nor .csv: Parquet isn't read "
-                     "(python3 -c \"import pandas; pandas.read_parquet('metadata_%s.parquet')"
-                     ".to_json('metadata_%s.jsonl', orient='records', lines=True)\" converts it)",
-                     dir, name, name, name);
+                     "there is no %s/metadata/metadata_%s.parquet, nor .jsonl or .csv", dir, name);
     buf_release(&path);
     return rc;
 }

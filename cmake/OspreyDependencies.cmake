@@ -17,7 +17,7 @@ endif()
 
 # What only some pictures need. What is missing is left out, and said so when such a
 # picture comes; OSPREY_WITHOUT leaves out more ("heif;jxl").
-set(OSPREY_WITHOUT "" CACHE STRING "Formats to leave out: webp gif tiff heif jxl raw video lcms")
+set(OSPREY_WITHOUT "" CACHE STRING "Formats to leave out: webp gif tiff heif jxl raw video lcms snappy")
 set(OSPREY_FORMATS "") # those that are built
 function(osprey_format name)
   if(name IN_LIST OSPREY_WITHOUT)
@@ -46,6 +46,19 @@ osprey_format(jxl libjxl)
 osprey_format(raw libraw_r)
 osprey_format(video libavformat>=59 libavcodec libavutil libswscale)
 osprey_format(lcms lcms2)
+# Parquet's usual compression, for osprey import; it has a .pc file on some systems only.
+set(OSPREY_SNAPPY "")
+find_library(SNAPPY_LIBRARY snappy)
+find_path(SNAPPY_INCLUDE_DIR snappy-c.h)
+if(SNAPPY_LIBRARY AND SNAPPY_INCLUDE_DIR AND NOT snappy IN_LIST OSPREY_WITHOUT)
+  set(OSPREY_SNAPPY osprey_snappy)
+  add_library(osprey_snappy INTERFACE)
+  target_include_directories(osprey_snappy SYSTEM INTERFACE ${SNAPPY_INCLUDE_DIR})
+  target_compile_definitions(osprey_snappy INTERFACE OSPREY_HAVE_SNAPPY=1)
+  target_link_libraries(osprey_snappy INTERFACE ${SNAPPY_LIBRARY})
+elseif(NOT snappy IN_LIST OSPREY_WITHOUT)
+  message(STATUS "Without snappy: snappy-c.h not found")
+endif()
 if(OSPREY_CORE_ONLY)
   return()
 endif()

@@ -322,12 +322,13 @@ class Archive(unittest.TestCase):
             self.assertIn(why, run.stderr.decode(), why)
             self.assertFalse(library.exists(), why)
 
-    def test_clip_retrieval(self):
+    def clip_retrieval_arrays(self, cr):
+        """A folder of clip-retrieval without metadata: two parts with three float16 rows each; the
+        pictures that they are of."""
         self.osprey("export", self.tmp / "all")
         array = (self.tmp / "all.npy").read_bytes()
         rows = [json.loads(line) for line in (self.tmp / "all.jsonl").open()]
         dim = (len(array) - 128) // 4 // len(rows)
-        cr = self.tmp / "cr"
         (cr / "img_emb").mkdir(parents=True)
         (cr / "metadata").mkdir()
         head = ("{'descr': '<f2', 'fortran_order': False, 'shape': (3, %d), }" % dim).encode()
@@ -337,14 +338,18 @@ class Archive(unittest.TestCase):
                 "<%df" % dim, array, 128 + 4 * dim * r)) for r in range(3 * part, 3 * part + 3))
             (cr / ("img_emb/img_emb_%d.npy" % part)).write_bytes(
                 b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head + body)
-        names = [os.path.join(r["folder"], r["path"]) for r in rows[:6]]
+        return [os.path.join(r["folder"], r["path"]) for r in rows[:6]]
+
+    def test_clip_retrieval(self):
+        cr = self.tmp / "cr"
+        names = self.clip_retrieval_arrays(cr)
         names[4] = str(self.dir / "gone.png")
         (cr / "metadata/metadata_0.jsonl").write_text(
             "".join(json.dumps({"image_path": n, "caption": "x"}) + "\n" for n in names[:3]))
         library = self.tmp / "cr-library"
         run = ["import", "--model", "osprey-small", cr]
         _, err = self.osprey(*run, library=library, status=3)
-        self.assertIn("Parquet isn't read", err)
+        self.assertIn("there is no %s/metadata/metadata_1.parquet, nor .jsonl or .csv" % cr, err)
         self.assertFalse(library.exists())
         (cr / "metadata/metadata_1.csv").write_text(
             'caption,image_path\r\n' + "".join('"a ""b"", c\nd","%s"\r\n' % n.replace('"', '""')
@@ -353,6 +358,35 @@ class Archive(unittest.TestCase):
         self.assertEqual(self.lines(*run, library=library), [{"images": 5, "missing": 1, "left": 0}])
         top = self.lines("similar", names[0], "-k", "1", library=library)[0]
         self.assertEqual(top["path"], names[0])
+        self.osprey("verify", library=library)
+
+    def test_clip_retrieval_as_it_writes(self):
+        cr, root, library = self.tmp / "cr-parquet", self.tmp / "root", self.tmp / "cr-parquet-library"
+        names = self.clip_retrieval_arrays(cr)
+        # pandas.parquet names these, relative, and one that is not there.
+        (root / "below").mkdir(parents=True)
+        shutil.copy(names[0], root / "one.png")
+        shutil.copy(names[1], root / "below" / "two \u00e9.png")
+        table = (SOURCE / "tests/data/parquet/pandas.parquet").read_bytes()
+        parquet = cr / "metadata/metadata_0.parquet"
+        parquet.write_bytes(table)
+        (cr / "metadata/metadata_1.jsonl").write_text(
+            "".join(json.dumps({"image_path": n}) + "\n" for n in names[3:]))
+        run = ["import", "--model", "osprey-small", "--root", root, cr]
+        other = (SOURCE / "tests/data/parquet/zstd.parquet").read_bytes()
+        for bad, why in ((table[:-9], "it is cut off"), (other, "(codec 6: zstd)"),
+                         ((SOURCE / "tests/data/parquet/plain.parquet").read_bytes(), "more rows"),
+                         ((SOURCE / "tests/data/parquet/empty.parquet").read_bytes(), "has 0 rows")):
+            parquet.write_bytes(bad)
+            _, err = self.osprey(*run, library=library, status=3)
+            self.assertIn(why, err)
+            self.assertIn(str(parquet), err)
+            self.assertFalse(library.exists(), why)
+        parquet.write_bytes(table)
+        self.assertEqual(self.lines(*run, library=library), [{"images": 5, "missing": 1, "left": 0}])
+        for name in ("one.png", "below/two \u00e9.png"):
+            top = self.lines("similar", root / name, "-k", "1", library=library)[0]
+            self.assertEqual(top["path"], str(root / name))
         self.osprey("verify", library=library)
 
 

@@ -195,6 +195,45 @@ static void paths_of_a_csv(void **state)
     free(path);
 }
 
+static void paths_of_parquet(void **state)
+{
+    (void)state;
+    struct err               err = ERR_INIT;
+    struct exchange_table    t;
+    static const char *const wanted[] = {"one.png", "below/two \xC3\xA9.png", "gone.png"};
+    char                    *value;
+    assert_int_equal(exchange_table_open(&t, TEST_DATA "/parquet/pandas.parquet", &err), 0);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(exchange_table_path(&t, &value, &err), 1);
+        assert_string_equal(value, wanted[i]);
+        free(value);
+    }
+    assert_int_equal(exchange_table_path(&t, &value, &err), 0);
+    exchange_table_close(&t);
+    /* A row whose path is null, and one that is empty; then no such column. */
+    static const char *const bad[] = {"null", "blank", "other"};
+    static const char *const why[] = {"null.parquet, row 2: it has no path",
+                                      "blank.parquet, row 2: it has no path",
+                                      "other.parquet has no column image_path or path"};
+    for (int i = 0; i < 3; i++) {
+        char file[256];
+        snprintf(file, sizeof file, TEST_DATA "/parquet/%s.parquet", bad[i]);
+        err    = (struct err)ERR_INIT;
+        int rc = exchange_table_open(&t, file, &err);
+        if (i < 2) {
+            assert_int_equal(rc, 0);
+            assert_int_equal(exchange_table_path(&t, &value, &err), 1);
+            assert_string_equal(value, "a.png");
+            free(value);
+            rc = exchange_table_path(&t, &value, &err);
+            assert_null(value);
+            exchange_table_close(&t);
+        }
+        assert_int_equal(rc, ERR_FORMAT);
+        assert_non_null(strstr(err.msg, why[i]));
+    }
+}
+
 static void paths_of_json_lines(void **state)
 {
     (void)state;
@@ -269,6 +308,7 @@ int main(void)
         cmocka_unit_test(headers_are_read_as_they_are_written),
         cmocka_unit_test(halves_become_floats),
         cmocka_unit_test(paths_of_a_csv),
+        cmocka_unit_test(paths_of_parquet),
         cmocka_unit_test(paths_of_json_lines),
         cmocka_unit_test(a_bank_keeps_each_sentence_once),
         cmocka_unit_test(bad_banks_are_refused),
