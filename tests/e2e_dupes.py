@@ -5,6 +5,7 @@ import html.parser
 import json
 import os
 import pathlib
+import re
 import shutil
 import struct
 import subprocess
@@ -383,6 +384,11 @@ class Archive(unittest.TestCase):
             self.assertIn(str(parquet), err)
             self.assertFalse(library.exists(), why)
         parquet.write_bytes(table)
+        if re.search("SNAPPY_LIBRARY-NOTFOUND|OSPREY_WITHOUT:STRING=.*snappy",
+                     (BUILD / "CMakeCache.txt").read_text()):
+            _, err = self.osprey(*run, library=library, status=3)
+            self.assertIn("built without libsnappy", err)
+            return
         self.assertEqual(self.lines(*run, library=library), [{"images": 5, "missing": 1, "left": 0}])
         for name in ("one.png", "below/two \u00e9.png"):
             top = self.lines("similar", root / name, "-k", "1", library=library)[0]

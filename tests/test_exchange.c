@@ -202,7 +202,7 @@ static void paths_of_parquet(void **state)
     struct exchange_table    t;
     static const char *const wanted[] = {"one.png", "below/two \xC3\xA9.png", "gone.png"};
     char                    *value;
-    assert_int_equal(exchange_table_open(&t, TEST_DATA "/parquet/pandas.parquet", &err), 0);
+    assert_int_equal(exchange_table_open(&t, TEST_DATA "/parquet/paths.parquet", &err), 0);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(exchange_table_path(&t, &value, &err), 1);
         assert_string_equal(value, wanted[i]);

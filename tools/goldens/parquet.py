@@ -65,13 +65,15 @@ write("fall-back", use_dictionary=True, dictionary_pagesize_limit=300, write_bat
 write("statistics", use_dictionary=True, write_statistics=True, write_page_index=True,
       store_schema=True, compression="snappy")
 write("empty", table()[:0])
-# What osprey import refuses: a path that is null, one that is empty, no column of paths.
+# What osprey import takes, image_path before path; and refuses: a path that is null, one that is empty, no column of paths.
+write("paths", pa.table({"path": ["no", "no", "no"],
+                          "image_path": ["one.png", "below/two \u00e9.png", "gone.png"]}))
 write("null", pa.table({"path": ["a.png", None]}))
 write("blank", pa.table({"path": ["a.png", ""]}), use_dictionary=True)
 write("other", pa.table({"name": ["a.png", "b.png"]}))
 # Refused, with a reason.
 write("zstd", compression="zstd")
-write("delta", column_encoding={"image_path": "DELTA_BYTE_ARRAY"})
+write("delta", compression="gzip", column_encoding={"image_path": "DELTA_BYTE_ARRAY"})
 
 pd.DataFrame({"image_path": ["one.png", "below/two \u00e9.png", "gone.png"],
               "caption": ["a disc", None, "waves"],
