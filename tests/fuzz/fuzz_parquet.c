@@ -5,8 +5,8 @@
 
 #include <stdlib.h>
 
-#define MOST_ROWS 20000 /* a run of nulls may promise any number; who imports has as many vectors  \
-                         */
+/* A run of nulls may promise any number of rows; who imports has as many vectors. */
+#define MOST_ROWS 20000
 
 static void read_column(const struct parquet *p, const char *name)
 {
