@@ -82,5 +82,5 @@ pd.DataFrame({"image_path": ["one.png", "below/two \u00e9.png", "gone.png"],
               "width": [640, 320, None], "similarity": [0.25, 0.5, 0.75],
               "tags": [["a", "b"], [], None]}).to_parquet(os.path.join(OUT, "pandas.parquet"))
 
-for name in ("plain-gzip", "dictionary-2-snappy", "groups", "required-2-gzip", "fall-back"):
+for name in ("dictionary-2-snappy", "required-2-gzip", "fall-back"):
     shutil.copy(os.path.join(OUT, name + ".parquet"), os.path.join(CORPUS, name))
