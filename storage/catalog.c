@@ -202,6 +202,11 @@ int catalog_begin_read(struct catalog *cat, struct err *err)
     return catalog_run(cat, err, "BEGIN", "");
 }
 
+int catalog_generation(struct catalog *cat, int64_t *out, struct err *err)
+{
+    return catalog_int(cat, out, err, "SELECT generation FROM state", "");
+}
+
 int catalog_begin_write(struct catalog *cat, struct err *err)
 {
     if (cat->read_only)

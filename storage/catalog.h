@@ -28,6 +28,8 @@ int  catalog_open(const char *file, bool create, struct catalog **out, struct er
 void catalog_close(struct catalog *cat); /* NULL-safe; ends a transaction left open */
 bool catalog_is_read_only(const struct catalog *cat);
 
+/* Grows with every write to the catalogue, inside of its transaction. */
+int  catalog_generation(struct catalog *cat, int64_t *out, struct err *err);
 int  catalog_begin_read(struct catalog *cat, struct err *err);
 int  catalog_begin_write(struct catalog *cat, struct err *err); /* waits for other writers */
 int  catalog_commit(struct catalog *cat, struct err *err);

@@ -116,7 +116,7 @@ static int ask_further(struct hunt *h, size_t i, struct err *err)
             rc = err_set(err, ERR_NOMEM, "out of memory for %zu neighbours", fetch);
         if (!rc)
             rc = vindex_search(h->base, h->vectors + i * (size_t)h->lib->model.dim, fetch, 1, found,
-                               scores, &n, err);
+                               NULL, scores, &n, err);
         if (!rc)
             rc = take_found(h, i, found, scores, n, &kept, err);
         free(found);

@@ -168,7 +168,7 @@ static void a_manhattan_index_goes_through_its_file(void **state)
     assert_int_equal(info.metric, VINDEX_MANHATTAN);
     assert_int_equal(info.kind, VINDEX_FLAT);
     assert_ok(vindex_open(path, false, &ix, &err), &err);
-    assert_ok(vindex_search(ix, x[17], 100, 1, found, scores, &n, &err), &err);
+    assert_ok(vindex_search(ix, x[17], 100, 1, found, NULL, scores, &n, &err), &err);
     assert_int_equal(n, 100);
     assert_int_equal(found[0], ids[17]);
     for (size_t i = 0; i < n; i++) {
