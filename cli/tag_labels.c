@@ -18,6 +18,7 @@
 #include "learn/lesson.h"
 #include "storage/library_tagger.h"
 #include "storage/library_tags.h"
+#include "text/prompt.h"
 
 #include <stdlib.h>
 #include <string.h>
