@@ -2,7 +2,7 @@
 import { $, h, icon, toast } from './dom.js';
 import { language, t } from './strings.js';
 import { get, libraries, onLogin, useLibrary } from './api.js';
-import { format, isFiltered, isSearch, LESS, nothing, parse, sameness, texts, withTerm } from './query.js';
+import { format, inList, isFiltered, isSearch, LESS, nothing, parse, sameness, texts, withTerm } from './query.js';
 import { keep } from './uploads.js';
 import { coloursOf } from './colours.js';
 import { Source } from './source.js';
@@ -206,7 +206,7 @@ function open(i) {
 }
 
 /* All pictures that have a tag. */
-const showTagged = (label) => go({ ...nothing(state.library), filters: { tag: label } });
+const showTagged = (label) => go({ ...nothing(state.library), filters: { tag: inList(label) } });
 
 function like(item, sign) {
   viewer.hide();

@@ -9,15 +9,20 @@
 export const FILTERS = ['folder', 'name', 'camera', 'kind', 'orientation', 'taken_from', 'taken_to',
   'min_size', 'max_size', 'min_width', 'min_height', 'lens', 'tag', 'not_tag', 'rating', 'near', 'caption', 'hybrid'];
 
-/* Filters of which there may be several, with commas between them. */
+/* Filters of which there may be several, with commas between them; "\," is a comma within
+ * one. */
 const LISTS = ['tag', 'not_tag'];
+
+export const listOf = (text) => (text.match(/(?:\\,|[^,])+/g) ?? [])
+  .map((one) => one.replaceAll('\\,', ',').trim()).filter(Boolean);
+export const inList = (one) => one.replaceAll(',', '\\,');
 
 /* The filters as the daemon takes them: numbers are numbers, lists are arrays. `hybrid`
  * is one to the page alone, and means something only where words are searched for. */
 export function filtersOf(state, words) {
   const all = Object.entries(state.filters).filter(([name]) => words || name !== 'hybrid');
   return Object.fromEntries(all.map(([name, value]) => {
-    if (LISTS.includes(name)) return [name, value.split(',').map((one) => one.trim()).filter(Boolean)];
+    if (LISTS.includes(name)) return [name, listOf(value)];
     if (name === 'hybrid') return [name, true];
     return [name, /^(min|max)_/.test(name) ? Number(value) : value];
   }));
@@ -50,7 +55,10 @@ export function parse(search) {
     if (name === 'like') state.terms.push(parseTerm(value, 1, 'id'));
     if (name === 'unlike') state.terms.push(parseTerm(value, -1, 'id'));
     if (name === 'picture') state.terms.push(parseTerm(value, 1, 'picture'));
-    if (FILTERS.includes(name) && value) state.filters[name] = value;
+    if (FILTERS.includes(name) && value) {
+      const more = LISTS.includes(name) && state.filters[name]; // given again: all of them
+      state.filters[name] = more ? more + ', ' + value : value;
+    }
   }
   state.terms = state.terms.filter(Boolean);
   return state;
