@@ -161,19 +161,21 @@ void library_whole_release(struct library_whole *whole)
 int library_part_find(struct library *lib, int64_t image_id, int page, int32_t time_ms, bool *first,
                       struct err *err)
 {
-    struct catalog_part part = {.page = 1};
-    int32_t             own  = CATALOG_NO_TIME;
-    int                 rc   = time_ms < 0 ? 0 : catalog_time_get(lib->cat, image_id, &own, err);
-    *first                   = time_ms < 0 ? page == 1 : own == time_ms;
+    bool                timed = time_ms >= 0;
+    struct catalog_part part  = {.page = timed ? 1 : page - 1};
+    int32_t             own   = CATALOG_NO_TIME;
+    int                 rc    = timed ? catalog_time_get(lib->cat, image_id, &own, err) : 0;
+    *first                    = timed ? own == time_ms : page == 1;
     while (rc == 0 && !*first) {
         rc = catalog_part_next(lib->cat, image_id, part.page, &part, err);
-        if (rc == 0 &&
-            (time_ms >= 0 ? part.time_ms == time_ms : part.time_ms < 0 && part.page == page))
+        if (rc == 0 && (timed ? part.time_ms == time_ms
+                              : part.time_ms == CATALOG_NO_TIME && part.page == page))
             return 0;
+        if (rc == 0 && !timed)
+            rc = ERR_NOTFOUND;
     }
     if (rc == ERR_NOTFOUND)
-        return time_ms < 0
-                   ? err_set(err, rc, "the image has no page %d", page)
-                   : err_set(err, rc, "the image has no frame at %lld ms", (long long)time_ms);
+        return timed ? err_set(err, rc, "the image has no frame at %d ms", time_ms)
+                     : err_set(err, rc, "the image has no page %d", page);
     return rc;
 }

@@ -7,6 +7,7 @@ import subprocess
 import unittest
 
 import searchd
+import webdriver
 from searchd import OSPREY, SOURCE
 
 FORMATS = os.path.join(SOURCE, "tests", "data", "formats")
@@ -124,6 +125,23 @@ class Parts(unittest.TestCase):
                          self.thumbnail(self.film, "&time=2500").body)
         self.assertEqual(self.thumbnail(self.page, "&page=1").body,
                          self.thumbnail(self.page, "").body)
+
+    @unittest.skipUnless(webdriver.CHROMIUM and webdriver.DRIVER,
+                         "chromium or chromium-driver is not installed")
+    def test_the_page_shows_it(self):
+        browser = webdriver.Browser()
+        try:
+            browser.open(self.daemon.url + "/?library=archive&like=%d" % self.page)
+            tile = "document.querySelector('.tile.loaded img[alt=\"pages.tif\"]')"
+            browser.wait(tile, what="the scan")
+            self.assertIn("page=2", browser.run("return %s.src" % tile))
+            browser.run(tile + ".closest('a').click()")
+            browser.wait("[...document.querySelectorAll('#viewer[open] img')].some((n) => "
+                         "n.src.includes('page=2') && n.src.includes('size=1280') && "
+                         "n.naturalWidth > 0)", what="its second page, large")
+            self.assertEqual(browser.complaints(), [])
+        finally:
+            browser.close()
 
     def test_what_is_not_there(self):
         for number, more in ((self.scan, "page=4"), (self.scan, "page=1000000"),
