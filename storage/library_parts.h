@@ -20,8 +20,8 @@ struct library_whole {
 int  library_whole_get(struct library *lib, int64_t id, struct library_whole *out, struct err *err);
 void library_whole_release(struct library_whole *whole);
 
-/* One part of an image, by its page in a scan, or with time_ms >= 0 by its time in a film. *first: it is
- * the one that the image itself is shown by. ERR_NOTFOUND: the image has no such part. */
+/* One part of an image, by its page in a scan, or with time_ms >= 0 by its time in a film. *first:
+ * it is the one that the image itself is shown by. ERR_NOTFOUND: the image has no such part. */
 int library_part_find(struct library *lib, int64_t image_id, int page, int32_t time_ms, bool *first,
                       struct err *err);
 
