@@ -138,9 +138,12 @@ static void assert_keeps(const struct duplicate_picture *best,
 {
     const struct duplicate_picture *list[] = {other, best};
     char                            text[160];
+    enum duplicate_reason           reason;
     assert_true(duplicate_rank(best, other) < 0);
     assert_true(duplicate_rank(other, best) > 0);
-    assert_int_equal(duplicates_keep(list, 2, text, sizeof text), 1);
+    assert_int_equal(duplicates_keep(list, 2, &reason, text, sizeof text), 1);
+    if (reason != REASON_FIRST)
+        assert_memory_equal(duplicate_reason_name(reason), why, strcspn(why, ":"));
     if (strncmp(text, why, strlen(why)) != 0)
         fail_msg("'%s' does not begin with '%s'", text, why);
 }
@@ -450,7 +453,7 @@ static void twins_are_neighbours(void **state)
             assert_ok(library_index_maintain(l.lib, true, &err), &err);
             ids_of(&l, 61, 40, ids + 61); /* the first of them is the twin of the last before */
         }
-        assert_ok(library_neighbours(l.lib, ids, count, 3, &pairs, &n, matches, &err), &err);
+        assert_ok(library_neighbours(l.lib, ids, count, 3, &pairs, &n, matches, NULL, &err), &err);
         for (size_t i = 0; i < n; i++) {
             assert_true(pairs[i].a < pairs[i].b);
             assert_true(i == 0 || pairs[i - 1].a < pairs[i].a ||
