@@ -296,7 +296,7 @@ class Dupes(unittest.TestCase):
     def test_another_question_stops_the_one_under_way(self):
         library = os.path.join(self.shop.tmp, "large")
         shutil.copytree(self.shop.library, library)
-        grow(os.path.join(library, "catalog.db"), 20000)
+        grow(os.path.join(library, "catalog.db"), 6000)
         daemon = searchd.Daemon("--port", "0", "--library", library)
         try:
             first = daemon.get("/v1/dupes").json
