@@ -5,7 +5,6 @@
 #include "base/parallel.h"
 #include "searchd/server.h"
 
-#include <malloc.h>
 #include <omp.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -206,7 +205,6 @@ static void work(struct lighttable *t)
     if (!rc)
         rc = look_at(t, lib, &look, known ? before : NULL, &fresh, &look.failure);
     library_close(lib);
-    malloc_trim(0); /* hundreds of megabytes, used once */
     pthread_mutex_lock(&t->lock);
     look.took_ms = clock_ms() - start;
     if (rc && (look.failure.code == ERR_CANCELLED || !look.question.shelf))

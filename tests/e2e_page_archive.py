@@ -274,7 +274,7 @@ class Duplicates(Pages, unittest.TestCase):
         self.assertEqual(self.query("dupes"), "identical,same,near")
         self.assertEqual(b.run(GROUPS)[:10], self.told(answer)[:10])
         b.wait("document.querySelector('.dupes-state').innerText === arguments[0]",
-               "15 groups: 16 pictures of %d pictures could go." % answer["pictures"])
+               "15 groups: 16 of %d pictures could go." % answer["pictures"])
         self.assertIn("deletes nothing", b.run("return document.querySelector('#dupes').innerText"))
         b.wait("[...document.querySelectorAll('.copy img')].slice(0, 4).every((i) => i.complete && i.naturalWidth)", what="thumbnails")
         first = answer["groups"][0]
@@ -413,7 +413,7 @@ class Duplicates(Pages, unittest.TestCase):
             b.open(self.daemon.url + "/?dupes=identical,same")
             self.groups(10)
             text = b.run("return document.querySelector('#dupes').innerText")
-            for part in ("Doppelte", "15 Gruppen: 16 Bilder sind entbehrlich", "Behalten", "das erste hat die höchste Auflösung",
+            for part in ("Doppelte", "15 Gruppen: 16 von 62 Bildern sind entbehrlich", "Behalten", "das erste hat die höchste Auflösung",
                          "Dasselbe Bild", "löscht nichts", "meiste Pixel"):
                 self.assertIn(part, text)
             b.resize(1280, 900)

@@ -23,7 +23,7 @@ export function tidyKinds(text) {
 const quoted = (text) => (/^[\w./-]+$/.test(text) ? text : "'" + text.replaceAll("'", "'\\''") + "'");
 const folderOf = (image) => [image.folder.replace(/\/$/, ''), ...image.path.split('/').slice(0, -1)].join('/') || '/';
 const pathOf = (image) => image.folder.replace(/\/$/, '') + '/' + image.path;
-const dateOf = (image) => image.taken_at ?? image.modified_at;
+const dateOf = (image) => Math.floor((image.taken_at ?? image.modified_at) / 60); // as it is shown: to the minute
 const dateText = (image) => (image.taken_at ? when(image.taken_at) : whenHere(image.modified_at));
 
 /* What a picture has most of in its group, where they differ: keys of texts. */
@@ -202,8 +202,8 @@ export class Dupes {
     this.list.append(...answer.groups.map((group) => this.group(group)));
     this.end.hidden = this.next !== null || this.groups < 3;
     this.end.replaceChildren(t('the_end'));
-    const found = answer.total ? t('dupes_found', { n: answer.copies, groups: t('dupes_groups', { n: answer.total }), of: t('count_all', { n: answer.pictures }) })
-      : t('dupes_none', { of: t('count_all', { n: answer.pictures }) });
+    const found = answer.total ? t('dupes_found', { n: answer.copies, all: answer.pictures, groups: t('dupes_groups', { n: answer.total }) })
+      : t('dupes_none', { n: answer.pictures });
     this.found = found;
     this.say(answer.state === 'ready' ? found : t('dupes_again', { found }));
     this.tell();
@@ -252,7 +252,7 @@ export class Dupes {
     const label = keep ? t('dupes_keep') : kind === 'identical' ? t('dupes_identical') : t('dupes_' + kind) + ' ' + percent(member.score);
     return h('li', { class: keep ? 'copy keep' : 'copy' },
       h('button', { type: 'button', class: 'copy-open', 'data-i': i, 'aria-label': t('dupes_open', { name }), onclick: () => this.calls.view(i) },
-        h('img', { src: thumbnail(image, 320), alt: '', loading: 'lazy', decoding: 'async' })),
+        h('img', { src: thumbnail(image, (innerWidth > 2000 ? 420 : 300) * Math.min(devicePixelRatio || 1, 2)), alt: '', loading: 'lazy', decoding: 'async' })),
       h('p', { class: 'copy-kind' }, label),
       h('p', { class: 'copy-name' }, name),
       h('p', { class: 'copy-folder' }, folderOf(image).split(/(?<=\/)/).flatMap((part) => [part, h('wbr')])),
