@@ -172,10 +172,8 @@ static void publish(struct lighttable *t, struct look *look, bool fresh)
     look->done_ms     = clock_ms();
     look->asked_ms    = t->now.asked_ms;
     if (!fresh && !look->failure.code) {
-        if (kept) {
+        if (kept)
             kept->generation = look->generation;
-            kept->done_ms    = look->done_ms;
-        }
         look_release(look);
         return;
     }
