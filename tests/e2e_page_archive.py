@@ -362,7 +362,7 @@ class Duplicates(Pages, unittest.TestCase):
         b.click("#dupes .sheet-foot button:nth-of-type(1)")
         b.wait("window.copied")
         self.assertEqual(b.run("return window.copied"), os.path.join(self.shop.folder, "far/it's small.png") + "\n")
-        b.wait("document.querySelector('.sheet-count').innerText.startsWith('1 path copied')")
+        b.wait("document.querySelector('.sheet-count').innerText === '1 path copied.'")
         b.click("#dupes .sheet-foot button:nth-of-type(2)")
         command = "osprey dupes --kinds identical,same --script tidy.sh " + os.path.join(self.shop.folder, "far")
         b.wait("document.querySelector('.sheet-count code')?.innerText === arguments[0]", command)

@@ -281,7 +281,7 @@ export class Dupes {
 
   async copyPaths() {
     const done = await copy(this.goers.map(pathOf).join('\n') + '\n', this.sheet.foot);
-    this.told.textContent = t(done ? 'dupes_copied' : 'dupes_not_copied', { n: this.goers.length });
+    this.told.textContent = t(!done ? 'dupes_not_copied' : this.next === null ? 'dupes_copied' : 'dupes_copied_part', { n: this.goers.length });
   }
 
   async copyCommand() {
