@@ -382,7 +382,7 @@ static void it_can_be_stopped_anywhere(void **state)
     struct duplicates d;
     int               asked = 0, rc = ERR_CANCELLED;
     open_library(&l);
-    fill_with_others(&l, 30);
+    fill_with_others(&l, 10);
     add(&l, "a.jpg", 1, 1, 11, 1, 640);
     add(&l, "b.jpg", 2, 1, 11, 1.2, 1280);
     for (; rc && asked < 1000; asked++) {
@@ -408,9 +408,9 @@ static void it_can_be_stopped_anywhere(void **state)
 
     struct err                err = ERR_INIT;
     struct duplicates_options few = all;
-    few.most                      = 31;
+    few.most                      = 11;
     assert_int_equal(duplicates_find(l.lib, &few, &d, &err), ERR_LIMIT);
-    few.most = 32;
+    few.most = 12;
     find(l.lib, &few, &d);
     duplicates_release(&d);
     close_library(&l);
