@@ -375,7 +375,7 @@ static bool are_neighbours(struct world *w, const int64_t *ids, size_t n, int64_
     struct library_pair *pairs = NULL;
     size_t               n_pairs;
     bool                 found = false;
-    assert_ok(library_neighbours(w->lib, ids, n, 3, &pairs, &n_pairs, NULL, &err), &err);
+    assert_ok(library_neighbours(w->lib, ids, n, 3, &pairs, &n_pairs, NULL, NULL, &err), &err);
     for (size_t i = 0; i < n_pairs; i++) {
         int64_t x = ids[pairs[i].a], y = ids[pairs[i].b];
         found |= (x == a && y == b) || (x == b && y == a);
