@@ -93,18 +93,7 @@ int main(int argc, char **argv)
 {
     int threads = argc > 1 ? atoi(argv[1]) : 1, steps = argc > 2 ? atoi(argv[2]) : 20;
     int groups = argc > 3 ? atoi(argv[3]) : 16, size = argc > 4 ? atoi(argv[4]) : 8;
-    const struct mmca_config          config = {.cells      = CELLS,
-                                                .region     = REGION,
-                                                .word       = WORD,
-                                                .width      = 256,
-                                                .heads      = 4,
-                                                .mlp        = 512,
-                                                .layers     = {1, 1, 1},
-                                                .form       = MMCA_POOLED_FORM,
-                                                .norm       = MMCA_PRE,
-                                                .image_pool = MMCA_LEARNED,
-                                                .text_pool  = MMCA_LEARNED,
-                                                .unit       = true};
+    const struct mmca_config          config = mmca_config_pooled(CELLS, REGION, WORD);
     const struct mmca_trainer_options o      = {.steps        = steps,
                                                 .groups       = groups,
                                                 .size         = size,

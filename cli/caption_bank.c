@@ -6,9 +6,9 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/shipped.h"
 #include "cli/eval_encode.h"
 #include "cli/output.h"
-#include "cli/shipped.h"
 #include "text/utf8.h"
 
 #include <stdio.h>

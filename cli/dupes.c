@@ -1,8 +1,6 @@
 /* osprey dupes: copies of pictures, and near ones. It never deletes anything. */
 #include "cli/dupes.h"
 
-#include "base/file.h"
-#include "base/mem.h"
 #include "cli/commands.h"
 #include "cli/dupes_look.h"
 #include "cli/output.h"
@@ -40,101 +38,29 @@ struct request {
     struct duplicates_options options;
 };
 
-void dupes_pictures_free(struct dupes_picture *pictures, size_t n)
-{
-    for (size_t i = 0; i < n && pictures; i++) {
-        library_image_release(&pictures[i].image);
-        free(pictures[i].path);
-    }
-    free(pictures);
-}
-
-int dupes_pictures(struct library *lib, const struct duplicates_group *group,
-                   struct dupes_picture **out, size_t *n, struct err *err)
-{
-    struct dupes_picture *list = mem_zeroed(group->n, sizeof *list);
-    int                   rc   = list ? 0 : err_set(err, ERR_NOMEM, "out of memory");
-    size_t                kept = 0;
-    *out                       = NULL;
-    *n                         = 0;
-    for (size_t i = 0; i < group->n && !rc; i++) {
-        struct err                      why  = ERR_INIT;
-        const struct duplicates_member *m    = &group->members[i];
-        struct dupes_picture           *p    = &list[kept];
-        int                             gone = library_image_get(lib, m->id, &p->image, &why);
-        if (gone == ERR_NOTFOUND && i > 0) /* meanwhile */
-            continue;
-        if (gone == ERR_NOTFOUND)
-            break;
-        if (gone) {
-            rc = err_set(err, why.code, "%s", why.msg);
-            break;
-        }
-        p->path  = path_join(p->image.folder, p->image.path);
-        p->kind  = m->kind;
-        p->score = m->score;
-        kept++;
-        if (!p->path)
-            rc = err_set(err, ERR_NOMEM, "out of memory");
-    }
-    if (rc || kept < 2) {
-        dupes_pictures_free(list, kept);
-        return rc;
-    }
-    *out = list;
-    *n   = kept;
-    return 0;
-}
-
 /* ---- What is asked for ---- */
-
-static int read_kinds(const char *text, bool kinds[DUPLICATE_KINDS], struct err *err)
-{
-    for (int k = 0; k < DUPLICATE_KINDS; k++)
-        kinds[k] = !text;
-    for (const char *p = text; p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL) {
-        size_t n    = strcspn(p, ",");
-        int    kind = 0;
-        while (kind < DUPLICATE_KINDS &&
-               (strlen(duplicate_kind_name((enum duplicate_kind)kind)) != n ||
-                strncmp(p, duplicate_kind_name((enum duplicate_kind)kind), n) != 0))
-            kind++;
-        if (kind == DUPLICATE_KINDS)
-            return err_set(err, ERR_USAGE,
-                           "--kinds takes identical, same and near, with commas, not '%s'", text);
-        kinds[kind] = true;
-    }
-    return 0;
-}
-
-static int check_share(double value, const char *name, struct err *err)
-{
-    return value > 0 && value <= 1
-               ? 0
-               : err_set(err, ERR_USAGE, "%s takes a number above 0 and up to 1, not %g", name,
-                         value);
-}
 
 static int read_request(struct request *r, struct err *err)
 {
-    int rc = read_kinds(r->kinds, r->options.kinds, err);
+    int rc = duplicates_read_kinds("--kinds", r->kinds, r->options.kinds, err);
     if (!rc)
-        rc = check_share(r->options.same, "--same", err);
-    return rc ? rc : check_share(r->options.near, "--near", err);
+        rc = duplicates_check_share("--same", r->options.same, err);
+    return rc ? rc : duplicates_check_share("--near", r->options.near, err);
 }
 
 /* ---- What was found ---- */
 
-static int print_json(const struct duplicates_group *group, const struct dupes_picture *pictures,
-                      size_t n, struct err *err)
+static int print_json(const struct duplicates_group   *group,
+                      const struct duplicates_picture *pictures, size_t n, struct err *err)
 {
     struct jnode *o = jnode_object(), *members = jnode_array();
     int           failed = 0;
     failed |= o ? jnode_set_path(o, "keep", pictures[0].path) : -1;
     failed |= o ? jnode_set_str(o, "why", group->why) : -1;
+    failed |= o ? jnode_set_str(o, "reason", duplicate_reason_name(group->reason)) : -1;
     for (size_t i = 0; i < n && members; i++) {
-        const struct dupes_picture *p = &pictures[i];
-        struct jnode               *m = jnode_object();
+        const struct duplicates_picture *p = &pictures[i];
+        struct jnode                    *m = jnode_object();
         failed |= m ? jnode_set_path(m, "path", p->path) : -1;
         failed |= m ? jnode_set_str(m, "kind", duplicate_kind_name(p->kind)) : -1;
         failed |= m ? jnode_set_real(m, "score", (double)p->score) : -1;
@@ -151,8 +77,8 @@ static int print_json(const struct duplicates_group *group, const struct dupes_p
     return out_json(o, failed, err);
 }
 
-static void print_text(const struct duplicates_group *group, const struct dupes_picture *pictures,
-                       size_t n)
+static void print_text(const struct duplicates_group   *group,
+                       const struct duplicates_picture *pictures, size_t n)
 {
     printf("keep             ");
     out_path(pictures[0].path);
@@ -170,15 +96,15 @@ static int show(struct session *s, const struct duplicates *found, struct err *e
     size_t copies = 0;
     int    rc     = 0;
     for (size_t i = 0; i < found->n && !rc && !output_broken(); i++) {
-        struct dupes_picture *pictures;
-        size_t                n;
-        rc = dupes_pictures(s->lib, &found->groups[i], &pictures, &n, err);
+        struct duplicates_picture *pictures;
+        size_t                     n;
+        rc = duplicates_pictures(s->lib, &found->groups[i], SIZE_MAX, &pictures, &n, err);
         if (!rc && n > 0 && s->common->json)
             rc = print_json(&found->groups[i], pictures, n, err);
         else if (!rc && n > 0)
             print_text(&found->groups[i], pictures, n);
         copies += n > 0 ? n - 1 : 0;
-        dupes_pictures_free(pictures, n);
+        duplicates_pictures_free(pictures, n);
     }
     if (!rc)
         note(s->common, "%zu pictures in %zu groups could go, of %zu looked at", copies, found->n,

@@ -86,7 +86,7 @@ static char *small_picture(struct decoder *decoder, const char *path)
     return text;
 }
 
-static int put_picture(struct buf *out, struct decoder *decoder, const struct dupes_picture *p,
+static int put_picture(struct buf *out, struct decoder *decoder, const struct duplicates_picture *p,
                        bool show, struct err *err)
 {
     char  when[32];
@@ -120,9 +120,9 @@ static int put_picture(struct buf *out, struct decoder *decoder, const struct du
 static int put_group(struct library *lib, struct buf *out, struct decoder *decoder,
                      const struct duplicates_group *group, size_t *shown, struct err *err)
 {
-    struct dupes_picture *pictures;
-    size_t                n;
-    int                   rc = dupes_pictures(lib, group, &pictures, &n, err);
+    struct duplicates_picture *pictures;
+    size_t                     n;
+    int                        rc = duplicates_pictures(lib, group, SIZE_MAX, &pictures, &n, err);
     if (!rc && n > 0)
         rc = buf_append_str(out, "<section><h2>Keep the first for its ", err);
     if (!rc && n > 0)
@@ -133,7 +133,7 @@ static int put_group(struct library *lib, struct buf *out, struct decoder *decod
         rc = put_picture(out, decoder, &pictures[i], (*shown)++ < PICTURES_MAX, err);
     if (!rc && n > 0)
         rc = buf_append_str(out, "</ul></section>\n", err);
-    dupes_pictures_free(pictures, n);
+    duplicates_pictures_free(pictures, n);
     return rc;
 }
 

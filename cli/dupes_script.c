@@ -67,8 +67,8 @@ static int put_quoted(struct buf *out, const char *path, bool escaped, struct er
     return rc ? rc : buf_append(out, "'", 1, err);
 }
 
-static int put_drop(struct buf *out, const struct dupes_picture *keep,
-                    const struct dupes_picture *drop, struct err *err)
+static int put_drop(struct buf *out, const struct duplicates_picture *keep,
+                    const struct duplicates_picture *drop, struct err *err)
 {
     bool escaped = has_controls(keep->path) || has_controls(drop->path);
     int  rc      = buf_append_str(out, escaped ? "#drop_escaped " : "#drop ", err);
@@ -91,15 +91,15 @@ int dupes_script(struct library *lib, const struct duplicates *found, const char
     buf_init(&out, CEILING);
     int rc = buf_append_str(&out, head, err);
     for (size_t i = 0; i < found->n && !rc; i++) {
-        struct dupes_picture *pictures;
-        size_t                n;
-        rc = dupes_pictures(lib, &found->groups[i], &pictures, &n, err);
+        struct duplicates_picture *pictures;
+        size_t                     n;
+        rc = duplicates_pictures(lib, &found->groups[i], SIZE_MAX, &pictures, &n, err);
         if (!rc && n > 0)
             rc = buf_appendf(&out, err, "\n# %zu: to keep the first, for its %s\n", i + 1,
                              found->groups[i].why);
         for (size_t j = 1; j < n && !rc; j++)
             rc = put_drop(&out, &pictures[0], &pictures[j], err);
-        dupes_pictures_free(pictures, n);
+        duplicates_pictures_free(pictures, n);
     }
     if (!rc)
         rc = file_replace(file, buf_str(&out), out.len, err);

@@ -198,7 +198,7 @@ int eval_labels(struct session *s, const struct eval_request *request, struct er
     if (!rc)
         rc = prompts_read(request->prompts, &prompts, err);
     if (!rc)
-        rc = pictures_labelled(request->labels, &set, err);
+        rc = pictures_labelled(request->labels, 2, &set, err);
     if (!rc)
         rc = session_encoder(s, err);
     if (rc)

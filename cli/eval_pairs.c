@@ -36,7 +36,7 @@ static int read_set(const struct eval_request *request, struct pictures *out, st
 {
     struct captions set = {0};
     if (request->labels)
-        return pictures_labelled(request->labels, out, err);
+        return pictures_labelled(request->labels, 2, out, err);
     if (!request->captions)
         return pictures_in(request->images, out, err);
     int rc = captions_read(request->captions, request->split, &set, err);

@@ -80,7 +80,7 @@ static int take_labels(const struct picture_files *files, struct pictures *set, 
     return 0;
 }
 
-int pictures_labelled(const char *dir, struct pictures *out, struct err *err)
+int pictures_labelled(const char *dir, size_t least, struct pictures *out, struct err *err)
 {
     struct picture_files files = {0};
     size_t               n     = 0;
@@ -98,10 +98,10 @@ int pictures_labelled(const char *dir, struct pictures *out, struct err *err)
     rc          = kept && out->label && out->labels
                       ? take_labels(&files, out, kept, &n, err)
                       : err_set(err, ERR_NOMEM, "out of memory for %zu pictures", files.n);
-    if (!rc && out->n_labels < 2)
-        rc = err_set(err, ERR_FORMAT,
-                     "%s has pictures in %s: a folder for each of several labels is needed", dir,
-                     out->n_labels ? "one folder alone" : "no folder");
+    if (!rc && out->n_labels < least)
+        rc = err_set(err, ERR_FORMAT, "%s has pictures in %s: a folder for each %s is needed", dir,
+                     out->n_labels ? "one folder alone" : "no folder",
+                     least > 1 ? "of several labels" : "label");
     if (!rc)
         rc = pictures_below(dir, kept, n, out, err);
 out:

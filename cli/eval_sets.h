@@ -18,8 +18,8 @@ int  pictures_below(const char *dir, char *const *files, size_t n, struct pictur
 /* All below a folder (learn/picture_files.h). */
 int  pictures_in(const char *dir, struct pictures *out, struct err *err);
 /* All below the folders in a folder, each of which is a label: its name,
- * underscores as spaces. */
-int  pictures_labelled(const char *dir, struct pictures *out, struct err *err);
+ * underscores as spaces. ERR_FORMAT where there are fewer than least (1 at least). */
+int  pictures_labelled(const char *dir, size_t least, struct pictures *out, struct err *err);
 void pictures_release(struct pictures *set); /* NULL-safe */
 
 /* Encodes the set. What cannot be read is listed as a note, left out of the set

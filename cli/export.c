@@ -1,6 +1,7 @@
 /* osprey export: embeddings as a NumPy array, with a line of metadata for each row. */
 #include "cli/commands.h"
 #include "cli/exchange.h"
+#include "cli/exchange_line.h"
 #include "cli/npy.h"
 #include "cli/output.h"
 #include "cli/places.h"
@@ -8,7 +9,6 @@
 
 #include "base/buf.h"
 #include "base/file.h"
-#include "base/hash.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -24,9 +24,9 @@ static const char help[] =
     "\n"
     "Usage: osprey export [OPTION...] DIR|PREFIX\n"
     "\n"
-    "PREFIX.npy holds a float32 row for each picture, PREFIX.jsonl a line for each row, and\n"
-    "PREFIX.json the model that made them. For a folder PREFIX is DIR/embeddings. `osprey\n"
-    "import` reads them back.\n"
+    "PREFIX.npy holds a float32 row for each picture, and for each further page of a scan\n"
+    "and frame of a film; PREFIX.jsonl a line for each row, and PREFIX.json the model that\n"
+    "made them. For a folder PREFIX is DIR/embeddings. `osprey import` reads them back.\n"
     "\n"
     "  --in DIR            only pictures below this folder\n" HELP_LIBRARY HELP_OUTPUT "\n"
     "Exit status: 0 done, 1 no pictures, 2 wrong usage, 3 failed.\n"
@@ -40,33 +40,18 @@ struct export
     struct session    *s;
     struct npy_writer *npy;
     FILE              *lines;
-    char              *aside;  /* where lines are written until they are whole */
-    float             *vector; /* (dim) */
-    int64_t           *ids;    /* (n) to be written */
+    char              *aside; /* where lines are written until they are whole */
+    int                dim;
+    int64_t           *ids; /* (n) of images, to be written */
     size_t             n;
-    int64_t            count;
+    int64_t            count; /* rows written */
 };
 
-static int write_line(struct export *e, const struct library_image *image, struct err *err)
+static int write_line(struct export *e, const struct library_whole *whole, size_t i,
+                      struct err *err)
 {
-    char          hash[HASH_HEX];
-    struct jnode *o      = jnode_object();
-    int           failed = o ? 0 : -1;
-    hash_hex(image->hash, hash);
-    if (o) {
-        failed |= jnode_set_int(o, "row", e->count) | jnode_set_int(o, "id", image->id);
-        failed |= jnode_set_path(o, "folder", image->folder);
-        failed |= jnode_set_path(o, "path", image->path);
-        failed |= jnode_set_str(o, "hash", hash) | jnode_set_int(o, "size", image->size);
-        failed |= jnode_set_int(o, "mtime_ns", image->mtime_ns);
-        failed |=
-            jnode_set_int(o, "width", image->width) | jnode_set_int(o, "height", image->height);
-        failed |= jnode_set_str(o, "kind", image->kind);
-        failed |= jnode_set_int(o, "orientation", image->orientation);
-        failed |= jnode_set_int(o, "taken_at", image->taken_at);
-        failed |= jnode_set_str(o, "camera", image->camera);
-    }
-    char *line = failed ? NULL : jnode_write(o);
+    struct jnode *o    = exchange_line_make(whole, i, e->count);
+    char         *line = o ? jnode_write(o) : NULL;
     jnode_free(o);
     if (!line)
         return err_set(err, ERR_NOMEM, "out of memory");
@@ -106,21 +91,23 @@ static int by_id(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* What went meanwhile, or has no embedding (of damage verify tells), is left out. */
+/* What went meanwhile, or lacks an embedding (of damage verify tells), is left out. */
 static int export_one(struct export *e, int64_t id, struct err *err)
 {
-    struct library_image image;
+    struct library_whole whole;
     struct err           why = ERR_INIT;
-    int                  rc  = library_embedding_get(e->s->lib, id, e->vector, &why);
-    if (!rc)
-        rc = library_image_get(e->s->lib, id, &image, &why);
+    int                  rc  = library_whole_get(e->s->lib, id, &whole, &why);
     if (rc)
         return rc == ERR_NOTFOUND || rc == ERR_DAMAGED ? 0 : err_set(err, why.code, "%s", why.msg);
-    rc = npy_writer_row(e->npy, e->vector, err);
-    if (!rc)
-        rc = write_line(e, &image, err);
-    e->count += !rc;
-    library_image_release(&image);
+    if (whole.dim != e->dim)
+        rc = err_set(err, ERR_BUSY, "another model was chosen meanwhile: export again");
+    for (size_t i = 0; i < whole.n && !rc; i++) {
+        rc = npy_writer_row(e->npy, whole.embeddings + i * (size_t)whole.dim, err);
+        if (!rc)
+            rc = write_line(e, &whole, i, err);
+        e->count += !rc;
+    }
+    library_whole_release(&whole);
     return rc;
 }
 
@@ -169,9 +156,9 @@ static int export_all(struct session *s, const struct exchange_files *files, con
     int                  rc = library_model_active(s->lib, &model, err);
     if (!rc)
         rc = places_init(&places, s->lib, &in, in != NULL, err);
-    if (!rc && (!(e.vector = mem_array((size_t)model.dim, sizeof *e.vector)) ||
-                !(e.aside = path_with(files->lines, ".part"))))
+    if (!rc && !(e.aside = path_with(files->lines, ".part")))
         rc = err_set(err, ERR_NOMEM, "out of memory");
+    e.dim = rc ? 0 : model.dim;
     if (!rc)
         rc = npy_writer_open(files->npy, (size_t)model.dim, &e.npy, err);
     if (!rc && !(e.lines = fopen(e.aside, "w")))
@@ -191,7 +178,6 @@ static int export_all(struct session *s, const struct exchange_files *files, con
             unlink(e.aside);
     }
     free(e.aside);
-    free(e.vector);
     free(e.ids);
     places_release(&places);
     *count = e.count;

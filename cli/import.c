@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "cli/commands.h"
 #include "cli/exchange.h"
+#include "cli/exchange_line.h"
 #include "cli/npy.h"
 #include "cli/output.h"
 #include "image/formats.h"
@@ -17,9 +18,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MOST_LINE  ((size_t)1 << 20) /* bytes */
-#define MOST_MODEL ((size_t)1 << 20)
-#define ALREADY    1e-3 /* so near 1 that halves are to blame: kept as they are, to the bit */
+#define MOST_MODEL  ((size_t)1 << 20)
+#define PAGES_BATCH 4096 /* further pages of one transaction, but for the last picture's */
+#define ALREADY     1e-3 /* so near 1 that halves are to blame: kept as they are, to the bit */
 
 static const char help[] =
     "Reads embeddings from files into a library, which is made where there is none.\n"
@@ -131,105 +132,14 @@ static int read_model(struct source *src, struct err *err)
     return rc;
 }
 
-/* A line as an item for the library; its folder apart. */
-struct line {
-    struct library_item item;
-    char               *folder, *path, *kind, *camera;
-};
-
-static void line_release(struct line *l)
-{
-    free(l->folder);
-    free(l->path);
-    free(l->kind);
-    free(l->camera);
-    *l = (struct line){0};
-}
-
-static int hex_digit(char c)
-{
-    const char *digits = "0123456789abcdef", *at = c ? strchr(digits, c) : NULL;
-    return at ? (int)(at - digits) : -1;
-}
-
-static bool read_hash(const char *text, uint8_t *out)
-{
-    for (int i = 0; i < LIBRARY_HASH_BYTES; i++) {
-        int high = hex_digit(text[2 * i]), low = high < 0 ? -1 : hex_digit(text[2 * i + 1]);
-        if (low < 0)
-            return false;
-        out[i] = (uint8_t)(high << 4 | low);
-    }
-    return text[2 * LIBRARY_HASH_BYTES] == '\0';
-}
-
-/* Below its folder, and nowhere else. */
-static bool stays_below(const char *path)
-{
-    if (!*path || *path == '/')
-        return false;
-    for (const char *p = path; p; p = strchr(p, '/') ? strchr(p, '/') + 1 : NULL)
-        if (strncmp(p, "..", 2) == 0 && (p[2] == '/' || p[2] == '\0'))
-            return false;
-    return true;
-}
-
-static bool read_size(const struct jnode *o, const char *key, int *out)
-{
-    int64_t v     = 0;
-    bool    sound = jnode_to_int(jnode_get(o, key), &v) && v > 0 && v < 1 << 30;
-    *out          = sound ? (int)v : 0;
-    return sound;
-}
-
-static int read_line(const char *text, size_t len, size_t row, struct line *out, struct err *err)
-{
-    struct jnode        *o    = NULL;
-    struct library_item *item = &out->item;
-    const char          *hash = NULL, *kind = NULL, *camera = "";
-    int64_t              at = -1, orientation = 1;
-    *out   = (struct line){0};
-    int rc = len > MOST_LINE ? err_set(err, ERR_LIMIT, "it is too long")
-                             : jnode_parse(text, len, "it", &o, err);
-    if (!rc)
-        rc = exchange_path(o, "folder", &out->folder, err);
-    if (!rc)
-        rc = exchange_path(o, "path", &out->path, err);
-    if (!rc && (*out->folder != '/' || !stays_below(out->path)))
-        rc = err_set(err, ERR_FORMAT, "its path does not lie below its folder");
-    if (!rc && (!jnode_to_int(jnode_get(o, "row"), &at) || at != (int64_t)row))
-        rc = err_set(err, ERR_FORMAT, "its \"row\" is not %zu", row);
-    if (!rc && !(jnode_to_str(jnode_get(o, "hash"), &hash) && read_hash(hash, item->hash)))
-        rc = err_set(err, ERR_FORMAT, "its \"hash\" is not one");
-    if (!rc && !(jnode_to_int(jnode_get(o, "size"), &item->size) && item->size >= 0 &&
-                 jnode_to_int(jnode_get(o, "mtime_ns"), &item->mtime_ns) &&
-                 read_size(o, "width", &item->width) && read_size(o, "height", &item->height) &&
-                 jnode_to_str(jnode_get(o, "kind"), &kind) && *kind && strlen(kind) < 16))
-        rc = err_set(err, ERR_FORMAT,
-                     "its \"size\", \"mtime_ns\", \"width\", \"height\" or \"kind\" is missing or "
-                     "senseless");
-    if (!rc) {
-        jnode_to_int(jnode_get(o, "orientation"), &orientation);
-        jnode_to_int(jnode_get(o, "taken_at"), &item->taken_at);
-        jnode_to_str(jnode_get(o, "camera"), &camera);
-        item->orientation = orientation >= 1 && orientation <= 8 ? (int)orientation : 1;
-        out->kind         = mem_strdup(kind);
-        out->camera       = mem_strdup(camera);
-        if (!out->kind || !out->camera)
-            rc = err_set(err, ERR_NOMEM, "out of memory");
-    }
-    jnode_free(o);
-    if (rc)
-        line_release(out);
-    return rc;
-}
-
 /* Hands every row to take, in order, after it was read and checked. */
-typedef int (*take_row)(void *ctx, struct line *line, const float *vector, struct err *err);
+typedef int (*take_row)(void *ctx, struct exchange_line *line, const float *vector,
+                        struct err *err);
 
 static int each_row(const struct source *src, take_row take, void *ctx, struct err *err)
 {
     struct exchange_table t;
+    struct exchange_order order = {.seen = 0};
     const char           *text;
     size_t                len;
     float                *vector = mem_array(src->npy.dim, sizeof *vector);
@@ -240,38 +150,62 @@ static int each_row(const struct source *src, take_row take, void *ctx, struct e
         return rc;
     }
     while (!rc && exchange_table_line(&t, &text, &len)) {
-        struct line line;
-        size_t      row = t.row - 1;
+        struct exchange_line line;
+        size_t               row = t.row - 1;
         if (row >= src->npy.rows) {
             rc = err_set(err, ERR_FORMAT, "%s has more lines than %s has rows", src->files.lines,
                          src->files.npy);
             break;
         }
-        rc = read_line(text, len, row, &line, err);
+        rc = exchange_line_read(text, len, row, &line, err);
+        if (!rc)
+            rc = exchange_order_take(&order, &line, err);
         if (rc) {
             err_prefix(err, "%s, line %zu", src->files.lines, t.row);
+            exchange_line_release(&line);
             break;
         }
         npy_row(&src->npy, row, vector);
         rc = import_normalise(vector, src->npy.dim, src->files.npy, row, err);
         if (!rc && take)
             rc = take(ctx, &line, vector, err);
-        line_release(&line);
+        exchange_line_release(&line);
     }
     if (!rc && t.row != src->npy.rows)
         rc = err_set(err, ERR_FORMAT, "%s has %zu lines, but %s has %zu rows", src->files.lines,
                      t.row, src->files.npy, src->npy.rows);
+    if (!rc && exchange_order_end(&order, err))
+        rc = err_prefix(err, "%s, line %zu", src->files.lines, t.row);
+    exchange_order_release(&order);
     exchange_table_close(&t);
     free(vector);
     return rc;
+}
+
+/* A picture on its way into the library, with the pages that came after its first. */
+struct entry {
+    struct exchange_line line;
+    int                 *pages;      /* (line.parts - 1) */
+    int32_t             *times;      /* likewise, of a film; or NULL */
+    float               *embeddings; /* (line.parts - 1, dim) */
+    size_t               n;          /* how many came */
+};
+
+static void entry_release(struct entry *e)
+{
+    exchange_line_release(&e->line);
+    free(e->pages);
+    free(e->times);
+    free(e->embeddings);
+    *e = (struct entry){.n = 0};
 }
 
 /* A batch on its way into the library. */
 struct batch {
     struct session      *s;
     int64_t              model;
-    size_t               dim, n;
-    struct line          lines[IMPORT_BATCH];
+    size_t               dim, n, pages; /* of all entries, beyond their first */
+    struct entry         entries[IMPORT_BATCH];
     struct library_item  items[IMPORT_BATCH];
     float               *vectors; /* (IMPORT_BATCH, dim) */
     char                *folder;  /* the last one, and where it lies in the library */
@@ -285,8 +219,8 @@ static int batch_flush(struct batch *b, struct err *err)
     int rc = b->n ? library_add(b->s->lib, b->model, b->items, b->n, err) : 0;
     b->tally->images += rc ? 0 : (int64_t)b->n;
     for (size_t i = 0; i < b->n; i++)
-        line_release(&b->lines[i]);
-    b->n = 0;
+        entry_release(&b->entries[i]);
+    b->n = b->pages = 0;
     return rc;
 }
 
@@ -302,14 +236,50 @@ static int batch_folder(struct batch *b, const char *folder, struct err *err)
                      : err_set(err, ERR_NOMEM, "out of memory");
 }
 
-static int batch_take(void *ctx, struct line *line, const float *vector, struct err *err)
+/* Makes room for the pages that will follow, as many as its line says. */
+static int entry_room(struct entry *e, size_t dim, struct err *err)
+{
+    size_t more = e->line.parts > 1 ? e->line.parts - 1 : 0;
+    if (!more)
+        return 0;
+    e->pages      = mem_array(more, sizeof *e->pages);
+    e->times      = e->line.time_ms >= 0 ? mem_array(more, sizeof *e->times) : NULL;
+    e->embeddings = mem_array(more * dim, sizeof *e->embeddings);
+    return e->pages && e->embeddings && (e->times || e->line.time_ms < 0)
+               ? 0
+               : err_set(err, ERR_NOMEM, "out of memory for %zu pages", more);
+}
+
+/* A page that is not a picture's first: the picture is the batch's last. */
+static void batch_take_page(struct batch *b, const struct exchange_line *line, const float *vector)
+{
+    struct entry        *e    = &b->entries[b->n - 1];
+    struct library_item *item = &b->items[b->n - 1];
+    e->pages[e->n]            = line->page;
+    if (e->times)
+        e->times[e->n] = line->time_ms;
+    memcpy(e->embeddings + e->n * b->dim, vector, b->dim * sizeof *vector);
+    item->n_parts         = ++e->n;
+    item->part_pages      = e->pages;
+    item->part_times      = e->times;
+    item->part_embeddings = e->embeddings;
+    b->pages++;
+}
+
+static int batch_take(void *ctx, struct exchange_line *line, const float *vector, struct err *err)
 {
     struct batch *b = ctx;
-    if (format_has_parts(line->kind)) {
+    if (!line->parts && format_has_parts(line->kind)) {
         b->tally->left++;
         return 0;
     }
-    int rc = batch_folder(b, line->folder, err);
+    if (line->page > 1) {
+        batch_take_page(b, line, vector);
+        return 0;
+    }
+    int rc = b->n == IMPORT_BATCH || b->pages >= PAGES_BATCH ? batch_flush(b, err) : 0;
+    if (!rc)
+        rc = batch_folder(b, line->folder, err);
     if (rc)
         return rc;
     if (*b->below) {
@@ -319,17 +289,21 @@ static int batch_take(void *ctx, struct line *line, const float *vector, struct 
         free(line->path);
         line->path = path;
     }
-    memcpy(b->vectors + b->n * b->dim, vector, b->dim * sizeof *vector);
+    struct entry        *e    = &b->entries[b->n];
     struct library_item *item = &b->items[b->n];
-    *item                     = line->item;
-    item->folder_id           = b->folder_id;
-    item->path                = line->path;
-    item->kind                = line->kind;
-    item->camera              = line->camera;
-    item->embedding           = b->vectors + b->n * b->dim;
-    b->lines[b->n++]          = *line;
-    *line                     = (struct line){0};
-    return b->n == IMPORT_BATCH ? batch_flush(b, err) : 0;
+    float               *own  = b->vectors + b->n * b->dim;
+    memcpy(own, vector, b->dim * sizeof *vector);
+    *item           = line->item;
+    item->folder_id = b->folder_id;
+    item->path      = line->path;
+    item->kind      = line->kind;
+    item->camera    = line->camera;
+    item->embedding = own;
+    item->time_ms   = line->time_ms >= 0 ? &e->line.time_ms : NULL;
+    e->line         = *line;
+    *line           = (struct exchange_line){0};
+    b->n++;
+    return entry_room(e, b->dim, err);
 }
 
 static int add_all(struct session *s, struct source *src, struct import_tally *tally,
@@ -348,7 +322,7 @@ static int add_all(struct session *s, struct source *src, struct import_tally *t
     if (!rc)
         rc = batch_flush(b, err);
     for (size_t i = 0; i < b->n; i++)
-        line_release(&b->lines[i]);
+        entry_release(&b->entries[i]);
     free(b->folder);
     free(b->below);
     free(b->vectors);

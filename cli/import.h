@@ -13,8 +13,9 @@
 struct import_tally {
     int64_t images;
     int64_t missing; /* pictures that are not there, or cannot be read */
-    int64_t left;    /* of formats with pages or frames, whose embeddings are in no export:
-                        taken in, they would count as done, and never be found */
+    int64_t left;    /* scans and films of which older exports, and clip-retrieval's files, have the
+                        first page or frame alone: taken in, they would count as done, and the
+                        others never be found */
 };
 
 /* What osprey export wrote. target: as it was given. */

@@ -3,16 +3,15 @@
 
 #include "cli/eval_encode.h"
 
-#include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "nn/ops.h"
+#include "text/prompt.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define MAX_PROMPTS_FILE ((size_t)1 << 20) /* bytes */
-#define MAX_PROMPT       ((size_t)1 << 16) /* bytes, with the label in it */
 
 /* Common phrasings of captions: photos near and far, good and bad, one and many,
  * and pictures that are no photos. */
@@ -60,26 +59,6 @@ int prompts_read(const char *path, struct prompts *out, struct err *err)
     return rc ? rc : parse_prompts((char *)out->file, path, out, err);
 }
 
-/* The template with the label in place of each {}; freed by the caller. */
-static char *fill_prompt(const char *prompt, const char *label, struct err *err)
-{
-    struct buf text;
-    int        rc = 0;
-    buf_init(&text, MAX_PROMPT);
-    for (const char *mark; !rc && (mark = strstr(prompt, "{}")); prompt = mark + 2) {
-        rc = buf_append(&text, prompt, (size_t)(mark - prompt), err);
-        if (!rc)
-            rc = buf_append_str(&text, label, err);
-    }
-    if (!rc)
-        rc = buf_append_str(&text, prompt, err);
-    char *made = rc ? NULL : buf_steal(&text);
-    if (!rc && !made)
-        err_set(err, ERR_NOMEM, "out of memory");
-    buf_release(&text);
-    return made;
-}
-
 void prompts_release(struct prompts *p)
 {
     if (p)
@@ -92,7 +71,7 @@ int prompt_encode(struct session *s, const char *prompt, const char *const *labe
     char **texts = mem_zeroed(n, sizeof *texts);
     int    rc    = texts ? 0 : err_set(err, ERR_NOMEM, "out of memory for %zu labels", n);
     for (size_t i = 0; !rc && i < n; i++)
-        if (!(texts[i] = fill_prompt(prompt, labels[i], err)))
+        if (!(texts[i] = prompt_fill(prompt, labels[i], err)))
             rc = err ? err->code : ERR_FAILED;
     if (!rc)
         rc = encode_texts(s, (const char *const *)texts, n, out, err);

@@ -72,6 +72,8 @@ static int question(const struct terms *terms, const struct results_request *req
         failed |= jnode_set_real(node, "min_match", request->min_match);
     if (request->words)
         failed |= jnode_set_bool(node, "hybrid", true);
+    if (request->every_page)
+        failed |= jnode_set_bool(node, "pages", true);
     if (request->rerank)
         failed |= jnode_set_int(node, "rerank", (int64_t)request->rerank);
     *out = rc || failed ? NULL : jnode_write(node);

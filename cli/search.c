@@ -199,8 +199,7 @@ static bool ask_daemon(const struct common *common, const struct terms *terms, c
 {
     char *dir = NULL, *url = NULL;
     bool  answered = false;
-    if (common->model || common->precision != PRECISION_AUTO || request->preview || reranker ||
-        request->every_page)
+    if (common->model || common->precision != PRECISION_AUTO || request->preview || reranker)
         return false;
     if (common->library || !library_default_dir(&dir, NULL))
         answered = !library_server_find(common->library ? common->library : dir, &url, NULL) &&
@@ -237,10 +236,10 @@ static int check_options(const struct common *common, const struct results_reque
         return err_set(err, ERR_USAGE, "--reranker does not go with --server");
     if (server && request->preview)
         return err_set(err, ERR_USAGE, "--preview does not go with --server");
-    if (remote && request->every_page)
-        return err_set(err, ERR_USAGE, "--pages does not go with --server");
     if (hybrid && rerank)
         return err_set(err, ERR_USAGE, "--rerank does not go with --hybrid");
+    if (hybrid && request->every_page)
+        return err_set(err, ERR_USAGE, "--pages does not go with --hybrid");
     return 0;
 }
 

@@ -18,6 +18,7 @@
 #include "learn/lesson.h"
 #include "storage/library_tagger.h"
 #include "storage/library_tags.h"
+#include "text/prompt.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -117,7 +118,7 @@ static int learn(struct making *m, const char *dir, struct err *err)
 {
     struct taught *t      = &m->taught;
     size_t         broken = 0;
-    int            rc     = pictures_labelled(dir, &t->set, err);
+    int            rc     = pictures_labelled(dir, 1, &t->set, err);
     if (!rc)
         rc = pictures_encode(m->s, &t->set, &t->x, NULL, &broken, err);
     if (!rc)
@@ -133,13 +134,13 @@ static int learn(struct making *m, const char *dir, struct err *err)
     }
     if (!rc && t->lesson.folds)
         note(m->s->common,
-             "learned %zu labels from %zu pictures; %.0f%% of those held out are told",
-             t->set.n_labels, t->set.n, 100 * t->lesson.accuracy);
+             "learned %zu label%s from %zu pictures; %.0f%% of those held out are told",
+             t->set.n_labels, t->set.n_labels == 1 ? "" : "s", t->set.n, 100 * t->lesson.accuracy);
     else if (!rc)
         note(m->s->common,
-             "learned %zu labels from %zu pictures; a label with one picture cannot "
+             "learned %zu label%s from %zu picture%s; a label with one picture cannot "
              "be checked",
-             t->set.n_labels, t->set.n);
+             t->set.n_labels, t->set.n_labels == 1 ? "" : "s", t->set.n, t->set.n == 1 ? "" : "s");
     return rc;
 }
 

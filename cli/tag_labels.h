@@ -7,8 +7,7 @@
 
 #include <stddef.h>
 
-#define PROMPT_DEFAULT "a photo of a {}"
-#define PROMPTS_USUAL  "usual" /* --prompts: those of osprey eval */
+#define PROMPTS_USUAL "usual" /* --prompts: those of osprey eval */
 
 struct tag_request {
     const char *vocab;    /* a file or a name, or NULL */

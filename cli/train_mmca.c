@@ -54,20 +54,7 @@ static void on_step(void *ctx, int step, int steps, double loss, double seconds)
 static struct mmca_config shape(const struct encoder *enc)
 {
     struct encoder_feature_sizes sizes = encoder_feature_sizes(enc);
-    return (struct mmca_config){.cells      = sizes.grid * sizes.grid,
-                                .region     = sizes.region,
-                                .word       = sizes.text,
-                                .width      = 256,
-                                .heads      = 4,
-                                .mlp        = 512,
-                                .layers     = {1, 1, 1},
-                                .form       = MMCA_POOLED_FORM,
-                                .root       = true,
-                                .norm       = MMCA_PRE,
-                                .image_pool = MMCA_LEARNED,
-                                .text_pool  = MMCA_LEARNED,
-                                .unit       = true,
-                                .weight     = 1};
+    return mmca_config_pooled(sizes.grid * sizes.grid, sizes.region, sizes.text);
 }
 
 static struct mmca_trainer_options trainer_options(const struct train_mmca *options)

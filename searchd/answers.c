@@ -89,10 +89,11 @@ int answers_filter(struct call *call, struct library *lib, const struct filter_i
 static int set_link(const struct call *call, struct jnode *node, const char *key, int64_t id,
                     const char *what)
 {
-    char link[160];
-    bool first = call->shelf == call->app->shelves[0];
-    snprintf(link, sizeof link, "/v1/images/%lld/%s%s%s", (long long)id, what,
-             first ? "" : "?library=", first ? "" : shelf_name(call->shelf));
+    char        link[200];
+    bool        first = call->shelf == call->app->shelves[0];
+    const char *more  = strchr(what, '?') ? "&library=" : "?library=";
+    snprintf(link, sizeof link, "/v1/images/%lld/%s%s%s", (long long)id, what, first ? "" : more,
+             first ? "" : shelf_name(call->shelf));
     return jnode_set_str(node, key, link);
 }
 
@@ -163,6 +164,22 @@ static int set_fused(struct jnode *node, const struct library_fused *fused)
     return failed;
 }
 
+/* The page or the frame that fits best, and a thumbnail of that one. */
+static int set_part(const struct call *call, struct jnode *node, const struct library_hit *hit)
+{
+    char what[64];
+    int  failed = 0;
+    if (hit->page)
+        failed |= jnode_set_int(node, "page", hit->page);
+    if (hit->timed)
+        failed |= jnode_set_int(node, "time_ms", hit->time_ms);
+    if (!hit->timed && hit->page < 2)
+        return failed;
+    snprintf(what, sizeof what, hit->timed ? "thumbnail?time=%d" : "thumbnail?page=%d",
+             hit->timed ? hit->time_ms : hit->page);
+    return failed | set_link(call, node, "thumbnail", hit->id, what);
+}
+
 int answers_hits(struct call *call, const struct search *search, size_t offset,
                  struct jnode *results, struct err *err)
 {
@@ -179,10 +196,7 @@ int answers_hits(struct call *call, const struct search *search, size_t offset,
         int           failed = jnode_set_int(node, "rank", (int64_t)(i + 1)) |
                      jnode_set_real(node, "score", (double)hit->score) |
                      answers_image(call, &image, node);
-        if (hit->page)
-            failed |= jnode_set_int(node, "page", hit->page);
-        if (hit->timed)
-            failed |= jnode_set_int(node, "time_ms", hit->time_ms);
+        failed |= set_part(call, node, hit);
         if (search->fused)
             failed |= set_fused(node, &search->fused[i]);
         if (search->match.known)

@@ -11,6 +11,7 @@
 #include "base/parallel.h"
 #include "searchd/access.h"
 #include "searchd/config.h"
+#include "searchd/lighttable.h"
 #include "searchd/metrics.h"
 #include "searchd/multipart.h"
 #include "searchd/picture.h"
@@ -21,19 +22,20 @@
 #include <stdatomic.h>
 
 struct app {
-    struct config    config;
-    pthread_rwlock_t access_lock;
-    struct access    access;
-    struct shelf    *shelves[CONFIG_MAX_LIBRARIES]; /* the first is the default */
-    size_t           n_shelves;
-    int              address_fds[CONFIG_MAX_LIBRARIES]; /* library_server.h; -1: none */
-    struct metrics  *metrics;
-    struct darkroom *darkroom;
-    struct queue    *jobs; /* of struct call */
-    struct server   *server;
-    atomic_int       in_flight, queued;
-    atomic_bool      draining;
-    double           started_ms;
+    struct config      config;
+    pthread_rwlock_t   access_lock;
+    struct access      access;
+    struct shelf      *shelves[CONFIG_MAX_LIBRARIES]; /* the first is the default */
+    size_t             n_shelves;
+    int                address_fds[CONFIG_MAX_LIBRARIES]; /* library_server.h; -1: none */
+    struct metrics    *metrics;
+    struct darkroom   *darkroom;
+    struct lighttable *lighttable;
+    struct queue      *jobs; /* of struct call */
+    struct server     *server;
+    atomic_int         in_flight, queued;
+    atomic_bool        draining;
+    double             started_ms;
 };
 
 #define CALL_MAX_KEPT 160

@@ -280,6 +280,7 @@ static void drain(struct app *app)
     struct timespec nap = {.tv_nsec = 10000000};
     double          end = clock_ms() + GRACE_SECONDS * 1e3;
     atomic_store(&app->draining, true);
+    lighttable_stop(app->lighttable);
     take_addresses(app);
     server_quiesce(app->server);
     while (server_unfinished(app->server) > 0 && clock_ms() < end)
@@ -321,6 +322,7 @@ static int serve(struct app *app, struct threads *threads, int argc, char **argv
 
 static void close_app(struct app *app)
 {
+    lighttable_close(app->lighttable);
     for (size_t i = 0; i < app->n_shelves; i++)
         shelf_close(app->shelves[i]);
     darkroom_close(app->darkroom);
@@ -363,6 +365,8 @@ int daemon_run(int argc, char **argv, struct err *err)
         if (!rc)
             rc = darkroom_open(parallel_cores() < 2 ? 2 : parallel_cores(),
                                (int)app->config.timeout * 1000, &app->darkroom, err);
+        if (!rc)
+            rc = lighttable_open(&app->lighttable, err);
         if (!rc)
             rc = queue_new((size_t)app->config.queue, &app->jobs, err);
         if (!rc)

@@ -9,17 +9,17 @@
 #include "base/mem.h"
 #include "searchd/answers.h"
 #include "searchd/terms.h"
+#include "text/prompt.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_LABELS     1000
-#define MAX_PROMPTS    64
-#define MAX_TEXTS      8192 /* labels * prompts */
-#define BATCH          64
-#define DEFAULT_PROMPT "a photo of a {}"
-#define DEFAULT_SCALE  100 /* where CLIP's training ends: its logit scale is held there */
+#define MAX_LABELS    1000
+#define MAX_PROMPTS   64
+#define MAX_TEXTS     8192 /* labels * prompts */
+#define BATCH         64
+#define DEFAULT_SCALE 100 /* where CLIP's training ends: its logit scale is held there */
 
 struct classify_input {
     const char         *image, *prompt;
@@ -62,7 +62,7 @@ static int read_lists(const struct classify_input *input, struct classify *c, st
     int rc = read_list(input->labels, "labels", MAX_LABELS, c->labels, &c->n_labels, err);
     if (!rc && input->prompts && input->prompt)
         return err_set(err, ERR_USAGE, "give either prompt or prompts");
-    c->prompts[0] = input->prompt ? input->prompt : DEFAULT_PROMPT;
+    c->prompts[0] = input->prompt ? input->prompt : PROMPT_DEFAULT;
     c->n_prompts  = 1;
     if (!rc && input->prompts)
         rc = read_list(input->prompts, "prompts", MAX_PROMPTS, c->prompts, &c->n_prompts, err);
@@ -75,24 +75,15 @@ static int read_lists(const struct classify_input *input, struct classify *c, st
     return rc;
 }
 
-static char *fill_prompt(const char *prompt, const char *label)
-{
-    const char *hole = strstr(prompt, "{}");
-    size_t      n    = strlen(prompt) + strlen(label);
-    char       *out  = mem_array(n + 1, 1);
-    if (out)
-        snprintf(out, n + 1, "%.*s%s%s", (int)(hole - prompt), prompt, label, hole + 2);
-    return out;
-}
-
 /* The texts of n labels from first on: (n, n_prompts). */
 static int fill_prompts(const struct classify *c, size_t first, size_t n, char **texts,
                         struct err *err)
 {
     for (size_t i = 0; i < n * c->n_prompts; i++) {
-        texts[i] = fill_prompt(c->prompts[i % c->n_prompts], c->labels[first + i / c->n_prompts]);
+        texts[i] =
+            prompt_fill(c->prompts[i % c->n_prompts], c->labels[first + i / c->n_prompts], err);
         if (!texts[i])
-            return answers_no_memory(err);
+            return err->code;
     }
     return 0;
 }

@@ -7,6 +7,7 @@
 #include "searchd/range.h"
 #include "searchd/reply.h"
 #include "searchd/thumbnail.h"
+#include "storage/library_parts.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,19 +17,29 @@
 #define FILE_POLICY "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 
 struct thumbnail_input {
-    int64_t size;
+    int64_t size, page, time;
 };
 
 static const struct field thumbnail_fields[] = {
     {"size", FIELD_INT, 1, THUMBNAIL_MAX_SIDE, offsetof(struct thumbnail_input, size)},
+    {"page", FIELD_INT, 1, 1e6, offsetof(struct thumbnail_input, page)},
+    {"time", FIELD_INT, 0, INT32_MAX, offsetof(struct thumbnail_input, time)},
 };
 
-static int fetch_image(struct call *call, struct library_image *out, struct err *err)
+/* part: NULL, or what of it is to be shown: a page or frame that the library knows, so that no
+ * more than those are ever made. *first: the image is shown by that anyway. */
+static int fetch_image(struct call *call, const struct image_part *part, struct library_image *out,
+                       bool *first, struct err *err)
 {
     struct library *lib = NULL;
     int             rc  = call_library(call, &lib, err);
     if (!rc)
         rc = library_image_get(lib, call->id, out, err);
+    if (!rc && part) {
+        rc = library_part_find(lib, call->id, part->page + 1, part->time_ms, first, err);
+        if (rc)
+            library_image_release(out);
+    }
     call_done(call, lib);
     return rc;
 }
@@ -60,27 +71,34 @@ static void not_modified(struct http_reply *reply, const char *tag)
 
 int handle_thumbnail(struct call *call, struct err *err)
 {
-    struct thumbnail_input input  = {.size = 320};
-    struct fields          fields = {.table = thumbnail_fields, .n = 1, .into = &input};
+    struct thumbnail_input input  = {.size = 320, .page = 1, .time = IMAGE_ANY_TIME};
+    struct fields          fields = {.table = thumbnail_fields,
+                                     .n     = sizeof thumbnail_fields / sizeof *thumbnail_fields,
+                                     .into  = &input};
     struct library_image   image  = {0};
     struct http_reply     *reply  = &call->x->reply;
     uint8_t               *jpeg   = NULL;
     size_t                 len    = 0;
-    bool                   stale  = false;
+    bool                   stale = false, first = true;
     char                   tag[THUMBNAIL_ETAG];
     int                    rc = fields_take_query(&fields, &call->x->request, err);
+    if (!rc && fields_has(&fields, "page") && fields_has(&fields, "time"))
+        rc = err_set(err, ERR_USAGE, "page and time do not go together");
+    struct image_part part = {.page = (int)input.page - 1, .time_ms = (int32_t)input.time};
     if (!rc)
-        rc = fetch_image(call, &image, err);
+        rc = fetch_image(call, &part, &image, &first, err);
     if (rc)
         return rc;
-    int side = thumbnail_side(input.size);
-    thumbnail_etag(&image, side, tag);
+    const struct image_part *wanted = first ? NULL : &part;
+    int                      side   = thumbnail_side(input.size);
+    thumbnail_etag(&image, wanted, side, tag);
     if (tag_matches(call->x->request.if_none_match, tag)) {
         not_modified(reply, tag);
     } else {
         double start = clock_ms();
         rc           = thumbnail_get(call->app->darkroom, call->x->request.deadline_ms,
-                                     shelf_thumbnails(call->shelf), &image, side, &jpeg, &len, &stale, err);
+                                     shelf_thumbnails(call->shelf), &image, wanted, side, &jpeg, &len, &stale,
+                                     err);
         call_stage(call, STAGE_DECODE, clock_ms() - start);
     }
     if (!rc && jpeg) {
@@ -143,7 +161,7 @@ int handle_file(struct call *call, struct err *err)
     char                 tag[64];
     int                  rc = fields_take_query(&none, &call->x->request, err);
     if (!rc)
-        rc = fetch_image(call, &image, err);
+        rc = fetch_image(call, NULL, &image, NULL, err);
     if (rc)
         return rc;
     rc               = beneath_open(image.folder, image.path, &fd, &st, err);

@@ -15,7 +15,7 @@ struct search_input {
     const struct jnode *terms;
     int64_t             k, offset, rerank;
     double              min_score, min_match;
-    bool                hybrid;
+    bool                hybrid, pages;
     struct filter_input filter;
 };
 
@@ -24,6 +24,7 @@ struct search_input {
         {"offset", FIELD_INT, 0, ANSWERS_MAX_OFFSET, offsetof(struct search_input, offset)},       \
         {"min_score", FIELD_REAL, -1, 1, offsetof(struct search_input, min_score)},                \
         {"min_match", FIELD_REAL, 0, 1, offsetof(struct search_input, min_match)},                 \
+        {"pages", FIELD_FLAG, 0, 0, offsetof(struct search_input, pages)},                         \
         FILTER_FIELDS(struct search_input, filter)
 
 static const struct field similar_fields[] = {PAGE_FIELDS};
@@ -49,12 +50,13 @@ static int check_page(struct call *call, const struct search_input *input, struc
 static int answer(struct call *call, const struct terms *terms, const struct search_input *input,
                   const struct fields *fields, struct err *err)
 {
-    struct search search  = {.terms  = terms,
-                             .filter = &input->filter,
-                             .fields = fields,
-                             .k      = (size_t)(input->k + input->offset),
-                             .rerank = (size_t)input->rerank,
-                             .hybrid = input->hybrid};
+    struct search search  = {.terms      = terms,
+                             .filter     = &input->filter,
+                             .fields     = fields,
+                             .k          = (size_t)(input->k + input->offset),
+                             .rerank     = (size_t)input->rerank,
+                             .every_page = input->pages,
+                             .hybrid     = input->hybrid};
     struct jnode *results = jnode_array();
     struct jnode *node    = jnode_object();
     if (fields_has(fields, "min_score")) {
@@ -195,6 +197,8 @@ int handle_search(struct call *call, struct err *err)
         rc = err_set(err, ERR_USAGE, "what to search for is missing: q, image, id or terms");
     if (!rc && input.hybrid && input.rerank)
         rc = err_set(err, ERR_USAGE, "rerank does not go with hybrid");
+    if (!rc && input.hybrid && input.pages)
+        rc = err_set(err, ERR_USAGE, "pages does not go with hybrid");
     if (!rc && list)
         return answer_list(call, &input, &fields, err);
     return rc ? rc : answer(call, &terms, &input, &fields, err);

@@ -14,6 +14,8 @@ int handle_image(struct call *call, struct err *err);
 /* handle_tags.c */
 int handle_image_tags(struct call *call, struct err *err);
 int handle_tags(struct call *call, struct err *err);
+/* handle_dupes.c */
+int handle_dupes(struct call *call, struct err *err);
 /* handle_suggest.c */
 int handle_suggest(struct call *call, struct err *err);
 /* handle_files.c */

@@ -135,7 +135,8 @@ static int shrink(const struct image *view, const struct image_info *info, int s
 }
 
 int picture_to_thumbnail(struct darkroom *room, double deadline_ms, const uint8_t *bytes, size_t n,
-                         int side, uint8_t **out, size_t *len, struct err *err)
+                         const struct image_part *part, int side, uint8_t **out, size_t *len,
+                         struct err *err)
 {
     struct decoder   *decoder = NULL;
     struct image      view    = {0}; /* the decoder's */
@@ -143,8 +144,10 @@ int picture_to_thumbnail(struct darkroom *room, double deadline_ms, const uint8_
     int               rc = enter(room, deadline_ms, &decoder, err);
     if (rc)
         return rc;
-    rc = decoder_probe(decoder, bytes, n, &info, err);
-    if (!rc) {
+    /* A page may be larger than the first, which alone can be looked at beforehand. */
+    rc = part ? decoder_decode_part(decoder, bytes, n, part, side, &view, &info, err)
+              : decoder_probe(decoder, bytes, n, &info, err);
+    if (!rc && !part) {
         int longer   = info.width > info.height ? info.width : info.height;
         int shorter  = info.width > info.height ? info.height : info.width;
         /* What the shorter side will have, so that a JPEG is decoded no larger than

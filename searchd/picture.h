@@ -25,8 +25,9 @@ int picture_to_pixels(struct darkroom *room, double deadline_ms, const struct en
                       const uint8_t *bytes, size_t n, uint64_t max_pixels, uint8_t **pixels,
                       struct image_info *info, struct err *err);
 /* To a JPEG whose longer side has at most `side` pixels, upright; a smaller picture
- * is not enlarged. *out is freed by the caller. */
+ * is not enlarged. part: one page or frame; NULL: the first. *out is freed by the caller. */
 int picture_to_thumbnail(struct darkroom *room, double deadline_ms, const uint8_t *bytes, size_t n,
-                         int side, uint8_t **out, size_t *len, struct err *err);
+                         const struct image_part *part, int side, uint8_t **out, size_t *len,
+                         struct err *err);
 
 #endif

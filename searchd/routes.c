@@ -23,6 +23,7 @@ const struct route routes[] = {
     {"/v1/images/{id}/tags", "POST", ROUTE_BODY, handle_image_tags},
     {"/v1/tags", "GET POST", ROUTE_BODY, handle_tags},
     {"/v1/tags/suggest", "POST", ROUTE_BODY, handle_suggest},
+    {"/v1/dupes", "GET", 0, handle_dupes},
     {"/v1/classify", "POST", ROUTE_BODY, handle_classify},
     {"/v1/embeddings", "POST", ROUTE_BODY, handle_embeddings},
     {"/ping", "GET", ROUTE_OPEN | ROUTE_QUICK, handle_ping},

@@ -114,6 +114,7 @@ static int find(struct call *call, struct search *s, struct desk *desk, const fl
     struct library_filter filter = {.folder_id = 0};
     double                start  = clock_ms();
     int rc = s->filter ? answers_filter(call, s->lib, s->filter, s->fields, &filter, err) : 0;
+    filter.every_page    = s->every_page;
     filter.has_min_score = s->has_min_score;
     filter.min_score     = s->min_score;
     if (!rc && s->terms)

@@ -19,8 +19,9 @@ struct search {
     float                      min_score;
     bool                       has_min_match;
     double                     min_match;
-    size_t                     rerank; /* hits that are looked at again; 0: none */
-    bool                       hybrid; /* the texts' words count, too (library_hybrid.h) */
+    size_t                     rerank;     /* hits that are looked at again; 0: none */
+    bool                       every_page; /* a hit for each page or frame that is near */
+    bool                       hybrid;     /* the texts' words count, too (library_hybrid.h) */
 
     /* What came of it. */
     struct library_match  match; /* what scores mean; not known for a vector */

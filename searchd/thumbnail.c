@@ -20,10 +20,11 @@ int thumbnail_side(int64_t asked)
     return side;
 }
 
-void thumbnail_etag(const struct library_image *image, int side, char out[THUMBNAIL_ETAG])
+void thumbnail_etag(const struct library_image *image, const struct image_part *part, int side,
+                    char out[THUMBNAIL_ETAG])
 {
     char name[THUMBNAIL_NAME];
-    thumbnail_name(image->hash, side, name);
+    thumbnail_name(image->hash, part, side, name);
     snprintf(out, THUMBNAIL_ETAG, "\"%s\"", name);
 }
 
@@ -54,8 +55,8 @@ static int read_all(int fd, const struct stat *st, uint8_t **out, size_t *n, str
 }
 
 int thumbnail_get(struct darkroom *room, double deadline_ms, struct thumbnail_store *store,
-                  const struct library_image *image, int side, uint8_t **jpeg, size_t *len,
-                  bool *stale, struct err *err)
+                  const struct library_image *image, const struct image_part *part, int side,
+                  uint8_t **jpeg, size_t *len, bool *stale, struct err *err)
 {
     uint8_t     hash[HASH_BYTES], *file = NULL;
     char        name[THUMBNAIL_NAME];
@@ -63,7 +64,7 @@ int thumbnail_get(struct darkroom *room, double deadline_ms, struct thumbnail_st
     int         fd;
     struct stat st;
     *stale = false;
-    thumbnail_name(image->hash, side, name);
+    thumbnail_name(image->hash, part, side, name);
     if (!thumbnail_store_get(store, name, jpeg, len))
         return 0;
     int rc = beneath_open(image->folder, image->path, &fd, &st, err);
@@ -72,7 +73,7 @@ int thumbnail_get(struct darkroom *room, double deadline_ms, struct thumbnail_st
         close(fd);
     }
     if (!rc)
-        rc = picture_to_thumbnail(room, deadline_ms, file, n, side, jpeg, len, err);
+        rc = picture_to_thumbnail(room, deadline_ms, file, n, part, side, jpeg, len, err);
     if (!rc) {
         hash_bytes(file, n, hash);
         *stale = memcmp(hash, image->hash, HASH_BYTES) != 0;

@@ -17,13 +17,15 @@
 
 /* The longer side that is kept for one asked for: 160, 320, 640 or 1280 pixels. */
 int  thumbnail_side(int64_t asked);
-/* "\"HASH-SIDE\"" */
-void thumbnail_etag(const struct library_image *image, int side, char out[THUMBNAIL_ETAG]);
-/* The JPEG, from the store or made now; *jpeg is freed by the caller.
+/* The name (thumbnail_store.h) in quotes. */
+void thumbnail_etag(const struct library_image *image, const struct image_part *part, int side,
+                    char out[THUMBNAIL_ETAG]);
+/* The JPEG, from the store or made now; *jpeg is freed by the caller. part: a page or a frame,
+ * or NULL for what the image itself is shown by.
  * *stale: the file is no longer the one that the library knows, so that the tag is
  * not its. ERR_NOTFOUND when it is not there. */
 int  thumbnail_get(struct darkroom *room, double deadline_ms, struct thumbnail_store *store,
-                   const struct library_image *image, int side, uint8_t **jpeg, size_t *len,
-                   bool *stale, struct err *err);
+                   const struct library_image *image, const struct image_part *part, int side,
+                   uint8_t **jpeg, size_t *len, bool *stale, struct err *err);
 
 #endif

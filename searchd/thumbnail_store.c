@@ -48,11 +48,16 @@ void thumbnail_store_free(struct thumbnail_store *store)
     free(store);
 }
 
-void thumbnail_name(const uint8_t hash[LIBRARY_HASH_BYTES], int side, char out[THUMBNAIL_NAME])
+void thumbnail_name(const uint8_t hash[LIBRARY_HASH_BYTES], const struct image_part *part, int side,
+                    char out[THUMBNAIL_NAME])
 {
-    char text[HASH_HEX];
+    char text[HASH_HEX], which[16] = "";
     hash_hex(hash, text);
-    snprintf(out, THUMBNAIL_NAME, "%s-%d", text, side);
+    if (part && part->time_ms >= 0)
+        snprintf(which, sizeof which, "-t%d", part->time_ms);
+    else if (part)
+        snprintf(which, sizeof which, "-p%d", part->page + 1);
+    snprintf(out, THUMBNAIL_NAME, "%s%s-%d", text, which, side);
 }
 
 /* "DIR/ab/abcd...-320.jpg", and where its folder's part ends. */

@@ -202,6 +202,11 @@ int catalog_begin_read(struct catalog *cat, struct err *err)
     return catalog_run(cat, err, "BEGIN", "");
 }
 
+int catalog_generation(struct catalog *cat, int64_t *out, struct err *err)
+{
+    return catalog_int(cat, out, err, "SELECT generation FROM state", "");
+}
+
 int catalog_begin_write(struct catalog *cat, struct err *err)
 {
     if (cat->read_only)
@@ -316,13 +321,13 @@ static int set_up(struct catalog *cat, struct err *err)
     if (!rc)
         rc = catalog_functions_add(cat, err);
     if (rc || cat->read_only)
-        return rc ? rc : catalog_migrate_to_current(cat, err);
+        return rc ? rc : catalog_migrate_to(cat, CATALOG_VERSION, err);
     int64_t pages = 0;
     rc            = catalog_int(cat, &pages, err, "PRAGMA page_count", "");
     if (rc == 0 && pages == 0)
         rc = catalog_exec(cat, "PRAGMA page_size = 8192", err);
     if (rc == 0)
-        rc = catalog_migrate_to_current(cat, err);
+        rc = catalog_migrate_to(cat, CATALOG_VERSION, err);
     if (rc == 0) /* after the check that it is ours: this changes the file */
         rc = catalog_exec(cat, "PRAGMA journal_mode = WAL", err);
     return rc;

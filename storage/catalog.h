@@ -28,6 +28,8 @@ int  catalog_open(const char *file, bool create, struct catalog **out, struct er
 void catalog_close(struct catalog *cat); /* NULL-safe; ends a transaction left open */
 bool catalog_is_read_only(const struct catalog *cat);
 
+/* Grows with every write to the catalogue, inside of its transaction. */
+int  catalog_generation(struct catalog *cat, int64_t *out, struct err *err);
 int  catalog_begin_read(struct catalog *cat, struct err *err);
 int  catalog_begin_write(struct catalog *cat, struct err *err); /* waits for other writers */
 int  catalog_commit(struct catalog *cat, struct err *err);
@@ -171,6 +173,8 @@ int catalog_fingerprint_put(struct catalog *cat, const uint8_t *hash, const uint
                             struct err *err);
 int catalog_fingerprint_get(struct catalog *cat, const uint8_t *hash, uint8_t *out,
                             struct err *err); /* ERR_NOTFOUND */
+/* *last: the id of the one that came last, 0: none. */
+int catalog_fingerprints_count(struct catalog *cat, int64_t *n, int64_t *last, struct err *err);
 int catalog_fingerprints_missing(struct catalog *cat, int64_t after, size_t limit,
                                  struct library_image **out, size_t *n, struct err *err);
 

@@ -39,7 +39,8 @@ struct catalog_step {
 /* Brings a database up to the newest step, in one transaction. */
 int catalog_migrate(struct catalog *cat, const struct catalog_step *steps, size_t n,
                     struct err *err);
-int catalog_migrate_to_current(struct catalog *cat, struct err *err);
+/* By our own steps, up to a version from 1 to CATALOG_VERSION. */
+int catalog_migrate_to(struct catalog *cat, int version, struct err *err);
 
 /* Translates SQLite's last error: "catalogue FILE: cannot DOING: why". */
 int catalog_fail(struct catalog *cat, int rc, const char *doing, struct err *err);

@@ -37,6 +37,14 @@ int catalog_fingerprint_get(struct catalog *cat, const uint8_t *hash, uint8_t *o
                  : err_set(err, ERR_NOTFOUND, "catalogue %s has no such fingerprint", cat->file);
 }
 
+int catalog_fingerprints_count(struct catalog *cat, int64_t *n, int64_t *last, struct err *err)
+{
+    int rc = catalog_int(cat, n, err, "SELECT count(*) FROM fingerprints", "");
+    if (rc == 0)
+        rc = catalog_int(cat, last, err, "SELECT coalesce(max(id), 0) FROM fingerprints", "");
+    return rc;
+}
+
 int catalog_fingerprints_missing(struct catalog *cat, int64_t after, size_t limit,
                                  struct library_image **out, size_t *n, struct err *err)
 {

@@ -247,7 +247,9 @@ int catalog_migrate(struct catalog *cat, const struct catalog_step *steps, size_
     return rc;
 }
 
-int catalog_migrate_to_current(struct catalog *cat, struct err *err)
+int catalog_migrate_to(struct catalog *cat, int version, struct err *err)
 {
-    return catalog_migrate(cat, steps_known, sizeof(steps_known) / sizeof(steps_known[0]), err);
+    _Static_assert(sizeof(steps_known) / sizeof(steps_known[0]) == CATALOG_VERSION,
+                   "a step for each version");
+    return catalog_migrate(cat, steps_known, (size_t)version, err);
 }

@@ -1,9 +1,10 @@
 /* Copies in a library: see duplicates.h. */
 #include "storage/duplicates.h"
 
+#include "base/file.h"
 #include "base/mem.h"
+#include "image/formats.h"
 #include "storage/duplicates_group.h"
-#include "storage/duplicates_keep.h"
 #include "storage/duplicates_pairs.h"
 #include "storage/library_fingerprints.h"
 
@@ -12,11 +13,41 @@
 
 #define PAGE       4096 /* pictures that are listed at once */
 #define GROUP_MOST 1000 /* contents in one group; more alike ones make several */
+#define ASK_EVERY  512  /* fingerprints, or groups, between two questions whether to go on */
 
 const char *duplicate_kind_name(enum duplicate_kind kind)
 {
     static const char *const names[] = {"identical", "same", "near", "keep"};
     return names[kind];
+}
+
+int duplicates_read_kinds(const char *name, const char *text, bool kinds[DUPLICATE_KINDS],
+                          struct err *err)
+{
+    for (int k = 0; k < DUPLICATE_KINDS; k++)
+        kinds[k] = !text;
+    for (const char *p = text; p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL) {
+        size_t n    = strcspn(p, ",");
+        int    kind = 0;
+        while (kind < DUPLICATE_KINDS &&
+               (strlen(duplicate_kind_name((enum duplicate_kind)kind)) != n ||
+                strncmp(p, duplicate_kind_name((enum duplicate_kind)kind), n) != 0))
+            kind++;
+        if (kind == DUPLICATE_KINDS)
+            return err_set(err, ERR_USAGE,
+                           "%s takes identical, same and near, with commas, not '%.100s'", name,
+                           text);
+        kinds[kind] = true;
+    }
+    return 0;
+}
+
+int duplicates_check_share(const char *name, double value, struct err *err)
+{
+    return value > 0 && value <= 1
+               ? 0
+               : err_set(err, ERR_USAGE, "%s takes a number above 0 and up to 1, not %g", name,
+                         value);
 }
 
 void duplicates_release(struct duplicates *d)
@@ -69,8 +100,8 @@ static int picture_add(struct pictures *p, const struct library_image *image, st
     return 0;
 }
 
-static int list_place(struct library *lib, const struct library_filter *place, struct pictures *p,
-                      struct err *err)
+static int list_place(struct library *lib, const struct duplicates_options *o,
+                      const struct library_filter *place, struct pictures *p, struct err *err)
 {
     struct library_cursor after = {0};
     int                   rc    = 0;
@@ -84,6 +115,10 @@ static int list_place(struct library *lib, const struct library_filter *place, s
             library_image_release(&images[i]);
         }
         free(images);
+        if (!rc && o->most && p->n > o->most)
+            rc = err_set(err, ERR_LIMIT, "there are more than %zu pictures", o->most);
+        if (!rc)
+            rc = go_on_ask(&o->go_on, 0, err);
     }
     return rc;
 }
@@ -100,9 +135,9 @@ static int pictures_load(struct library *lib, const struct duplicates_options *o
     int    rc   = 0;
     size_t kept = 0;
     if (o->n_places == 0)
-        rc = list_place(lib, NULL, p, err);
+        rc = list_place(lib, o, NULL, p, err);
     for (size_t i = 0; i < o->n_places && !rc; i++)
-        rc = list_place(lib, &o->places[i], p, err);
+        rc = list_place(lib, o, &o->places[i], p, err);
     if (rc || p->n == 0)
         return rc;
     qsort(p->list, p->n, sizeof *p->list, by_id);
@@ -168,6 +203,14 @@ static int contents_number(struct pictures *p, size_t *n, struct err *err)
     return 0;
 }
 
+static bool is_film(const struct duplicate_picture *p)
+{
+    for (int k = IMAGE_MP4; format_is_video((enum image_kind)k); k++)
+        if (strcmp(p->kind, image_kind_name((enum image_kind)k)) == 0)
+            return true;
+    return false;
+}
+
 static int fingerprints_load(struct library *lib, struct pictures *p, struct duplicate_pairs *pairs,
                              size_t *blind, struct err *err)
 {
@@ -179,10 +222,13 @@ static int fingerprints_load(struct library *lib, struct pictures *p, struct dup
         pairs->ids[c]                        = lead->id;
         rc                                   = library_fingerprint_get(lib, lead->hash, to, &why);
         pairs->sees[c]                       = rc == 0;
-        *blind += rc == ERR_NOTFOUND;
+        *blind += rc == ERR_NOTFOUND && !is_film(lead);
         for (uint32_t i = p->first[c]; i < p->first[c + 1] && rc == 0; i++)
             p->list[p->members[i]].colour = fingerprint_has_colour(to);
         rc = rc && rc != ERR_NOTFOUND ? err_set(err, why.code, "%s", why.msg) : 0;
+        if (!rc && c % ASK_EVERY == 0)
+            rc = go_on_ask(&pairs->options->go_on,
+                           DUPLICATE_PAIRS_BEGIN * (double)c / (double)pairs->n, err);
     }
     return rc;
 }
@@ -212,8 +258,12 @@ static void pairs_release(struct duplicate_pairs *pairs)
 
 static int alike(void *ctx, uint32_t a, uint32_t b, struct err *err)
 {
-    float score;
-    int   kind = duplicate_pair_kind(ctx, a, b, &score, err);
+    const struct duplicate_pairs *pairs = ctx;
+    float                         score;
+    int                           rc = go_on_ask(&pairs->options->go_on, 1, err);
+    if (rc)
+        return rc;
+    int kind = duplicate_pair_kind(pairs, a, b, &score, err);
     return kind < 0 ? kind : kind != DUPLICATE_KINDS;
 }
 
@@ -245,7 +295,7 @@ static int group_make(const struct pictures *p, const struct duplicate_pairs *pa
     }
     for (size_t i = 0; i < n; i++)
         list[i] = &p->list[places[i]];
-    size_t keep = duplicates_keep(list, n, out->why, sizeof out->why);
+    size_t keep = duplicates_keep(list, n, &out->reason, out->why, sizeof out->why);
     for (size_t i = 0; i < n && !rc; i++) {
         struct duplicates_member *m = &out->members[i];
         uint32_t                  a = p->content[places[keep]], b = p->content[places[i]];
@@ -296,6 +346,8 @@ static int groups_collect(const struct pictures *p, const struct duplicate_pairs
         }
         if (n > 1)
             rc = group_make(p, pairs, places, n, &out->groups[out->n++], err);
+        if (!rc && n > 1 && out->n % ASK_EVERY == 0)
+            rc = go_on_ask(&pairs->options->go_on, 1, err);
     }
     free(order);
     free(places);
@@ -335,4 +387,79 @@ int duplicates_find(struct library *lib, const struct duplicates_options *option
     if (rc)
         duplicates_release(out);
     return rc;
+}
+
+/* ---- What it depends on ---- */
+
+int duplicates_basis(struct library *lib, const struct duplicates_options *options,
+                     uint8_t out[HASH_BYTES], struct err *err)
+{
+    struct library_marks marks    = {0};
+    struct pictures      pictures = {0};
+    int                  rc       = library_marks(lib, &marks, err);
+    if (!rc)
+        rc = pictures_load(lib, options, &pictures, err);
+    if (!rc)
+        hash_bytes(&marks, sizeof marks, out);
+    for (size_t i = 0; i < pictures.n && !rc; i++) {
+        const struct duplicate_picture *p = &pictures.list[i];
+        struct {
+            uint8_t before[HASH_BYTES], contents[LIBRARY_HASH_BYTES];
+            int64_t numbers[7];
+        } row = {
+            .numbers = {p->id, p->size, p->mtime_ns, p->taken_at, p->width, p->height, p->camera}};
+        memcpy(row.before, out, sizeof row.before);
+        memcpy(row.contents, p->hash, sizeof row.contents);
+        hash_bytes(&row, sizeof row, out);
+    }
+    pictures_release(&pictures);
+    return rc;
+}
+
+/* ---- Members with their entries ---- */
+
+void duplicates_pictures_free(struct duplicates_picture *pictures, size_t n)
+{
+    for (size_t i = 0; i < n && pictures; i++) {
+        library_image_release(&pictures[i].image);
+        free(pictures[i].path);
+    }
+    free(pictures);
+}
+
+int duplicates_pictures(struct library *lib, const struct duplicates_group *group, size_t most,
+                        struct duplicates_picture **out, size_t *n, struct err *err)
+{
+    size_t                     room = group->n < most ? group->n : most, kept = 0;
+    struct duplicates_picture *list = mem_zeroed(room, sizeof *list);
+    int                        rc   = list ? 0 : err_set(err, ERR_NOMEM, "out of memory");
+    *out                            = NULL;
+    *n                              = 0;
+    for (size_t i = 0; i < group->n && kept < room && !rc; i++) {
+        struct err                      why  = ERR_INIT;
+        const struct duplicates_member *m    = &group->members[i];
+        struct duplicates_picture      *p    = &list[kept];
+        int                             gone = library_image_get(lib, m->id, &p->image, &why);
+        if (gone == ERR_NOTFOUND && i > 0) /* meanwhile */
+            continue;
+        if (gone == ERR_NOTFOUND)
+            break;
+        if (gone) {
+            rc = err_set(err, why.code, "%s", why.msg);
+            break;
+        }
+        p->path  = path_join(p->image.folder, p->image.path);
+        p->kind  = m->kind;
+        p->score = m->score;
+        kept++;
+        if (!p->path)
+            rc = err_set(err, ERR_NOMEM, "out of memory");
+    }
+    if (rc || kept < 2) {
+        duplicates_pictures_free(list, kept);
+        return rc;
+    }
+    *out = list;
+    *n   = kept;
+    return 0;
 }

@@ -4,7 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
-enum reason { PIXELS, COLOUR, METADATA, FORMAT, COMPRESSION, DATE, FIRST };
+const char *duplicate_reason_name(enum duplicate_reason reason)
+{
+    static const char *const names[] = {"resolution",  "colour", "metadata", "format",
+                                        "compression", "date",   "first"};
+    return names[reason];
+}
 
 static int64_t pixels(const struct duplicate_picture *p)
 {
@@ -42,22 +47,22 @@ static int more(int64_t a, int64_t b)
 }
 
 static int rank(const struct duplicate_picture *a, const struct duplicate_picture *b,
-                enum reason reason)
+                enum duplicate_reason reason)
 {
     switch (reason) {
-    case PIXELS:
+    case REASON_RESOLUTION:
         return more(pixels(a), pixels(b));
-    case COLOUR:
+    case REASON_COLOUR:
         return (int)b->colour - (int)a->colour;
-    case METADATA:
+    case REASON_METADATA:
         return metadata(b) - metadata(a);
-    case FORMAT:
+    case REASON_FORMAT:
         return format(b) - format(a);
-    case COMPRESSION:
+    case REASON_COMPRESSION:
         return strcmp(a->kind, b->kind) == 0 ? more(a->size, b->size) : 0;
-    case DATE:
+    case REASON_DATE:
         return (date(a) > date(b)) - (date(a) < date(b));
-    case FIRST:
+    case REASON_FIRST:
     default:
         return (a->id > b->id) - (a->id < b->id);
     }
@@ -65,57 +70,56 @@ static int rank(const struct duplicate_picture *a, const struct duplicate_pictur
 
 /* *why: what decided. */
 static int decide(const struct duplicate_picture *a, const struct duplicate_picture *b,
-                  enum reason *why)
+                  enum duplicate_reason *why)
 {
     int order = 0;
-    for (*why = PIXELS; (order = rank(a, b, *why)) == 0 && *why < FIRST;)
+    for (*why = REASON_RESOLUTION; (order = rank(a, b, *why)) == 0 && *why < REASON_FIRST;)
         ++*why;
     return order;
 }
 
 int duplicate_rank(const struct duplicate_picture *a, const struct duplicate_picture *b)
 {
-    enum reason why;
+    enum duplicate_reason why;
     return decide(a, b, &why);
 }
 
 static void explain(const struct duplicate_picture *best, const struct duplicate_picture *next,
-                    char *why, size_t size)
+                    enum duplicate_reason *reason, char *why, size_t size)
 {
-    enum reason reason;
-    decide(best, next, &reason);
-    switch (reason) {
-    case PIXELS:
+    decide(best, next, reason);
+    switch (*reason) {
+    case REASON_RESOLUTION:
         snprintf(why, size, "resolution: %d x %d, the next has %d x %d", best->width, best->height,
                  next->width, next->height);
         break;
-    case COLOUR:
+    case REASON_COLOUR:
         snprintf(why, size, "colour: the next is grey");
         break;
-    case METADATA:
+    case REASON_METADATA:
         snprintf(why, size, "metadata: it tells %s",
                  best->camera && best->taken_at ? "its camera and date"
                  : best->camera                 ? "its camera"
                                                 : "its date");
         break;
-    case FORMAT:
+    case REASON_FORMAT:
         snprintf(why, size, "format: %s rather than %s", best->kind, next->kind);
         break;
-    case COMPRESSION:
+    case REASON_COMPRESSION:
         snprintf(why, size, "compression: %lld bytes of %s, the next has %lld",
                  (long long)best->size, best->kind, (long long)next->size);
         break;
-    case DATE:
+    case REASON_DATE:
         snprintf(why, size, "date: it is the older one");
         break;
-    case FIRST:
+    case REASON_FIRST:
     default:
         snprintf(why, size, "it came into the library first");
     }
 }
 
-size_t duplicates_keep(const struct duplicate_picture *const *pictures, size_t n, char *why,
-                       size_t size)
+size_t duplicates_keep(const struct duplicate_picture *const *pictures, size_t n,
+                       enum duplicate_reason *reason, char *why, size_t size)
 {
     size_t best = 0, next = n;
     for (size_t i = 1; i < n; i++)
@@ -124,9 +128,6 @@ size_t duplicates_keep(const struct duplicate_picture *const *pictures, size_t n
     for (size_t i = 0; i < n; i++)
         if (i != best && (next == n || duplicate_rank(pictures[i], pictures[next]) < 0))
             next = i;
-    if (next < n)
-        explain(pictures[best], pictures[next], why, size);
-    else
-        snprintf(why, size, "it is the only one");
+    explain(pictures[best], pictures[next], reason, why, size);
     return best;
 }

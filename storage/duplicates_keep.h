@@ -12,6 +12,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What decides, in this order. */
+enum duplicate_reason {
+    REASON_RESOLUTION,
+    REASON_COLOUR,
+    REASON_METADATA,
+    REASON_FORMAT,
+    REASON_COMPRESSION,
+    REASON_DATE,
+    REASON_FIRST
+};
+const char *duplicate_reason_name(enum duplicate_reason reason); /* "resolution", ..., "first" */
+
 /* What is asked of a picture. */
 struct duplicate_picture {
     int64_t id;
@@ -27,9 +39,9 @@ struct duplicate_picture {
 
 /* Below zero: a is rather to be kept than b. Never 0 for two ids. */
 int    duplicate_rank(const struct duplicate_picture *a, const struct duplicate_picture *b);
-/* The place of the one to keep of n > 0; why (size bytes): "more pixels: 4000 x 3000, the next
+/* The place of the one to keep of n > 1; why (size bytes): "resolution: 4000 x 3000, the next
  * has 2000 x 1500". */
-size_t duplicates_keep(const struct duplicate_picture *const *pictures, size_t n, char *why,
-                       size_t size);
+size_t duplicates_keep(const struct duplicate_picture *const *pictures, size_t n,
+                       enum duplicate_reason *reason, char *why, size_t size);
 
 #endif

@@ -19,6 +19,11 @@
 #define BLOCK        4096  /* shapes that are asked about at once */
 #define WORST_SAME   0.75f /* alike.h: a square that differs so is something that moved */
 #define LOOKS_NEAR   0.5f  /* correlation that near ones have at least */
+#define AT_ONCE      16384 /* candidates between two questions whether to go on */
+
+/* Shares of all the work, roughly, that are done after each part. */
+#define MODEL_DONE  0.5
+#define SHAPES_DONE 0.9
 
 static const uint8_t *print_of(const struct duplicate_pairs *p, uint32_t i)
 {
@@ -129,7 +134,9 @@ static int by_model(struct duplicate_pairs *p, struct candidates *c, struct err 
 {
     struct library_pair *pairs;
     size_t               n;
-    int rc = library_neighbours(p->lib, p->ids, p->n, NEIGHBOURS, &pairs, &n, p->matches, err);
+    struct go_on         part = go_on_part(&p->options->go_on, DUPLICATE_PAIRS_BEGIN, MODEL_DONE);
+    int                  rc =
+        library_neighbours(p->lib, p->ids, p->n, NEIGHBOURS, &pairs, &n, p->matches, &part, err);
     for (size_t i = 0; i < n && !rc; i++)
         rc = candidate_add(c, pairs[i].a, pairs[i].b, true, pairs[i].score, err);
     free(pairs);
@@ -193,6 +200,7 @@ static int shapes_ask(struct vindex *ix, struct shapes_block *b, size_t n, float
 
 static int by_shape(const struct duplicate_pairs *p, struct candidates *c, struct err *err)
 {
+    struct go_on         part = go_on_part(&p->options->go_on, MODEL_DONE, SHAPES_DONE);
     struct vindex       *ix;
     struct shapes_block *b = mem_array(1, sizeof *b);
     if (!b)
@@ -209,6 +217,8 @@ static int by_shape(const struct duplicate_pairs *p, struct candidates *c, struc
             if (held == BLOCK) {
                 rc   = shapes_ask(ix, b, held, least, c, err);
                 held = 0;
+                if (!rc)
+                    rc = go_on_ask(&part, (turns + (double)i / (double)p->n) / SHAPE_TURNS, err);
             }
         }
         if (!rc)
@@ -220,6 +230,26 @@ static int by_shape(const struct duplicate_pairs *p, struct candidates *c, struc
 }
 
 /* ---- All of it ---- */
+
+/* The kind of each candidate, some at a time. */
+static int confirm(const struct duplicate_pairs *p, const struct candidates *c,
+                   struct duplicate_edge *found, struct err *err)
+{
+    struct go_on part = go_on_part(&p->options->go_on, SHAPES_DONE, 1);
+    int          rc   = 0;
+    for (size_t from = 0; from < c->n && !rc; from += AT_ONCE) {
+        size_t to = c->n - from < AT_ONCE ? c->n : from + AT_ONCE;
+#pragma omp parallel for schedule(dynamic, 64)
+        for (size_t i = from; i < to; i++) {
+            const struct candidate *this = &c->list[i];
+            found[i]                     = (struct duplicate_edge){.a = this->a, .b = this->b};
+            found[i].kind =
+                kind_of(p, this->a, this->b, this->known, this->nearness, &found[i].score);
+        }
+        rc = go_on_ask(&part, (double)to / (double)c->n, err);
+    }
+    return rc;
+}
 
 int duplicate_pairs_find(struct duplicate_pairs *p, struct duplicate_edge **edges, size_t *n,
                          struct err *err)
@@ -237,20 +267,16 @@ int duplicate_pairs_find(struct duplicate_pairs *p, struct duplicate_edge **edge
             rc = err_set(err, ERR_NOMEM, "out of memory for %zu pairs of pictures", c.n);
     }
     if (!rc) {
-#pragma omp parallel for schedule(dynamic, 64)
-        for (size_t i = 0; i < c.n; i++) {
-            const struct candidate *this = &c.list[i];
-            found[i]                     = (struct duplicate_edge){.a = this->a, .b = this->b};
-            found[i].kind =
-                kind_of(p, this->a, this->b, this->known, this->nearness, &found[i].score);
-        }
-        for (size_t i = 0; i < c.n; i++)
+        rc = confirm(p, &c, found, err);
+        for (size_t i = 0; i < c.n && !rc; i++)
             if (found[i].kind != DUPLICATE_KINDS)
                 found[kept++] = found[i];
     }
     free(c.list);
-    if (rc)
+    if (rc) {
+        free(found);
         return rc;
+    }
     *edges = found;
     *n     = kept;
     return 0;

@@ -8,6 +8,9 @@
 #include "storage/duplicates_group.h"
 #include "storage/library_match.h"
 
+/* The share of all the work that is done before it. */
+#define DUPLICATE_PAIRS_BEGIN 0.1
+
 struct duplicate_pairs {
     struct library                  *lib;
     const struct duplicates_options *options;

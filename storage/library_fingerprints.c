@@ -26,3 +26,9 @@ int library_fingerprints_missing(struct library *lib, int64_t after, size_t limi
 {
     return catalog_fingerprints_missing(lib->cat, after, limit, out, n, err);
 }
+
+int library_marks(struct library *lib, struct library_marks *out, struct err *err)
+{
+    int rc = catalog_change_last(lib->cat, &out->change, &out->stamp, err);
+    return rc ? rc : catalog_fingerprints_count(lib->cat, &out->prints, &out->last, err);
+}

@@ -27,4 +27,11 @@ int library_fingerprint_get(struct library *lib, const uint8_t hash[LIBRARY_HASH
 int library_fingerprints_missing(struct library *lib, int64_t after, size_t limit,
                                  struct library_image **out, size_t *n, struct err *err);
 
+/* Where embeddings and fingerprints stand: whatever comes or goes moves one of these. */
+struct library_marks {
+    int64_t change, stamp; /* the last change of the active model's embeddings */
+    int64_t prints, last;  /* how many fingerprints, and the last one that came */
+};
+int library_marks(struct library *lib, struct library_marks *out, struct err *err);
+
 #endif

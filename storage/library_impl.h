@@ -42,6 +42,7 @@ struct library {
     struct vindex_file   tried; /* the file that was looked at for it */
     struct delta         delta;
     int64_t              seq, stamp; /* of the change that it reaches to */
+    struct library_stats stats;      /* of the catalogue then */
 };
 
 /* Catches the index up with the catalogue, inside a read transaction. ERR_NOTFOUND

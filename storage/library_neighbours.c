@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "storage/library_impl.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +27,7 @@ struct hunt {
     size_t                   n, k, fetch;
     const struct background *background;
     struct library_match    *matches; /* (n) or NULL */
+    const struct go_on      *go_on;   /* or NULL */
     struct library_pair     *pairs;
     size_t                   n_pairs, room;
     struct vindex           *base; /* the library's, or own; NULL: none */
@@ -116,7 +118,7 @@ static int ask_further(struct hunt *h, size_t i, struct err *err)
             rc = err_set(err, ERR_NOMEM, "out of memory for %zu neighbours", fetch);
         if (!rc)
             rc = vindex_search(h->base, h->vectors + i * (size_t)h->lib->model.dim, fetch, 1, found,
-                               scores, &n, err);
+                               NULL, scores, &n, err);
         if (!rc)
             rc = take_found(h, i, found, scores, n, &kept, err);
         free(found);
@@ -134,6 +136,8 @@ static int ask_base(struct hunt *h, struct err *err)
     if (h->base && h->held > 0)
         rc =
             vindex_search_many(h->base, h->vectors, h->held, h->fetch, 0, h->found, h->scores, err);
+    if (!rc && h->held > 0)
+        rc = go_on_ask(h->go_on, (double)h->places[h->held - 1] / (double)h->n, err);
     for (size_t i = 0; h->base && i < h->held && !rc; i++) {
         size_t kept = 0;
         rc = take_found(h, i, h->found + i * h->fetch, h->scores + i * h->fetch, h->fetch, &kept,
@@ -182,6 +186,7 @@ static int ask_delta(struct hunt *h, struct err *err)
     const struct delta *delta = &lib->delta;
     size_t              dim = (size_t)delta->dim, live = delta->live, n = 0;
     int                 bad  = 0;
+    atomic_bool         over = false;
     size_t             *slot = mem_array(live + 1, sizeof *slot);
     uint32_t           *at   = mem_array(live + 1, sizeof *at);
     if (!slot || !at) {
@@ -205,6 +210,8 @@ static int ask_delta(struct hunt *h, struct err *err)
             struct err why = ERR_INIT;
             size_t     m   = 0, kept;
             int        rc  = 0;
+            if (atomic_load(&over))
+                continue;
             if (query && row) {
                 lib->half.to_float(query, delta->vectors + slot[i] * dim, dim);
                 for (size_t j = 0; j < n; j++)
@@ -222,9 +229,12 @@ static int ask_delta(struct hunt *h, struct err *err)
                 for (size_t j = 0; j < kept && !rc; j++)
                     rc = pair_add(h, at[i], row[j].place,
                                   distance_score(lib->model.distance, row[j].closeness), &why);
+                if (!rc && !bad)
+                    rc = go_on_ask(h->go_on, 1, &why);
                 if (rc && !bad && err)
                     *err = why;
                 bad = rc ? rc : bad;
+                atomic_store(&over, bad != 0);
             }
         }
         free(query);
@@ -323,9 +333,9 @@ static int hunt_init(struct hunt *h, struct err *err)
 
 int library_neighbours(struct library *lib, const int64_t *ids, size_t n, size_t k,
                        struct library_pair **pairs, size_t *n_pairs, struct library_match *matches,
-                       struct err *err)
+                       const struct go_on *go_on, struct err *err)
 {
-    struct hunt          h          = {.lib = lib, .ids = ids, .n = n, .k = k, .matches = matches};
+    struct hunt h = {.lib = lib, .ids = ids, .n = n, .k = k, .matches = matches, .go_on = go_on};
     struct background    background = {0};
     struct library_stats stats;
     bool                 model = false, fresh;

@@ -5,6 +5,7 @@
 #define OSPREY_STORAGE_LIBRARY_NEIGHBOURS_H
 
 #include "base/err.h"
+#include "storage/go_on.h"
 #include "storage/library.h"
 #include "storage/library_match.h"
 
@@ -21,10 +22,10 @@ struct library_pair {
  * and b. What the index approximates, this does, too; what came since is compared exactly, and
  * so are a few (ids) of many.
  * matches, (n) or NULL: what scores mean for each picture as a query; unknown where it has no
- * embedding. *pairs is freed by the caller. */
+ * embedding. go_on may be NULL. *pairs is freed by the caller. */
 int library_neighbours(struct library *lib, const int64_t *ids, size_t n, size_t k,
                        struct library_pair **pairs, size_t *n_pairs, struct library_match *matches,
-                       struct err *err);
+                       const struct go_on *go_on, struct err *err);
 
 /* distance_score of two pictures' embeddings; ERR_NOTFOUND where one has none. */
 int library_nearness(struct library *lib, int64_t a, int64_t b, float *score, struct err *err);

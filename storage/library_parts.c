@@ -1,6 +1,9 @@
 /* From what the index finds to images: a page of a scan, a frame of a video is
  * found by itself, and is shown as its image (library.h, LIBRARY_FIRST_PART).
  */
+#include "storage/library_parts.h"
+
+#include "base/mem.h"
 #include "storage/library_impl.h"
 
 #include <stdlib.h>
@@ -71,5 +74,108 @@ int library_name_times(struct library *lib, struct library_hit *hits, size_t n, 
             hit->page    = 0;
         }
     }
+    return rc;
+}
+
+/* ---- An image with all of its parts ---- */
+
+/* Adds a page with the embedding that is the image's, or the part's, of this id. */
+static int add_page(struct library *lib, const struct library_model *model, int64_t id, int page,
+                    int32_t time_ms, struct library_whole *whole, struct err *err)
+{
+    size_t          dim = (size_t)whole->dim, n = whole->n;
+    int            *pages      = mem_regrow(whole->pages, n + 1, sizeof *pages);
+    int32_t        *times      = NULL;
+    float          *embeddings = NULL;
+    const uint16_t *vector;
+    if (pages)
+        whole->pages = pages;
+    if (pages && (embeddings = mem_regrow(whole->embeddings, (n + 1) * dim, sizeof *embeddings)))
+        whole->embeddings = embeddings;
+    if (embeddings && (times = mem_regrow(whole->times, n + 1, sizeof *times)))
+        whole->times = times;
+    if (!times)
+        return err_set(err, ERR_NOMEM, "out of memory for %zu pages", n + 1);
+    int rc = catalog_embedding_get(lib->cat, model->id, id, model->dim, &vector, err);
+    if (rc)
+        return rc;
+    lib->half.to_float(embeddings + n * dim, vector, dim);
+    pages[n] = page;
+    times[n] = time_ms;
+    whole->n++;
+    return 0;
+}
+
+static int page_of_last(const struct library_whole *whole)
+{
+    return whole->n ? whole->pages[whole->n - 1] : 0;
+}
+
+static int read_whole(struct library *lib, int64_t id, struct library_whole *out, struct err *err)
+{
+    struct library_model model;
+    struct catalog_part  part = {.page = 1};
+    int32_t              time = CATALOG_NO_TIME;
+    int                  rc   = library_model_active(lib, &model, err);
+    if (rc == 0)
+        rc = catalog_image_get(lib->cat, id, &out->image, err);
+    if (rc)
+        return rc;
+    out->dim = model.dim;
+    rc       = catalog_time_get(lib->cat, id, &time, err);
+    if (rc == 0)
+        rc = add_page(lib, &model, id, 1, time, out, err);
+    while (rc == 0 && (rc = catalog_part_next(lib->cat, id, part.page, &part, err)) == 0)
+        rc = add_page(lib, &model, part.id, part.page, part.time_ms, out, err);
+    if (rc == ERR_NOTFOUND && part.page == page_of_last(out))
+        rc = 0; /* the end of the parts, not a missing embedding */
+    if (time == CATALOG_NO_TIME) {
+        free(out->times);
+        out->times = NULL;
+    }
+    return rc;
+}
+
+int library_whole_get(struct library *lib, int64_t id, struct library_whole *out, struct err *err)
+{
+    *out   = (struct library_whole){.n = 0};
+    int rc = catalog_begin_read(lib->cat, err);
+    if (rc)
+        return rc;
+    rc = read_whole(lib, id, out, err);
+    catalog_rollback(lib->cat); /* nothing was written */
+    if (rc)
+        library_whole_release(out);
+    return rc;
+}
+
+void library_whole_release(struct library_whole *whole)
+{
+    library_image_release(&whole->image);
+    free(whole->pages);
+    free(whole->times);
+    free(whole->embeddings);
+    *whole = (struct library_whole){.n = 0};
+}
+
+int library_part_find(struct library *lib, int64_t image_id, int page, int32_t time_ms, bool *first,
+                      struct err *err)
+{
+    bool                timed = time_ms >= 0;
+    struct catalog_part part  = {.page = timed ? 1 : page - 1};
+    int32_t             own   = CATALOG_NO_TIME;
+    int                 rc    = timed ? catalog_time_get(lib->cat, image_id, &own, err) : 0;
+    *first                    = timed ? own == time_ms : page == 1;
+    while (rc == 0 && !*first) {
+        rc = catalog_part_next(lib->cat, image_id, part.page, &part, err);
+        if (rc == 0 && (timed ? part.time_ms == time_ms
+                              : part.time_ms == CATALOG_NO_TIME && part.page == page))
+            return 0;
+        if (rc == 0 && !timed)
+            rc = ERR_NOTFOUND;
+    }
+    if (rc == ERR_NOTFOUND)
+        return timed ? err_set(err, rc, "the image has no frame at %d ms", time_ms)
+                     : err_set(err, rc, "the image has no page %d", page);
     return rc;
 }

@@ -16,170 +16,7 @@
 
 #define FETCH_MAX        20000 /* candidates; beyond, reading everything is as fast */
 #define EXACT_MARGIN     2e-5f /* between scores summed in different orders */
-#define APPROX_MARGIN    1e-3f /* and between halves of residuals (IVF) and ours */
 #define MANHATTAN_MARGIN 1e-3f /* between sums of hundreds of differences */
-
-/* ---- The index in step with the catalogue ---- */
-
-void library_unload(struct library *lib)
-{
-    vindex_free(lib->base);
-    lib->base = NULL;
-    delta_release(&lib->delta);
-    lib->loaded = false;
-    lib->seq = lib->stamp = 0;
-}
-
-/* Takes in the changes after lib->seq. */
-static int catch_up(struct library *lib, struct err *err)
-{
-    int64_t *ids = NULL, seq, stamp;
-    size_t   n   = 0;
-    int      rc  = catalog_change_last(lib->cat, &seq, &stamp, err);
-    if (rc || seq == lib->seq)
-        return rc;
-    rc = catalog_changes_after(lib->cat, lib->seq, &ids, &n, err);
-    for (size_t i = 0; i < n && rc == 0; i++) {
-        const uint16_t *vector = NULL;
-        if (ids[i] <= 0) /* a change of models */
-            continue;
-        rc = catalog_embedding_get(lib->cat, lib->model.id, ids[i], lib->model.dim, &vector, err);
-        if (rc == 0)
-            rc = delta_put(&lib->delta, ids[i], vector, err);
-        else if (rc == ERR_NOTFOUND || rc == ERR_DAMAGED) /* of the latter verify tells */
-            rc = delta_put(&lib->delta, ids[i], NULL, err);
-    }
-    free(ids);
-    if (rc)
-        return rc;
-    lib->seq   = seq;
-    lib->stamp = stamp;
-    return 0;
-}
-
-/* Without a base: every embedding goes into the delta. */
-static int load_everything(struct library *lib, struct err *err)
-{
-    const uint16_t *vector;
-    int64_t         id;
-    size_t          bytes;
-    int             rc = catalog_change_last(lib->cat, &lib->seq, &lib->stamp, err);
-    if (rc == 0)
-        rc = catalog_walk_begin(lib->cat, lib->model.id, 0, err);
-    while (rc >= 0 && (rc = catalog_walk_next(lib->cat, &id, &vector, &bytes, err)) > 0)
-        if (bytes == (size_t)lib->model.dim * 2)
-            rc = delta_put(&lib->delta, id, vector, err);
-    return rc;
-}
-
-/* *belongs: the file is an index of this model and of this catalogue's past. */
-static int load_base(struct library *lib, bool last_try, bool *belongs, bool *again,
-                     struct err *err)
-{
-    int64_t last, stamp;
-    *belongs   = false;
-    lib->tried = vindex_file_at(lib->vectors_path);
-    int rc     = vindex_open(lib->vectors_path, false, &lib->base, err);
-    if (rc) /* what is derived may be missing or broken: then it is not used */
-        return rc == ERR_NOMEM ? rc : 0;
-    const struct vindex_info *info = vindex_info(lib->base);
-    if (info->dim != lib->model.dim || info->metric != library_metric(&lib->model) ||
-        strcmp(info->model_hash, lib->model.hash) != 0)
-        return 0;
-    rc = catalog_change_last(lib->cat, &last, &stamp, err);
-    if (rc == 0 && info->seq > last && !last_try)
-        *again = true;
-    if (rc == 0)
-        rc = catalog_change_belongs(lib->cat, info->seq, info->stamp, belongs, err);
-    return rc;
-}
-
-static int load(struct library *lib, bool last_try, bool *again, struct err *err)
-{
-    struct err ignored = ERR_INIT;
-    bool       belongs = false;
-    delta_init(&lib->delta, lib->model.dim);
-    int rc = load_base(lib, last_try, &belongs, again, &ignored);
-    if (rc)
-        return err_set(err, ignored.code, "%s", ignored.msg);
-    if (*again)
-        return 0;
-    if (belongs) {
-        lib->seq   = vindex_info(lib->base)->seq;
-        lib->stamp = vindex_info(lib->base)->stamp;
-        rc         = catch_up(lib, err);
-    } else {
-        vindex_free(lib->base);
-        lib->base = NULL;
-        rc        = load_everything(lib, err);
-    }
-    lib->loaded = rc == 0;
-    return rc;
-}
-
-/* A long-lived reader keeps pace change by change; once much has come, another
- * process will have put it into a new base, which is better than its delta. */
-static bool newer_base_waits(const struct library *lib)
-{
-    struct vindex_file now;
-    if (lib->keeps)
-        return false;
-    if (!library_delta_is_large(lib, lib->base ? vindex_info(lib->base)->count : 0,
-                                (int64_t)lib->delta.count))
-        return false;
-    now = vindex_file_at(lib->vectors_path);
-    return now.inode != 0 && !vindex_file_equal(&now, &lib->tried);
-}
-
-int library_refresh(struct library *lib, bool last_try, bool *again, struct err *err)
-{
-    struct library_model model;
-    bool                 belongs = false;
-    *again                       = false;
-    int rc                       = library_model_active(lib, &model, err);
-    if (rc) {
-        library_unload(lib);
-        return rc;
-    }
-    if (lib->loaded && lib->model.id == model.id && !newer_base_waits(lib))
-        rc = catalog_change_belongs(lib->cat, lib->seq, lib->stamp, &belongs, err);
-    if (rc == 0 && belongs) {
-        rc = catch_up(lib, err);
-        if (rc)
-            library_unload(lib);
-        return rc;
-    }
-    library_unload(lib);
-    lib->model = model;
-    if (rc == 0)
-        rc = load(lib, last_try, again, err);
-    if (rc || *again)
-        library_unload(lib);
-    return rc;
-}
-
-int library_begin_search(struct library *lib, bool *model, struct err *err)
-{
-    *model = true;
-    for (int try = 1; try <= LIBRARY_TRIES; try++) {
-        struct err e     = ERR_INIT;
-        bool       again = false;
-        int        rc    = catalog_begin_read(lib->cat, err);
-        if (rc)
-            return rc;
-        rc = library_refresh(lib, try == LIBRARY_TRIES, &again, &e);
-        if (rc == 0 && !again)
-            return 0;
-        if (rc == ERR_NOTFOUND) {
-            *model = false;
-            return 0;
-        }
-        catalog_rollback(lib->cat);
-        if (rc)
-            return err_set(err, e.code, "%s", e.msg);
-    }
-    return err_set(err, ERR_FAILED, "library %s: the vector index cannot be caught up", lib->dir);
-}
 
 /* ---- The k best so far: a heap with the worst on top ---- */
 
@@ -337,39 +174,85 @@ static int search_delta(struct search *s, struct err *err)
     return rc;
 }
 
+/* What the base found, best first. */
+struct found {
+    size_t   n;
+    int64_t *ids, *positions;
+    float   *scores;
+};
+
+static void found_release(struct found *f)
+{
+    free(f->ids);
+    free(f->positions);
+    free(f->scores);
+}
+
+static int found_init(struct found *f, size_t n, struct err *err)
+{
+    *f = (struct found){.ids       = mem_array(n + 1, sizeof(*f->ids)),
+                        .positions = mem_array(n + 1, sizeof(*f->positions)),
+                        .scores    = mem_array(n + 1, sizeof(*f->scores))};
+    if (f->ids && f->positions && f->scores)
+        return 0;
+    found_release(f);
+    return err_set(err, ERR_NOMEM, "cannot search: out of memory");
+}
+
 /* Drops what the delta hides and the filter refuses; the order stays. Ends where nothing
  * can be among the k best any more. */
-static int keep_live(struct search *s, int64_t *ids, float *scores, size_t *n, float margin,
-                     struct err *err)
+static int keep_live(struct search *s, struct found *f, float margin, struct err *err)
 {
     size_t kept = 0;
     int    rc   = 0;
-    for (size_t i = 0; i < *n && rc == 0; i++) {
-        if (kept >= s->top.k && scores[i] < scores[s->top.k - 1] - margin)
+    for (size_t i = 0; i < f->n && rc == 0; i++) {
+        if (kept >= s->top.k && f->scores[i] < f->scores[s->top.k - 1] - margin)
             break;
-        bool yes = !delta_has(&s->lib->delta, ids[i]);
+        bool yes = !delta_has(&s->lib->delta, f->ids[i]);
         if (yes)
-            rc = passes(s, ids[i], &yes, err);
+            rc = passes(s, f->ids[i], &yes, err);
         if (rc || !yes)
             continue;
-        ids[kept]    = ids[i];
-        scores[kept] = scores[i];
+        f->ids[kept]       = f->ids[i];
+        f->positions[kept] = f->positions[i];
+        f->scores[kept]    = f->scores[i];
         kept++;
     }
-    *n = kept;
+    f->n = kept;
     return rc;
 }
 
-/* Re-scores those that could be among the k best. */
-static int rescore(struct search *s, const int64_t *ids, const float *scores, size_t n,
-                   float margin, struct err *err)
+/* Re-scores those that could be among the k best, as every exact search does: the base
+ * stores what the catalogue does. */
+static int rescore(struct search *s, const struct found *f, float margin, struct err *err)
 {
-    size_t k     = s->top.k;
-    float  least = n > k ? scores[k - 1] - margin : -INFINITY;
-    size_t use   = n;
-    while (use > k && scores[use - 1] < least)
+    size_t    k = s->top.k, dim = (size_t)s->lib->model.dim, use = f->n;
+    float     least = use > k ? f->scores[k - 1] - margin : -INFINITY;
+    float    *x     = mem_array(dim, sizeof(*x));
+    uint16_t *half  = mem_array(dim, sizeof(*half));
+    int       rc    = x && half ? 0 : err_set(err, ERR_NOMEM, "cannot search: out of memory");
+    while (use > k && f->scores[use - 1] < least)
         use--;
-    return search_ids(s, ids, use, err);
+    for (size_t i = 0; i < use && rc == 0; i++) {
+        rc = vindex_vectors(s->lib->base, f->positions[i], 1, x, err);
+        if (rc == 0) {
+            s->lib->half.from_float(half, x, dim);
+            top_push(&s->top, f->ids[i], closeness(s, half));
+        }
+    }
+    free(x);
+    free(half);
+    return rc;
+}
+
+/* How many to ask the base for, at first; HNSW finds more among more. */
+static size_t first_fetch(const struct search *s)
+{
+    size_t           k = s->top.k, most = k * 4 > 200 ? k * 4 : 200;
+    enum vindex_kind kind = vindex_info(s->lib->base)->kind;
+    if (s->filter) /* more than CATALOG_FILTER_FEW pass, perhaps a small part of all */
+        return 8 * (kind == VINDEX_FLAT ? k + 32 : most);
+    return kind == VINDEX_HNSW ? most : k + 32;
 }
 
 /* Searches the base for the k best live entries. *enough: found, or it has no
@@ -380,33 +263,28 @@ static int search_base(struct search *s, bool *enough, struct err *err)
     size_t         k = s->top.k, count = (size_t)vindex_info(base)->count;
     bool           exact  = vindex_info(base)->kind == VINDEX_FLAT;
     bool           sums   = vindex_info(base)->metric == VINDEX_MANHATTAN;
-    float          margin = sums ? MANHATTAN_MARGIN : exact ? EXACT_MARGIN : APPROX_MARGIN;
-    size_t         fetch  = exact ? k + 32 : k * 4 > 200 ? k * 4 : 200;
+    float          margin = sums ? MANHATTAN_MARGIN : EXACT_MARGIN;
+    size_t         fetch  = first_fetch(s);
     int            rc     = 0;
     *enough               = false;
-    if (s->filter) /* more than CATALOG_FILTER_FEW pass, perhaps a small part of all */
-        fetch *= 8;
     for (int effort = 1; fetch <= FETCH_MAX && rc == 0 && !*enough; effort *= 2, fetch *= 4) {
-        size_t   ask = fetch < count ? fetch : count, n = 0;
-        int64_t *ids    = mem_array(ask + 1, sizeof(*ids));
-        float   *scores = mem_array(ask + 1, sizeof(*scores));
-        if (!ids || !scores)
-            rc = err_set(err, ERR_NOMEM, "cannot search: out of memory");
+        size_t       ask = fetch < count ? fetch : count;
+        struct found f;
+        rc = found_init(&f, ask, err);
+        if (rc)
+            break;
+        rc = vindex_search(base, s->query, ask, effort, f.ids, f.positions, f.scores, &f.n, err);
+        float last = f.n > 0 ? f.scores[f.n - 1] : -INFINITY;
         if (rc == 0)
-            rc = vindex_search(base, s->query, ask, effort, ids, scores, &n, err);
-        float last = n > 0 ? scores[n - 1] : -INFINITY;
-        if (rc == 0)
-            rc = keep_live(s, ids, scores, &n, margin, err);
+            rc = keep_live(s, &f, margin, err);
         /* Exact means exact: equals beyond what was fetched count, too. */
-        bool whole = n >= k && (!exact || ask == count || last < scores[k - 1] - margin);
+        bool whole = f.n >= k && (!exact || ask == count || last < f.scores[k - 1] - margin);
         if (rc == 0 && (whole || (exact && ask == count))) {
             *enough = true;
-            rc      = rescore(s, ids, scores, n, margin, err);
+            rc      = rescore(s, &f, margin, err);
         }
-        bool all = ask == count;
-        free(ids);
-        free(scores);
-        if (all)
+        found_release(&f);
+        if (ask == count)
             break;
     }
     return rc;
@@ -518,21 +396,18 @@ int library_search_here(struct library *lib, bool model, const float *query, siz
                         const struct library_filter *filter, struct catalog_filter *ready,
                         struct library_hit **hits, size_t *n, struct err *err)
 {
-    struct search        s = {.lib    = lib,
-                              .query  = query,
-                              .filter = restricts(filter) ? ready : NULL,
-                              .exact  = filter && filter->exact};
-    struct library_stats stats;
-    bool                 every_page = filter && filter->every_page;
-    *hits                           = NULL;
-    *n                              = 0;
-    int rc                          = catalog_stats(lib->cat, &stats, err);
-    if (rc == 0 && model)
-        rc = check_query(query, lib->model.dim, err);
+    struct search s          = {.lib    = lib,
+                                .query  = query,
+                                .filter = restricts(filter) ? ready : NULL,
+                                .exact  = filter && filter->exact};
+    bool          every_page = filter && filter->every_page;
+    *hits                    = NULL;
+    *n                       = 0;
+    int rc                   = model ? check_query(query, lib->model.dim, err) : 0;
     if (rc == 0) {
-        size_t all  = (size_t)(stats.images + stats.parts);
-        size_t most = every_page ? all : (size_t)stats.images;
-        s.parts     = stats.parts > 0;
+        size_t all  = (size_t)(lib->stats.images + lib->stats.parts);
+        size_t most = every_page ? all : (size_t)lib->stats.images;
+        s.parts     = lib->stats.parts > 0;
         rc = search_images_best(&s, model ? (k < most ? k : most) : 0, all, every_page, err);
     }
     if (rc == 0)

@@ -1,7 +1,8 @@
 /* The base of the vector index, over FAISS's C API.
  *
- * All kinds keep vectors as halves (SQfp16), exactly what the catalogue stores,
- * so that their scores differ from exact ones by rounding alone; HNSW and IVF
+ * All kinds keep vectors as halves (SQfp16), exactly what the catalogue stores (lists too:
+ * not what is left beside their centroid), so that their scores differ from exact ones by
+ * the order of summing alone; HNSW and IVF
  * may miss neighbours, never misjudge them. FAISS knows the Manhattan distance of
  * floats alone: there the flat kind takes twice the memory.
  *
@@ -14,24 +15,23 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "storage/vindex_trailer.h"
 
 #include <faiss/c_api/AutoTune_c.h>
+#include <faiss/c_api/IndexFlat_c.h>
 #include <faiss/c_api/IndexIVF_c.h>
+#include <faiss/c_api/IndexScalarQuantizer_c.h>
 #include <faiss/c_api/MetaIndexes_c.h>
 #include <faiss/c_api/error_c.h>
 #include <faiss/c_api/index_factory_c.h>
 #include <faiss/c_api/index_io_c.h>
 
 #include <omp.h>
-#include <xxhash.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define READ_MAPPED_CODES (1 << 9)
@@ -42,22 +42,8 @@
 #define TRAINING_PER_LIST 48
 #define LEAST_LISTS       8
 #define FAR_LIST          0.3F /* of the best centroid's score */
-#define METRIC_SHIFT      8
-#define SMALL_BUILD       5000               /* vectors */
-#define CHECK_ON_OPEN     ((size_t)64 << 20) /* bytes; hashing these takes milliseconds */
-
-static const char trailer_magic[8] = {'O', 's', 'p', 'r', 'V', 'e', 'c', '1'};
-
-/* The last bytes of the file, in this machine's byte order, as FAISS's own. */
-struct trailer {
-    char     magic[8];
-    uint32_t kind, dim; /* kind: enum vindex_kind, and above 8 bits the metric */
-    int64_t  seq, stamp;
-    int64_t  count, gone, trained;
-    uint64_t body_bytes, body_hash; /* XXH3-64 of what precedes the trailer */
-    char     model_hash[64];
-    uint64_t hash; /* XXH3-64 of the trailer up to here */
-};
+#define LEAST_SHARE       16
+#define SMALL_BUILD       5000 /* vectors */
 
 struct vindex {
     FaissIndex        *map;   /* the IDMap; owns the rest */
@@ -109,112 +95,6 @@ static int take_apart(struct vindex *ix, struct err *err)
 
 /* ---- The file ---- */
 
-static uint64_t trailer_hash(const struct trailer *t)
-{
-    return XXH3_64bits(t, offsetof(struct trailer, hash));
-}
-
-static int damaged(const char *path, const char *why, struct err *err)
-{
-    return err_set(err, ERR_DAMAGED, "vector index %s is damaged: %s", path, why);
-}
-
-static bool kind_is_sound(uint32_t kind)
-{
-    return kind <= VINDEX_IVF || kind == (VINDEX_FLAT | VINDEX_MANHATTAN << METRIC_SHIFT);
-}
-
-static int read_trailer(int fd, const char *path, struct trailer *t, struct stat *st,
-                        struct err *err)
-{
-    if (fstat(fd, st) != 0)
-        return err_set(err, ERR_IO, "cannot read vector index %s: %s", path, strerror(errno));
-    off_t at = st->st_size - (off_t)sizeof(*t);
-    if (at < 0 || pread(fd, t, sizeof(*t), at) != (ssize_t)sizeof(*t))
-        return damaged(path, "too short", err);
-    if (memcmp(t->magic, trailer_magic, sizeof(t->magic)) != 0)
-        return damaged(path, "its end is missing", err);
-    if (t->hash != trailer_hash(t) || t->body_bytes != (uint64_t)at || !kind_is_sound(t->kind) ||
-        t->dim == 0 || t->dim > 65536 || t->count < 0)
-        return damaged(path, "its end contradicts itself", err);
-    return 0;
-}
-
-static struct vindex_file file_of_stat(const struct stat *st)
-{
-    return (struct vindex_file){(uint64_t)st->st_dev, (uint64_t)st->st_ino,
-                                (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec};
-}
-
-static int hash_body(int fd, const char *path, const struct trailer *t, struct err *err)
-{
-    int    rc   = 0;
-    size_t len  = t->body_bytes;
-    void  *data = len ? mmap(NULL, len, PROT_READ, MAP_PRIVATE, fd, 0) : NULL;
-    if (data == MAP_FAILED)
-        return err_set(err, ERR_IO, "cannot map vector index %s: %s", path, strerror(errno));
-    if (XXH3_64bits(data, len) != t->body_hash)
-        rc = damaged(path, "its checksum differs", err);
-    if (data)
-        munmap(data, len);
-    return rc;
-}
-
-static int open_file(const char *path, int *fd, struct trailer *t, struct stat *st, struct err *err)
-{
-    *fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (*fd < 0)
-        return errno == ENOENT
-                   ? err_set(err, ERR_NOTFOUND, "there is no vector index %s", path)
-                   : err_set(err, ERR_IO, "cannot open vector index %s: %s", path, strerror(errno));
-    int rc = read_trailer(*fd, path, t, st, err);
-    if (rc) {
-        close(*fd);
-        *fd = -1;
-    }
-    return rc;
-}
-
-int vindex_check(const char *path, struct err *err)
-{
-    struct trailer t;
-    struct stat    st;
-    int            fd = -1, rc = open_file(path, &fd, &t, &st, err);
-    if (rc)
-        return rc;
-    rc = hash_body(fd, path, &t, err);
-    close(fd);
-    return rc;
-}
-
-static void info_from_trailer(struct vindex_info *info, const struct trailer *t)
-{
-    *info = (struct vindex_info){.kind    = (enum vindex_kind)(t->kind & 0xff),
-                                 .metric  = (enum vindex_metric)(t->kind >> METRIC_SHIFT),
-                                 .dim     = (int)t->dim,
-                                 .seq     = t->seq,
-                                 .stamp   = t->stamp,
-                                 .count   = t->count,
-                                 .gone    = t->gone,
-                                 .trained = t->trained};
-    memcpy(info->model_hash, t->model_hash, 64);
-}
-
-int vindex_peek(const char *path, struct vindex_info *out, struct err *err)
-{
-    struct trailer t;
-    struct stat    st;
-    int            fd = -1, rc = open_file(path, &fd, &t, &st, err);
-    if (rc)
-        return rc;
-    if (t.body_bytes <= CHECK_ON_OPEN)
-        rc = hash_body(fd, path, &t, err);
-    close(fd);
-    if (rc == 0)
-        info_from_trailer(out, &t);
-    return rc;
-}
-
 /* Has FAISS read the file that fd is, even when path names a newer one by now. */
 static int read_index(struct vindex *ix, int fd, const char *path, int flags, struct err *err)
 {
@@ -223,33 +103,33 @@ static int read_index(struct vindex *ix, int fd, const char *path, int flags, st
     if (faiss_read_index_fname(name, flags, &ix->map) == 0)
         return take_apart(ix, err);
     const char *why = faiss_get_last_error();
-    return damaged(path, why ? why : "unreadable", err);
+    return vindex_damaged(path, why ? why : "unreadable", err);
 }
 
 int vindex_open(const char *path, bool to_grow, struct vindex **out, struct err *err)
 {
-    struct trailer t;
-    struct stat    st;
-    struct vindex *ix = NULL;
-    int            fd = -1, rc = open_file(path, &fd, &t, &st, err);
+    struct vindex_trailer t;
+    struct vindex_file    file;
+    struct vindex        *ix = NULL;
+    int                   fd, rc = vindex_trailer_open(path, to_grow, &fd, &t, &file, err);
     if (rc)
         return rc;
-    if (t.body_bytes <= CHECK_ON_OPEN || to_grow)
-        rc = hash_body(fd, path, &t, err);
-    if (rc == 0 && !(ix = mem_zeroed(1, sizeof(*ix))))
+    if (!(ix = mem_zeroed(1, sizeof(*ix))))
         rc = err_set(err, ERR_NOMEM, "cannot open vector index %s: out of memory", path);
     if (rc == 0) {
-        info_from_trailer(&ix->info, &t);
-        ix->file  = file_of_stat(&st);
-        int flags = to_grow ? 0 : t.kind == VINDEX_IVF ? READ_MAPPED_LISTS : READ_MAPPED_CODES;
+        vindex_trailer_info(&t, &ix->info);
+        ix->file  = file;
+        int flags = to_grow                       ? 0
+                    : ix->info.kind == VINDEX_IVF ? READ_MAPPED_LISTS
+                                                  : READ_MAPPED_CODES;
         rc        = read_index(ix, fd, path, flags, err);
     }
     close(fd);
     if (rc == 0 &&
         (faiss_Index_ntotal(ix->map) != t.count || faiss_Index_d(ix->map) != (int)t.dim ||
-         (t.kind == VINDEX_IVF) != (ix->ivf != NULL) ||
+         (ix->info.kind == VINDEX_IVF) != (ix->ivf != NULL) ||
          faiss_Index_metric_type(ix->map) != faiss_metric(ix->info.metric)))
-        rc = damaged(path, "it is not what its end says", err);
+        rc = vindex_damaged(path, "it is not what its end says", err);
     if (rc) {
         vindex_free(ix);
         return rc;
@@ -277,41 +157,6 @@ struct vindex_file vindex_file_of(const struct vindex *ix)
     return ix->file;
 }
 
-struct vindex_file vindex_file_at(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 ? file_of_stat(&st) : (struct vindex_file){0};
-}
-
-bool vindex_file_equal(const struct vindex_file *a, const struct vindex_file *b)
-{
-    return a->device == b->device && a->inode == b->inode && a->changed == b->changed;
-}
-
-static int write_trailer(struct vindex *ix, FILE *f, const char *path, struct err *err)
-{
-    struct trailer t = {.kind = (uint32_t)ix->info.kind | (uint32_t)ix->info.metric << METRIC_SHIFT,
-                        .dim  = (uint32_t)ix->info.dim,
-                        .seq  = ix->info.seq,
-                        .stamp   = ix->info.stamp,
-                        .count   = ix->info.count,
-                        .gone    = ix->info.gone,
-                        .trained = ix->info.trained};
-    struct file_map body;
-    int             rc = file_map(&body, path, err);
-    if (rc)
-        return rc;
-    memcpy(t.magic, trailer_magic, sizeof(t.magic));
-    memcpy(t.model_hash, ix->info.model_hash, sizeof(t.model_hash));
-    t.body_bytes = body.len;
-    t.body_hash  = XXH3_64bits(body.data, body.len);
-    t.hash       = trailer_hash(&t);
-    file_unmap(&body);
-    if (fwrite(&t, sizeof(t), 1, f) != 1 || fflush(f) != 0 || fsync(fileno(f)) != 0)
-        return err_set(err, ERR_IO, "cannot write %s: %s", path, strerror(errno));
-    return 0;
-}
-
 int vindex_write(struct vindex *ix, const char *path, int64_t seq, int64_t stamp,
                  const char *model_hash, struct err *err)
 {
@@ -332,7 +177,7 @@ int vindex_write(struct vindex *ix, const char *path, int64_t seq, int64_t stamp
     if (rc == 0 && fflush(f) != 0)
         rc = err_set(err, ERR_IO, "cannot write %s: %s", aside, strerror(errno));
     if (rc == 0)
-        rc = write_trailer(ix, f, aside, err);
+        rc = vindex_trailer_write(&ix->info, f, aside, err);
     if (f && fclose(f) != 0 && rc == 0)
         rc = err_set(err, ERR_IO, "cannot write %s: %s", aside, strerror(errno));
     if (rc == 0 && rename(aside, path) != 0)
@@ -357,10 +202,46 @@ static int64_t list_count(int64_t n)
     return lists;
 }
 
+/* In words of FAISS's factory. */
+static int make_plain(struct vindex *ix, struct err *err)
+{
+    const char *what = ix->info.metric == VINDEX_MANHATTAN ? "IDMap,Flat"
+                       : ix->info.kind == VINDEX_HNSW      ? "IDMap,HNSW32_SQfp16"
+                                                           : "IDMap,SQfp16";
+    return faiss_index_factory(&ix->map, ix->info.dim, what, faiss_metric(ix->info.metric))
+               ? faiss_fail("make", what, err)
+               : 0;
+}
+
+/* The factory's lists keep the halves of what is left beside the centroid; these keep the
+ * vectors' own, which are the catalogue's. */
+static int make_lists(struct vindex *ix, struct err *err)
+{
+    size_t                        lists    = (size_t)list_count(ix->info.trained);
+    FaissIndexFlatIP             *coarse   = NULL;
+    FaissIndexIVFScalarQuantizer *inverted = NULL;
+    FaissIndexIDMap              *map      = NULL;
+    int                           dim      = ix->info.dim;
+    if (faiss_IndexFlatIP_new_with(&coarse, dim) ||
+        faiss_IndexIVFScalarQuantizer_new_with_metric(&inverted, coarse, (size_t)dim, lists,
+                                                      QT_fp16, METRIC_INNER_PRODUCT, 0) ||
+        faiss_IndexIDMap_new(&map, inverted)) {
+        int rc = faiss_fail("make", "inverted lists", err);
+        if (inverted)
+            faiss_Index_free(inverted);
+        if (coarse)
+            faiss_Index_free(coarse);
+        return rc;
+    }
+    faiss_IndexIVFScalarQuantizer_set_own_fields(inverted, 1);
+    faiss_IndexIDMap_set_own_fields(map, 1);
+    ix->map = map;
+    return 0;
+}
+
 int vindex_new(enum vindex_kind kind, enum vindex_metric metric, int dim, int64_t expected,
                struct vindex **out, struct err *err)
 {
-    char what[64];
     if (metric == VINDEX_MANHATTAN && kind != VINDEX_FLAT)
         return err_set(err, ERR_USAGE, "there is no %s index of Manhattan distances",
                        vindex_kind_name(kind));
@@ -370,19 +251,9 @@ int vindex_new(enum vindex_kind kind, enum vindex_metric metric, int dim, int64_
     ix->info.kind   = kind;
     ix->info.metric = metric;
     ix->info.dim    = dim;
-    if (kind == VINDEX_IVF) {
+    if (kind == VINDEX_IVF)
         ix->info.trained = expected > 0 ? expected : 1;
-        snprintf(what, sizeof(what), "IDMap,IVF%lld,SQfp16",
-                 (long long)list_count(ix->info.trained));
-    } else {
-        snprintf(what, sizeof(what), "IDMap,%s",
-                 metric == VINDEX_MANHATTAN ? "Flat"
-                 : kind == VINDEX_HNSW      ? "HNSW32_SQfp16"
-                                            : "SQfp16");
-    }
-    int rc = 0;
-    if (faiss_index_factory(&ix->map, dim, what, faiss_metric(metric)) != 0)
-        rc = faiss_fail("make", what, err);
+    int rc = kind == VINDEX_IVF ? make_lists(ix, err) : make_plain(ix, err);
     if (rc == 0)
         rc = take_apart(ix, err);
     if (rc == 0 && kind == VINDEX_HNSW)
@@ -469,12 +340,15 @@ static size_t lists_to_probe(const struct vindex *ix, int effort)
 
 /* Of lists, best centroid first, those that can be worth a look: where the library falls
  * into clusters, a list whose centroid is so much further off than the nearest has none
- * of the query's. Where it does not, centroids' scores lie closer together than that. */
-static size_t lists_worth(const float *near, size_t n)
+ * of the query's. Where it does not, centroids' scores lie closer together than that.
+ * What is looked at holds LEAST_SHARE times what is asked for, in any case. */
+static size_t lists_worth(const struct vindex *ix, const idx_t *lists, const float *near, size_t n,
+                          size_t fetch)
 {
-    size_t worth = LEAST_LISTS < n ? LEAST_LISTS : n;
-    while (worth < n && near[worth] > near[0] * FAR_LIST)
-        worth++;
+    size_t worth = 0, entries = 0;
+    float  far = near[0] - (1 - FAR_LIST) * fabsf(near[0]);
+    while (worth < n && lists[worth] >= 0 && (entries < LEAST_SHARE * fetch || near[worth] > far))
+        entries += faiss_IndexIVF_get_list_size(ix->ivf, (size_t)lists[worth++]);
     return worth;
 }
 
@@ -490,7 +364,8 @@ static int search_lists(const struct vindex *ix, const float *query, size_t fetc
     if (rc == 0 && faiss_Index_search(faiss_IndexIVF_quantizer(ix->ivf), 1, query, (idx_t)probe,
                                       near, assign) != 0)
         rc = faiss_fail("search", "", err);
-    for (size_t i = rc == 0 && prune ? lists_worth(near, probe) : probe; i < probe; i++)
+    for (size_t i = rc == 0 && prune ? lists_worth(ix, assign, near, probe, fetch) : probe;
+         i < probe; i++)
         assign[i] = -1; /* FAISS passes it over */
     if (rc == 0 && faiss_IndexIVF_search_preassigned(ix->ivf, 1, query, (idx_t)fetch, assign, near,
                                                      scores, ids, 0) != 0)
@@ -514,7 +389,7 @@ static int set_effort(struct vindex *ix, size_t fetch, int effort, struct err *e
 
 /* One query, in this thread. */
 static int search_one(const struct vindex *ix, const float *query, size_t fetch, int effort,
-                      int64_t *ids, float *scores, size_t *n, struct err *err)
+                      int64_t *ids, int64_t *positions, float *scores, size_t *n, struct err *err)
 {
     int rc = 0;
     if (ix->info.kind == VINDEX_IVF)
@@ -529,6 +404,8 @@ static int search_one(const struct vindex *ix, const float *query, size_t fetch,
     for (size_t i = 0; i < fetch; i++) {
         if (ids[i] < 0 || ids[i] >= ix->info.count || map[ids[i]] < 0)
             continue;
+        if (positions)
+            positions[*n] = ids[i];
         ids[*n]    = map[ids[i]];
         scores[*n] = ix->info.metric == VINDEX_MANHATTAN ? -scores[i] : scores[i];
         ++*n;
@@ -537,7 +414,7 @@ static int search_one(const struct vindex *ix, const float *query, size_t fetch,
 }
 
 int vindex_search(struct vindex *ix, const float *query, size_t fetch, int effort, int64_t *ids,
-                  float *scores, size_t *n, struct err *err)
+                  int64_t *positions, float *scores, size_t *n, struct err *err)
 {
     *n    = 0;
     fetch = fetch > (size_t)ix->info.count ? (size_t)ix->info.count : fetch;
@@ -546,7 +423,7 @@ int vindex_search(struct vindex *ix, const float *query, size_t fetch, int effor
     int was = threads_for(1);
     int rc  = set_effort(ix, fetch, effort, err);
     if (rc == 0)
-        rc = search_one(ix, query, fetch, effort, ids, scores, n, err);
+        rc = search_one(ix, query, fetch, effort, ids, positions, scores, n, err);
     threads_restore(was);
     return rc;
 }
@@ -564,7 +441,7 @@ int vindex_search_many(struct vindex *ix, const float *queries, size_t n, size_t
         struct err why = ERR_INIT; /* one of them is told below */
         size_t     got = 0;
         if (ask > 0 && search_one(ix, queries + i * (size_t)ix->info.dim, ask, effort,
-                                  ids + i * fetch, scores + i * fetch, &got, &why)) {
+                                  ids + i * fetch, NULL, scores + i * fetch, &got, &why)) {
 #pragma omp critical(vindex_search_many)
             {
                 if (!bad && err)

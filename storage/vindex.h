@@ -76,11 +76,12 @@ void   vindex_remove(struct vindex *ix, bool (*gone)(void *ctx, int64_t id), voi
 int    vindex_write(struct vindex *ix, const char *path, int64_t seq, int64_t stamp,
                     const char *model_hash, struct err *err);
 
-/* The nearest entries, best first, gone ones left out: *n is at most fetch.
- * scores: inner products, or Manhattan distances below zero. effort scales how much of an
- * approximate index is looked at (1: the usual). */
+/* The nearest entries, best first, gone ones left out: *n is at most fetch. positions (may
+ * be NULL): where vindex_vectors has what is stored of each. scores: inner products, or Manhattan
+ * distances below zero. effort scales how much of an approximate index is looked at (1: the usual).
+ */
 int vindex_search(struct vindex *ix, const float *query, size_t fetch, int effort, int64_t *ids,
-                  float *scores, size_t *n, struct err *err);
+                  int64_t *positions, float *scores, size_t *n, struct err *err);
 
 /* The same for n queries (n, dim) on all cores: ids and scores (n, fetch), best first; those of
  * a query that has fewer end with id -1. effort 0: a glance, for candidates that are
@@ -90,7 +91,8 @@ int vindex_search_many(struct vindex *ix, const float *queries, size_t n, size_t
 
 /* Ids by position, -1 where gone: (info->count). */
 const int64_t *vindex_ids(const struct vindex *ix);
-/* What is stored at positions from ... from + n - 1: out (n, dim). */
+/* What is stored at positions from ... from + n - 1, the halves that were added, to the
+ * bit: out (n, dim). */
 int vindex_vectors(struct vindex *ix, int64_t from, int64_t n, float *out, struct err *err);
 
 #endif

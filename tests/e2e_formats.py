@@ -77,14 +77,6 @@ class Formats(unittest.TestCase):
         self.assertEqual(sorted(hit["page"] for hit in every if "page" in hit), [1, 2, 3])
         self.assertRegex(self.run_osprey("search", "--image", page), r"pages\.tif  page 2\n")
         self.assertRegex(self.run_osprey("similar", "--pages", page), r"pages\.tif  page 2\n")
-        # An export has no pages: what has some is left to the indexer.
-        export, first = os.path.join(self.dir, "all"), self.library
-        self.run_osprey("export", export)
-        self.library = os.path.join(self.dir, "other")
-        self.assertEqual(self.lines("import", export), [{"images": 1, "missing": 0, "left": 1}])
-        self.run_osprey("index", "--quiet")
-        self.assertEqual(self.lines("search", "--image", page)[0]["page"], 2)
-        self.library = first
         # Moved and copied, it keeps its pages; cut to one, it has none.
         os.rename(scan, os.path.join(folder, "moved.tif"))
         shutil.copy(os.path.join(folder, "moved.tif"), os.path.join(folder, "copy.tif"))

@@ -18,17 +18,23 @@ from e2e_dupes import scene
 SHOTS = os.path.join(searchd.BUILD, "screenshots")
 
 
-@unittest.skipUnless(webdriver.CHROMIUM and webdriver.DRIVER, "chromium or chromium-driver is not installed")
-class Archive(unittest.TestCase):
+class Pages:
+    """A library of what fill makes, a daemon and a browser."""
+
     @classmethod
     def setUpClass(cls):
         cls.shop = searchd.Shop(30)
-        for i in range(9):  # smooth ones among those of random blocks
-            pictures.write(os.path.join(cls.shop.folder, "scene-%d.png" % i), scene(i, 120, 90))
+        cls.fill()
         cls.shop.index(cls.shop.folder)
         cls.daemon = searchd.Daemon("--port", "0", "--library", cls.shop.library)
         cls.browser = webdriver.Browser()
         cls.images = cls.daemon.get("/v1/images?limit=1000").json["images"]
+
+    @classmethod
+    def write(cls, name, data):
+        path = os.path.join(cls.shop.folder, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        pictures.write(path, data)
 
     @classmethod
     def tearDownClass(cls):
@@ -58,12 +64,26 @@ class Archive(unittest.TestCase):
         if not narrow:
             return
         b.resize(360, 640)
-        time.sleep(0.2)
-        self.assertEqual(b.run("return document.documentElement.scrollWidth <= 360 && [...document.querySelectorAll("
-                               "'dialog[open], dialog[open] *, .picking')].every((n) => n.scrollWidth <= Math.max(360, n.clientWidth))"), True)
+        b.wait("document.documentElement.scrollWidth <= 360 && [...document.querySelectorAll("
+               "'dialog[open], dialog[open] *, .picking')].every((n) => n.scrollWidth <= Math.max(360, n.clientWidth))",
+               what="nothing wider than the window")
         self.assertEqual(page_checks.faults(b, axe=False), [])
         b.screenshot(os.path.join(SHOTS, shot + "-narrow.png"))
         b.resize(1280, 900)
+
+    def choose(self, action):
+        """From the menu."""
+        b = self.browser
+        b.click("#menu-button")
+        b.run("[...document.querySelectorAll('#menu button')].find((n) => n.innerText === arguments[0]).click()", action)
+
+
+@unittest.skipUnless(webdriver.CHROMIUM and webdriver.DRIVER, "chromium or chromium-driver is not installed")
+class Archive(Pages, unittest.TestCase):
+    @classmethod
+    def fill(cls):
+        for i in range(9):  # smooth ones among those of random blocks
+            cls.write("scene-%d.png" % i, scene(i, 120, 90))
 
     def tags(self, image):
         return self.daemon.get("/v1/images/%d" % image).json["tags"]
@@ -104,8 +124,7 @@ class Archive(unittest.TestCase):
 
     def start(self):
         b = self.browser
-        b.click("#menu-button")
-        b.run("[...document.querySelectorAll('#menu button')].find((n) => n.innerText === 'Tag by examples').click()")
+        self.choose("Tag by examples")
         b.wait("document.querySelector('#picking').checkVisibility()")
 
     def tile(self, image):
@@ -187,6 +206,224 @@ class Archive(unittest.TestCase):
         try:
             self.open("/?view=%d" % self.images[1]["id"])
             b.wait("document.querySelector('.said')?.innerText.includes('Schlagwörter')")
+        finally:
+            b.run("localStorage.clear()")
+
+
+GROUPS = """return [...document.querySelectorAll('.copies-group')].map((group) => [...group.querySelectorAll('.copy')].map((copy) =>
+  [copy.querySelector('.copy-name').textContent, copy.classList.contains('keep')]))"""
+
+# What the page is given for /v1/dupes in the daemon's place, a status and a body, until it is
+# null or something else.
+INSTEAD = """window.instead = arguments[0];
+window.real ??= window.fetch;
+window.fetch = (path, ...more) => {
+  if (!String(path).startsWith('/v1/dupes') || !window.instead) return window.real.call(window, path, ...more);
+  const [status, body] = window.instead;
+  return Promise.resolve(new Response(JSON.stringify(body), {status, headers: {'Content-Type': 'application/json'}}));
+}"""
+
+
+@unittest.skipUnless(webdriver.CHROMIUM and webdriver.DRIVER, "chromium or chromium-driver is not installed")
+class Duplicates(Pages, unittest.TestCase):
+    @classmethod
+    def fill(cls):
+        cls.write("whole.png", scene(1, 160, 120))
+        cls.write("far/below/copy.png", scene(1, 160, 120))
+        cls.write("far/it's small.png", scene(1, 80, 60))
+        cls.write("alone/one.png", scene(30, 60, 48))
+        for seed in range(2, 16):
+            cls.write("small%02d.png" % seed, scene(seed, 60, 48))
+            cls.write("large%02d.png" % seed, scene(seed, 90, 72))
+
+    def answer(self, query="?limit=100"):
+        end = time.monotonic() + 60
+        while (answer := self.daemon.get("/v1/dupes" + query).json)["state"] != "ready":
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.05)
+        return answer
+
+    def told(self, answer):
+        """As GROUPS has it."""
+        return [[[m["image"]["path"].split("/")[-1], m["kind"] == "keep"] for m in g["members"]] for g in answer["groups"]]
+
+    def show(self, n=1):
+        self.open()
+        self.choose("Duplicates")
+        self.groups(n)
+
+    def groups(self, n):
+        self.browser.wait("document.querySelectorAll('.copies-group').length >= arguments[0]", n, what="groups")
+
+    def wait_for_all(self, wanted):
+        """Scrolls until nothing more comes."""
+        b = self.browser
+        end = time.monotonic() + 40
+        while b.run(GROUPS) != wanted:
+            b.run("document.querySelector('#dupes .sheet-body').scrollTo(0, 1e9)")
+            self.assertLess(time.monotonic(), end, b.describe())
+            time.sleep(0.05)
+
+    def query(self, name):
+        return self.browser.run("return new URLSearchParams(location.search).get(arguments[0])", name)
+
+    def test_the_groups_are_those_of_the_interface(self):
+        b = self.browser
+        answer = self.answer()
+        self.assertEqual(answer["total"], 15)
+        self.show(10)
+        self.assertEqual(self.query("dupes"), "identical,same,near")
+        self.assertEqual(b.run(GROUPS)[:10], self.told(answer)[:10])
+        b.wait("document.querySelector('.dupes-state').innerText === arguments[0]",
+               "15 groups: 16 of %d pictures could go." % answer["pictures"])
+        self.assertIn("deletes nothing", b.run("return document.querySelector('#dupes').innerText"))
+        b.wait("[...document.querySelectorAll('.copy img')].slice(0, 4).every((i) => i.complete && i.naturalWidth)", what="thumbnails")
+        lengths = [len(g["members"]) for g in answer["groups"]]
+        three, two = lengths.index(3), lengths.index(2)
+        self.wait_for_all(self.told(answer))
+        text = b.run("return document.querySelectorAll('.copies-group')[arguments[0]].textContent", three)  # innerText lacks what is not drawn yet
+        for part in ("3 pictures", "kept as the ", "Keep", "160 × 120 pixels",
+                     "80 × 60 pixels", "Identical", "The same picture", "largest file", "most pixels"):
+            self.assertIn(part, text)
+        folder = os.path.join(self.shop.folder, "far")
+        self.assertIn(folder, text)
+        pair = b.run("return document.querySelectorAll('.copies-group')[arguments[0]].textContent", two)
+        self.assertIn("kept for its resolution", pair)
+        b.run("document.querySelector('#dupes .sheet-body').scrollTo(0, 0)")
+        self.fine("dupes")
+        b.emulate(prefers_color_scheme="dark")
+        self.fine("dupes-dark", narrow=False)
+        b.emulate(prefers_color_scheme="light")
+        b.resize(3840, 2160)
+        b.wait("document.querySelector('#dupes').open")
+        b.screenshot(os.path.join(SHOTS, "dupes-wide.png"))
+        b.resize(1280, 900)
+        self.assertEqual(b.complaints(), [])
+
+    def test_the_full_view_leads_through_the_groups(self):
+        b = self.browser
+        answer = self.answer()
+        self.show()
+        b.click(".copies-group:nth-child(2) .copy:nth-child(2) .copy-open")
+        b.wait("document.querySelector('#viewer').open", what="the full view")
+        flat = [m["image"] for g in answer["groups"] for m in g["members"]]
+        i = len(answer["groups"][0]["members"]) + 1
+        self.assertEqual(self.query("view"), str(flat[i]["id"]))
+        b.wait("document.querySelector('.viewer .next').checkVisibility()")
+        b.press("Right")
+        b.wait("new URLSearchParams(location.search).get('view') === arguments[0]", str(flat[i + 1]["id"]))
+        b.press("Escape")
+        b.wait("!document.querySelector('#viewer').open && document.querySelector('#dupes').open", what="the groups again")
+        b.wait("document.activeElement.dataset.i === arguments[0]", str(i + 1), what="the focus on what was seen last")
+        b.back()
+        b.wait("!document.querySelector('#dupes').open", what="back closes it")
+        self.assertIsNone(self.query("dupes"))
+        b.forward()
+        self.groups(1)
+        b.press("Escape")
+        b.wait("!document.querySelector('#dupes').open && !location.search", what="Escape closes it")
+        # a link to it has nothing behind it
+        b.open(self.daemon.url + "/?dupes=same")
+        self.groups(1)
+        b.click("#dupes .sheet-head button")
+        b.wait("!document.querySelector('#dupes').open && !location.search")
+        b.wait("document.querySelectorAll('.tile').length > 2")
+        # what the full view leads to closes it
+        self.show()
+        b.click(".copy-open")
+        b.wait("document.querySelector('#viewer').open")
+        b.press("+")
+        b.wait("!document.querySelector('#dupes').open && !document.querySelector('#viewer').open && location.search.includes('like=')")
+
+    def test_kinds_are_chosen(self):
+        b = self.browser
+        self.show(10)
+        b.click("#dupes input[name=near]")
+        b.click("#dupes input[name=same]")
+        b.wait("new URLSearchParams(location.search).get('dupes') === 'identical'")
+        self.wait_for_all(self.told(self.answer("?kinds=identical")))
+        self.assertEqual(sorted(name for name, _ in b.run(GROUPS)[0]), ["copy.png", "whole.png"])
+        # one kind is always left
+        b.run("document.querySelector('#dupes input[name=identical]').click()")
+        self.assertEqual(b.run("return [...document.querySelectorAll('.dupes-kinds input')].map((n) => n.checked)"), [True, False, False])
+        b.run("window.before = true; location.reload()")
+        b.wait("!window.before && document.querySelectorAll('.copies-group').length === 1", what="the same after loading")
+        self.assertEqual(b.run("return [...document.querySelectorAll('.dupes-kinds input')].map((n) => n.checked)"), [True, False, False])
+        # with the keyboard
+        b.run("document.querySelector('#dupes input[name=same]').focus()")
+        b.press(" ")
+        b.wait("new URLSearchParams(location.search).get('dupes') === 'identical,same'")
+        self.groups(2)
+        self.assertEqual(b.run("return document.activeElement.name"), "same")
+
+    def test_what_can_be_copied(self):
+        b = self.browser
+        b.open(self.daemon.url + "/?dupes=identical,same&folder=" + urllib.parse.quote(os.path.join(self.shop.folder, "far")))
+        self.groups(1)
+        b.wait("document.querySelector('#dupes').innerText.includes(arguments[0])", "Only in " + os.path.join(self.shop.folder, "far"))
+        b.run("navigator.clipboard.writeText = (text) => { window.copied = text; return Promise.resolve(); }")
+        b.click("#dupes .sheet-foot button:nth-of-type(1)")
+        b.wait("window.copied")
+        self.assertEqual(b.run("return window.copied"), os.path.join(self.shop.folder, "far/it's small.png") + "\n")
+        b.wait("document.querySelector('.sheet-count').innerText === '1 path copied.'")
+        b.click("#dupes .sheet-foot button:nth-of-type(2)")
+        command = "osprey dupes --kinds identical,same --script tidy.sh " + os.path.join(self.shop.folder, "far")
+        b.wait("document.querySelector('.sheet-count code')?.innerText === arguments[0]", command)
+        self.assertEqual(b.run("return window.copied"), command)
+        # where the clipboard is not given
+        b.run("navigator.clipboard.writeText = () => Promise.reject(new Error('no')); document.execCommand = (what) => { window.copied = getSelection().toString() || document.activeElement.value; return true; }")
+        b.click("#dupes .sheet-foot button:nth-of-type(1)")
+        b.wait("window.copied.endsWith('small.png\\n')", what="the other way")
+        self.fine("dupes-copied")
+
+    def test_states(self):
+        b = self.browser
+        self.open()
+        took = {"took_ms": {"total": 1}, "groups": []}
+        b.run(INSTEAD, [200, dict(took, state="running", progress=0.4)])
+        self.choose("Duplicates")
+        b.wait("document.querySelector('.dupes-state').innerText === 'Looking for duplicates … 40%'")
+        self.assertTrue(b.run("return document.querySelector('.dupes-progress').checkVisibility()"))
+        self.fine("dupes-looking", narrow=False)
+        b.run(INSTEAD, [500, {"error": {"code": "internal", "message": "something failed here"}}])
+        b.wait("document.querySelector('.dupes-state').innerText === 'That did not work'")
+        self.assertFalse(b.run("return document.querySelector('.dupes-progress').checkVisibility()"))
+        b.run(INSTEAD, [200, dict(took, state="ready", version=7, total=0, copies=0, pictures=1200, blind=12)])
+        b.click("#dupes .more button")
+        b.wait("document.querySelector('.dupes-state').innerText === 'No duplicates among 1,200 pictures.'")
+        self.assertIn("12 pictures have not been looked at", b.run("return document.querySelector('.dupes-blind').innerText"))
+        self.assertIn("osprey dupes", b.run("return document.querySelector('.dupes-blind').innerText"))
+        self.assertTrue(b.run("return document.querySelector('#dupes .sheet-foot button').disabled"))
+        self.fine("dupes-none")
+        # there truly are none
+        b.open(self.daemon.url + "/?dupes=identical,same&folder=" + urllib.parse.quote(os.path.join(self.shop.folder, "alone")))
+        b.wait("document.querySelector('.dupes-state')?.innerText === 'No duplicates among 1 picture.'")
+        self.assertFalse(b.run("return document.querySelector('.dupes-blind').checkVisibility()"))
+        # what is not found yet, and what was found before
+        old = self.answer("?kinds=same&limit=1")
+        del old["next"]
+        self.open()
+        b.run(INSTEAD, [200, dict(old, state="running", progress=0.5)])
+        self.choose("Duplicates")
+        b.wait("document.querySelector('.dupes-state').innerText.endsWith('Looking again …')")
+        self.groups(1)
+        b.run(INSTEAD, None)
+        self.groups(10)
+
+    def test_in_german(self):
+        b = self.browser
+        self.open()
+        b.run("localStorage.setItem('osprey.language', 'de')")
+        try:
+            b.resize(360, 640)
+            b.open(self.daemon.url + "/?dupes=identical,same")
+            self.groups(10)
+            text = b.run("return document.querySelector('#dupes').textContent")
+            for part in ("Doppelte", "15 Gruppen: 16 von 62 Bildern sind entbehrlich", "Behalten", "das erste hat die höchste Auflösung",
+                         "Dasselbe Bild", "löscht nichts", "meiste Pixel"):
+                self.assertIn(part, text)
+            b.resize(1280, 900)
+            self.fine("dupes-german")
         finally:
             b.run("localStorage.clear()")
 

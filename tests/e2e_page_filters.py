@@ -4,8 +4,10 @@ real browser (Debian's chromium), held against what the daemon answers.
 
 Skipped only where chromium or its driver is not installed."""
 
+import json
 import os
 import sqlite3
+import subprocess
 import unittest
 import urllib.parse
 
@@ -29,6 +31,8 @@ class PageFilters(unittest.TestCase):
                        " 'animal|dog' WHEN 1 THEN 'animal' ELSE 'plant' END, 'user' FROM images")
             db.execute("INSERT INTO tags (image_id, tag, source) SELECT id, 'holiday', 'picture' FROM"
                        " images WHERE id % 2")
+            db.execute("INSERT INTO tags (image_id, tag, source) SELECT id, CASE id % 2 WHEN 0 THEN"
+                       " 'Paris, France' ELSE 'Paris' END, 'user' FROM images WHERE id % 5 = 1")
             db.execute("INSERT INTO captions (image_id, source, text) SELECT id, 'user', 'A zeppelin"
                        " over town' FROM images WHERE id % 8 = 3")
         db.close()
@@ -91,6 +95,38 @@ class PageFilters(unittest.TestCase):
         self.assertEqual(self.chip("near"), "within 120 km of 44, 10")
         b.open(self.daemon.url + "/?caption=zeppelin+TOWN")
         self.shows(self.listed(caption="zeppelin town"))
+        self.assertEqual(b.complaints(), [])
+
+    def test_a_comma_in_a_tag(self):
+        """Is the daemon's and the command line's as it stands; the page has a backslash before it."""
+        b, tag = self.browser, "Paris, France"
+        listed = self.listed(tag=tag)
+        self.assertTrue(0 < len(listed) < len(self.listed(tag="paris")) + len(listed))
+        done = subprocess.run([searchd.OSPREY, "search", "--json", "--library", self.shop.library,
+                               "-k", "100", "--tag", tag], capture_output=True, check=True)
+        self.assertEqual({json.loads(line)["id"] for line in done.stdout.splitlines()},
+                         {image["id"] for image in listed})
+        b.open(self.daemon.url + "/?" + urllib.parse.urlencode({"tag": "Paris\\, France"}))
+        self.shows(listed)
+        self.assertEqual(self.chip("tag"), "tag: Paris, France")
+        b.click("#filter-button")
+        self.set("tag", "Paris\\, France, animal")
+        self.shows(self.listed(tag=[tag, "animal"]))
+        self.assertEqual(self.query(), {"tag": ["Paris\\, France, animal"]})
+        # given several times: all of them
+        b.open(self.daemon.url + "/?" + urllib.parse.urlencode(
+            {"tag": ["Paris\\, France", "animal"]}, doseq=True))
+        self.shows(self.listed(tag=[tag, "animal"]))
+        # a tag of a picture, clicked
+        b.open(self.daemon.url + "/?view=%d" % listed[0]["id"])
+        b.wait("document.querySelector('#viewer').open")
+        if b.run("return document.querySelector('#details').hidden"):
+            b.press("i")
+        one = "[...document.querySelectorAll('.tags .link')].find((l) => l.textContent === arguments[0])"
+        b.wait(one, tag)
+        b.run(one + ".click()", tag)
+        self.shows(listed)
+        self.assertEqual(self.query(), {"tag": ["Paris\\, France"]})
         self.assertEqual(b.complaints(), [])
 
     def test_words_too(self):

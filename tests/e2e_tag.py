@@ -254,15 +254,48 @@ class Tag(unittest.TestCase):
         folder = self.tmp / "poor"
         (folder / "one").mkdir(parents=True)
         self.addCleanup(shutil.rmtree, folder)
-        self.refuse("no folder", "--examples", folder, status=3)
+        self.refuse("no folder: a folder for each label is needed", "--examples", folder, status=3)
+        (folder / "one/a.png").write_bytes(b"no picture")
+        self.refuse("none of 1 pictures can be read", "--examples", folder, status=3)
+        self.refuse(str(folder / "nowhere"), "--examples", folder / "nowhere", status=3)
         shutil.copy(self.stamps("animals/fish")[0], folder / "one/a.png")
-        self.refuse("one folder alone", "--examples", folder, status=3)
+        done = self.osprey("tag", "--examples", folder, "--dry-run")
+        self.assertIn("learned 1 label from 1 picture; a label", done.stderr)
+        shutil.copy(self.stamps("animals/fish")[0], folder / "b.png")  # in no folder: no label
+        (folder / "empty").mkdir()
+        done = self.osprey("tag", "--examples", folder, "--dry-run")
+        self.assertIn("learned 1 label from 1 picture; a label", done.stderr)
         (folder / "two").mkdir()
         (folder / "two/b.png").write_bytes(b"no picture")
         self.refuse('no picture of "two" can be read', "--examples", folder, status=3)
         shutil.copy(self.stamps("animals/birds")[0], folder / "two/c.png")
         done = self.osprey("tag", "--examples", folder, "--dry-run")
         self.assertIn("cannot be checked", done.stderr)
+        self.assertIn("two/b.png", done.stderr)
+        self.assertIn("left out 1 of 3 pictures", done.stderr)
+
+    def test_one_label_alone(self):
+        """Is told from what lies in the library."""
+        folder = self.examples("birds")
+        done = self.osprey("tag", "--examples", folder)
+        self.assertRegex(done.stderr, "learned 1 label from 5 pictures; [0-9]+% of those held out")
+        tags = self.tag("--examples", folder, "--threshold", "0", "--dry-run")
+        best = sorted(tags, key=lambda p: -tags[p][0][1])[:10]
+        self.assertGreater(sum("/birds/" in p for p in best), 7)
+        found = self.stored()
+        self.assertEqual({t for tags in found.values() for t in tags}, {"my birds"})
+        right = [p for p in found if "/birds/" in p]
+        self.assertGreater(len(right), 6)
+        self.assertLess(len(found) - len(right), len(tags) / 10)
+        # the same with words beside it, and a library that holds nothing else has no others
+        both = self.tag("--examples", folder, "--vocab", self.vocabulary, "--threshold", "0",
+                        "--top", "99", "--dry-run")
+        self.assertTrue(all({"my birds", "fruit"} <= {l for l, _ in t} for t in both.values()))
+        small = self.tmp / "small"
+        self.addCleanup(shutil.rmtree, small)
+        self.run_at(small, "index", folder)
+        done = self.run_at(small, "tag", "--examples", folder, status=2)
+        self.assertIn("no other pictures that the label could be told from", done.stderr)
 
     # ---- What is kept ----
 

@@ -56,28 +56,6 @@ static inline struct library_item picture(int64_t folder, const char *path, uint
     return item;
 }
 
-/* SQL that makes the newest catalogue one of an older version; freed by the caller. */
-static inline char *undo_catalog_to(int version)
-{
-    char  *text = NULL, end[32], pragma[48];
-    size_t len  = 0;
-    FILE  *f    = fopen(TEST_DATA "/catalog_undo.sql", "r");
-    assert_non_null(f);
-    ssize_t got = getdelim(&text, &len, '\0', f);
-    (void)fclose(f);
-    assert_true(got > 0);
-    (void)snprintf(end, sizeof end, "\n-- %d\n", version);
-    (void)snprintf(pragma, sizeof pragma, "\nPRAGMA user_version = %d;", version);
-    char *from = strstr(text, end);
-    if (from)
-        *from = '\0';
-    char *sql = malloc(strlen(text) + sizeof pragma);
-    assert_non_null(sql);
-    (void)snprintf(sql, strlen(text) + sizeof pragma, "%s%s", text, pragma);
-    free(text);
-    return sql;
-}
-
 static inline char *temporary_dir(void)
 {
     char *dir = strdup("/tmp/osprey-test-XXXXXX");

@@ -1,35 +1,10 @@
-/* Unit tests of storage/catalog: versions, folders, images, errors, moves,
- * checks, backups. Through the library's interface where that is the same. */
-#include "library_fixture.h"
-
-#include "base/file.h"
-#include "storage/catalog_db.h"
+/* Unit tests of storage/catalog: folders, images, errors, moves,
+ * the lock. Through the library's interface where that is the same. */
+#include "catalog_fixture.h"
 
 #include <math.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-
-struct room {
-    char           *dir;
-    struct library *lib;
-    int64_t         model;
-};
-
-static struct room room_open(void)
-{
-    struct err  err = ERR_INIT;
-    struct room r   = {.dir = temporary_dir()};
-    assert_ok(library_open(r.dir, LIBRARY_CREATE, &r.lib, &err), &err);
-    r.model = fill_model(r.lib, "hash-a", true);
-    return r;
-}
-
-static void room_close(struct room *r)
-{
-    assert_sound(r->lib);
-    library_close(r->lib);
-    remove_dir(r->dir);
-}
 
 /* ---- Opening ---- */
 
@@ -62,64 +37,13 @@ static void what_is_no_library_is_refused(void **state)
     remove_dir(dir);
 }
 
-static int64_t pragma(const char *file, const char *sql)
-{
-    sqlite3      *db;
-    sqlite3_stmt *stmt;
-    int64_t       value = -1;
-    assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
-    int rc = sqlite3_step(stmt);
-    assert_true(rc == SQLITE_ROW || rc == SQLITE_DONE);
-    if (rc == SQLITE_ROW)
-        value = sqlite3_column_int64(stmt, 0);
-    sqlite3_finalize(stmt);
-    sqlite3_close(db);
-    return value;
-}
-
-static void versions_go_forward_only(void **state)
-{
-    (void)state;
-    struct err      err  = ERR_INIT;
-    struct room     r    = room_open();
-    struct catalog *cat  = NULL;
-    char           *file = path_join(r.dir, "catalog.db");
-    int64_t         n    = -1;
-    library_close(r.lib);
-    assert_int_equal(pragma(file, "PRAGMA user_version"), CATALOG_VERSION);
-
-    /* Two later versions: one step fails, and nothing of either stays. */
-    const struct catalog_step bad[]  = {{CATALOG_VERSION + 1, "CREATE TABLE later (x)"},
-                                        {CATALOG_VERSION + 2, "CREATE TABLE later (x)"}};
-    const struct catalog_step good[] = {{CATALOG_VERSION + 1, "CREATE TABLE later (x)"},
-                                        {CATALOG_VERSION + 2, "INSERT INTO later VALUES (7)"}};
-    char                      version[32];
-    (void)snprintf(version, sizeof version, "version %d", CATALOG_VERSION + 2);
-    assert_ok(catalog_open(file, false, &cat, &err), &err);
-    assert_int_not_equal(catalog_migrate(cat, bad, 2, &err), 0);
-    assert_non_null(strstr(err.msg, version));
-    assert_ok(catalog_int(cat, &n, &err, "PRAGMA user_version", ""), &err);
-    assert_int_equal(n, CATALOG_VERSION);
-    assert_ok(catalog_migrate(cat, good, 2, &err), &err);
-    assert_ok(catalog_migrate(cat, good, 2, &err), &err);
-    assert_ok(catalog_int(cat, &n, &err, "SELECT sum(x) FROM later", ""), &err);
-    assert_int_equal(n, 7);
-    catalog_close(cat);
-
-    assert_int_equal(catalog_open(file, false, &cat, &err), ERR_UNSUPPORTED);
-    assert_non_null(strstr(err.msg, version));
-    free(file);
-    remove_dir(r.dir);
-}
-
 /* ---- Folders ---- */
 
 static void folders_do_not_nest(void **state)
 {
     (void)state;
     struct err           err = ERR_INIT;
-    struct room          r   = room_open();
+    struct room          r   = room_open(NULL);
     struct library_image image;
     int64_t              id;
     char                *below;
@@ -174,7 +98,7 @@ static void folders_move_and_go(void **state)
 {
     (void)state;
     struct err  err = ERR_INIT;
-    struct room r   = room_open();
+    struct room r   = room_open(NULL);
     int64_t     n, removed;
     int64_t     one = add_folder(r.lib, "/old/x"), two = add_folder(r.lib, "/old/y");
     add_folder(r.lib, "/other");
@@ -210,7 +134,7 @@ static void an_image_keeps_what_was_given(void **state)
 {
     (void)state;
     struct err           err = ERR_INIT;
-    struct room          r   = room_open();
+    struct room          r   = room_open(NULL);
     struct library_image image;
     float                embedding[DIM], back[DIM];
     int64_t              folder = add_folder(r.lib, "/pics");
@@ -244,7 +168,7 @@ static void bad_items_change_nothing(void **state)
 {
     (void)state;
     struct err           err = ERR_INIT;
-    struct room          r   = room_open();
+    struct room          r   = room_open(NULL);
     struct library_stats stats;
     float                a[DIM], b[DIM];
     int64_t              folder = add_folder(r.lib, "/pics");
@@ -291,7 +215,7 @@ static void a_path_is_an_image_or_an_error(void **state)
 {
     (void)state;
     struct err            err = ERR_INIT;
-    struct room           r   = room_open();
+    struct room           r   = room_open(NULL);
     struct library_stats  stats;
     struct library_error *errors;
     size_t                n;
@@ -332,7 +256,7 @@ static void known_files_come_in_bytewise_order(void **state)
 {
     (void)state;
     struct err   err     = ERR_INIT;
-    struct room  r       = room_open();
+    struct room  r       = room_open(NULL);
     const char  *paths[] = {"B.jpg",      "a",      "a-x.jpg", "a/1.jpg",     "a/b/2.jpg",
                             "a/\xff.jpg", "a0.jpg", "b.jpg",   "\xc3\xa9.jpg"};
     const size_t count   = sizeof(paths) / sizeof(paths[0]);
@@ -391,7 +315,7 @@ static void copies_and_moves_keep_embeddings(void **state)
 {
     (void)state;
     struct err           err = ERR_INIT;
-    struct room          r   = room_open();
+    struct room          r   = room_open(NULL);
     struct library_image image;
     float                embedding[DIM], back[DIM];
     int64_t              found, folder = add_folder(r.lib, "/pics");
@@ -429,7 +353,7 @@ static void models_take_turns(void **state)
 {
     (void)state;
     struct err           err = ERR_INIT;
-    struct room          r   = room_open();
+    struct room          r   = room_open(NULL);
     struct library_model model;
     float                back[DIM], embedding[DIM];
     int64_t              folder = add_folder(r.lib, "/pics");
@@ -455,138 +379,17 @@ static void models_take_turns(void **state)
     assert_ok(library_embedding_get(r.lib, a, back, &err), &err);
     assert_float_equal(back[0], embedding[0], 5e-4);
     assert_int_equal(library_model_filling(r.lib, &model, &err), ERR_NOTFOUND);
-    char *file = path_join(r.dir, "catalog.db");
-    assert_int_equal(pragma(file, "SELECT count(*) FROM embeddings"), 1);
-    free(file);
+    assert_int_equal(ask_catalog(r.dir, "SELECT count(*) FROM embeddings"), 1);
     model.dim = DIM + 1;
     assert_int_equal(library_model_register(r.lib, &model, &err), ERR_USAGE);
     room_close(&r);
-}
-
-/* ---- Checks and copies ---- */
-
-static void collect(void *ctx, const char *finding)
-{
-    char *all = ctx;
-    snprintf(all + strlen(all), 8000 - strlen(all), "%s\n", finding);
-}
-
-/* Damages the catalogue behind the library's back. */
-static void verify_finds_and_repairs(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *sql, *said;
-    } cases[] = {
-        {"UPDATE embeddings SET vector = x'0000' WHERE key & 255 = 2", "wrong length"},
-        {"UPDATE embeddings SET vector = zeroblob(64) WHERE key & 255 = 2", "not normalised"},
-        {"UPDATE embeddings SET vector = CAST(x'007e' || substr(vector, 3) AS BLOB)"
-         " WHERE key & 255 = 2",
-         "not finite"},
-        {"DELETE FROM embeddings WHERE key & 255 = 3", "has no embedding"},
-        {"INSERT INTO embeddings SELECT key + 100, vector FROM embeddings WHERE key & 255 = 3",
-         "does not exist"},
-        {"UPDATE folders SET images = 77", "count"},
-        {"INSERT INTO errors SELECT folder_id, path, 1, 1, 'x', 1 FROM images WHERE id = 1",
-         "both as an image and as broken"},
-        {"PRAGMA foreign_keys = OFF; INSERT INTO tags VALUES (99, 'cat', 'user', 1)", "tags"},
-        {"PRAGMA foreign_keys = OFF; UPDATE images SET folder_id = 50 WHERE id = 4", "folder"},
-        {"PRAGMA foreign_keys = OFF; INSERT INTO parts (image_id, page) VALUES (99, 2)", "pages"},
-        {"INSERT INTO parts (image_id, page) VALUES (3, 2)", "page 2 of image 3"},
-        {"INSERT INTO fingerprints (hash, kept) VALUES (x'77', x'00')", "fingerprints"},
-        {"PRAGMA foreign_keys = OFF; INSERT INTO taggers VALUES (9, 1, 1, x'00')", "labels"},
-    };
-    for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
-        struct err  err    = ERR_INIT;
-        struct room r      = room_open();
-        int64_t     damage = -1, folder  = add_folder(r.lib, "/pics");
-        char        path[32], said[8000] = "";
-        for (int i = 1; i <= 6; i++) {
-            snprintf(path, sizeof(path), "%d.jpg", i);
-            add_one(r.lib, r.model, folder, path, (uint64_t)i);
-        }
-        sqlite3 *db;
-        char    *file = path_join(r.dir, "catalog.db");
-        assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
-        assert_int_equal(sqlite3_exec(db, cases[c].sql, 0, 0, 0), SQLITE_OK);
-        sqlite3_close(db);
-        free(file);
-        assert_ok(library_verify(r.lib, false, collect, said, &damage, &err), &err);
-        assert_true(damage > 0);
-        assert_non_null(strstr(said, cases[c].said));
-        assert_ok(library_verify(r.lib, false, NULL, NULL, &damage, &err), &err);
-        assert_true(damage > 0); /* looking changes nothing */
-        assert_ok(library_verify(r.lib, true, NULL, NULL, &damage, &err), &err);
-        assert_int_equal(damage, 0);
-        room_close(&r); /* sound */
-    }
-}
-
-static void a_damaged_page_is_told_not_repaired(void **state)
-{
-    (void)state;
-    struct err  err  = ERR_INIT;
-    struct room r    = room_open();
-    char       *file = path_join(r.dir, "catalog.db"), said[8000] = "", path[32];
-    int64_t     damage = 0, folder = add_folder(r.lib, "/pics");
-    for (int i = 1; i <= 300; i++) {
-        snprintf(path, sizeof(path), "%d.jpg", i);
-        add_one(r.lib, r.model, folder, path, (uint64_t)i);
-    }
-    int64_t root = pragma(file, "SELECT rootpage FROM sqlite_schema WHERE name = 'embeddings'");
-    library_close(r.lib);
-    FILE *f = fopen(file, "r+b");
-    assert_int_equal(fseek(f, (long)(root - 1) * 8192 + 8, SEEK_SET), 0);
-    for (int i = 0; i < 64; i++)
-        fputc(0x5a, f);
-    fclose(f);
-    assert_ok(library_open(r.dir, LIBRARY_EXISTING, &r.lib, &err), &err);
-    assert_ok(library_verify(r.lib, true, collect, said, &damage, &err), &err);
-    assert_true(damage > 0);
-    assert_non_null(strstr(said, "restore a backup"));
-    library_close(r.lib);
-    free(file);
-    remove_dir(r.dir);
-}
-
-/* Looking promises no more than the repair can hold, and says what else helps. */
-static void damage_without_repair_says_what_to_do(void **state)
-{
-    (void)state;
-    static const char *const wrecks[] = {
-        "DROP TABLE errors",
-        "UPDATE models SET state = 'retired'",
-    };
-    static const char *const advice[] = {"restore a backup", "osprey index"};
-    for (size_t i = 0; i < 2; i++) {
-        struct err  err = ERR_INIT;
-        struct room r   = room_open();
-        sqlite3    *db;
-        char       *file = path_join(r.dir, "catalog.db"), said[8000] = "";
-        int64_t     damage = 0, folder = add_folder(r.lib, "/pics");
-        add_one(r.lib, r.model, folder, "1.jpg", 1);
-        library_close(r.lib);
-        assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
-        assert_int_equal(sqlite3_exec(db, wrecks[i], 0, 0, 0), SQLITE_OK);
-        sqlite3_close(db);
-        assert_ok(library_open(r.dir, LIBRARY_EXISTING, &r.lib, &err), &err);
-        assert_ok(library_verify(r.lib, false, collect, said, &damage, &err), &err);
-        assert_true(damage > 0);
-        assert_non_null(strstr(said, advice[i]));
-        assert_null(strstr(said, "beyond repair")); /* nothing was tried yet */
-        assert_ok(library_verify(r.lib, true, collect, said, &damage, &err), &err);
-        assert_true(damage > 0);
-        library_close(r.lib);
-        free(file);
-        remove_dir(r.dir);
-    }
 }
 
 static void a_forgotten_folder_takes_nothing_more(void **state)
 {
     (void)state;
     struct err          err = ERR_INIT;
-    struct room         r   = room_open();
+    struct room         r   = room_open(NULL);
     float               embedding[DIM];
     int64_t             removed = 0, folder = add_folder(r.lib, "/pics");
     struct library_item item = picture(folder, "2.jpg", 2, embedding);
@@ -600,41 +403,11 @@ static void a_forgotten_folder_takes_nothing_more(void **state)
     room_close(&r);
 }
 
-static void a_backup_stands_alone(void **state)
-{
-    (void)state;
-    struct err           err = ERR_INIT;
-    struct room          r   = room_open();
-    struct library_stats stats;
-    char                *other = temporary_dir(), *file = path_join(other, "catalog.db");
-    char                *own    = path_join(r.dir, "catalog.db");
-    int64_t              folder = add_folder(r.lib, "/pics");
-    add_one(r.lib, r.model, folder, "a.jpg", 1);
-    assert_ok(library_backup(r.lib, file, &err), &err);
-    add_one(r.lib, r.model, folder, "b.jpg", 2);
-    assert_ok(library_backup(r.lib, file, &err), &err); /* a newer one takes its place */
-    add_one(r.lib, r.model, folder, "c.jpg", 3);
-    assert_int_equal(library_backup(r.lib, own, &err), ERR_USAGE);
-    assert_int_equal(library_backup(r.lib, other, &err), ERR_USAGE);
-    assert_int_equal(library_backup(r.lib, "/nowhere/at/all", &err), ERR_IO);
-
-    struct library *copy;
-    assert_ok(library_open(other, LIBRARY_EXISTING, &copy, &err), &err);
-    assert_ok(library_stats(copy, &stats, &err), &err);
-    assert_int_equal(stats.images, 2);
-    assert_sound(copy);
-    library_close(copy);
-    free(file);
-    free(own);
-    remove_dir(other);
-    room_close(&r);
-}
-
 static void the_lock_names_its_holder(void **state)
 {
     (void)state;
     struct err  err = ERR_INIT;
-    struct room r   = room_open();
+    struct room r   = room_open(NULL);
     int         go[2], done[2];
     char        byte, pid[32];
     assert_int_equal(pipe(go) | pipe(done), 0);
@@ -669,7 +442,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_no_library_is_refused),
-        cmocka_unit_test(versions_go_forward_only),
         cmocka_unit_test(folders_do_not_nest),
         cmocka_unit_test(folders_move_and_go),
         cmocka_unit_test(an_image_keeps_what_was_given),
@@ -678,11 +450,7 @@ int main(void)
         cmocka_unit_test(known_files_come_in_bytewise_order),
         cmocka_unit_test(copies_and_moves_keep_embeddings),
         cmocka_unit_test(models_take_turns),
-        cmocka_unit_test(verify_finds_and_repairs),
-        cmocka_unit_test(a_damaged_page_is_told_not_repaired),
-        cmocka_unit_test(damage_without_repair_says_what_to_do),
         cmocka_unit_test(a_forgotten_folder_takes_nothing_more),
-        cmocka_unit_test(a_backup_stands_alone),
         cmocka_unit_test(the_lock_names_its_holder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,10 +1,8 @@
 /* Unit tests of searching by each distance: a library against brute force, with its
  * vectors in the delta, in the base and in both, with filters; the index of
  * Manhattan distances through its file; the catalogue's step to version 2. */
-#include "library_fixture.h"
+#include "catalog_fixture.h"
 
-#include "base/file.h"
-#include "storage/catalog_db.h"
 #include "storage/library_impl.h"
 
 #include <math.h>
@@ -168,7 +166,7 @@ static void a_manhattan_index_goes_through_its_file(void **state)
     assert_int_equal(info.metric, VINDEX_MANHATTAN);
     assert_int_equal(info.kind, VINDEX_FLAT);
     assert_ok(vindex_open(path, false, &ix, &err), &err);
-    assert_ok(vindex_search(ix, x[17], 100, 1, found, scores, &n, &err), &err);
+    assert_ok(vindex_search(ix, x[17], 100, 1, found, NULL, scores, &n, &err), &err);
     assert_int_equal(n, 100);
     assert_int_equal(found[0], ids[17]);
     for (size_t i = 0; i < n; i++) {
@@ -192,25 +190,19 @@ static void an_old_catalogue_learns_distances(void **state)
     struct err           err = ERR_INIT;
     struct library      *lib = NULL;
     struct library_model model;
-    char                *dir = temporary_dir(), *file = path_join(dir, "catalog.db");
+    char                *dir = temporary_dir();
     int64_t              ids[3];
     assert_ok(library_open(dir, LIBRARY_CREATE, &lib, &err), &err);
     int64_t id = model_of(lib, DISTANCE_COSINE), folder = add_folder(lib, "/pictures");
     for (size_t i = 0; i < 3; i++)
         ids[i] = add_one(lib, id, folder, i == 0 ? "a.jpg" : i == 1 ? "b.jpg" : "c.jpg", i + 1);
     library_close(lib);
-    struct catalog *cat  = NULL;
-    char           *undo = undo_catalog_to(1);
-    assert_ok(catalog_open(file, false, &cat, &err), &err);
-    assert_ok(catalog_exec(cat, undo, &err), &err);
-    catalog_close(cat);
-    free(undo);
+    age_catalog(dir, 1);
     assert_ok(library_open(dir, LIBRARY_EXISTING, &lib, &err), &err);
     assert_ok(library_model_active(lib, &model, &err), &err);
     assert_int_equal(model.distance, DISTANCE_COSINE);
     equals_brute_force(lib, DISTANCE_COSINE, ids, 3);
     library_close(lib);
-    free(file);
     remove_dir(dir);
 }
 

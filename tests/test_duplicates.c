@@ -5,6 +5,7 @@
 #include "storage/duplicates_keep.h"
 #include "storage/library_fingerprints.h"
 #include "storage/library_neighbours.h"
+#include "storage/library_tags.h"
 #include "tests/library_fixture.h"
 
 #include <math.h>
@@ -138,9 +139,12 @@ static void assert_keeps(const struct duplicate_picture *best,
 {
     const struct duplicate_picture *list[] = {other, best};
     char                            text[160];
+    enum duplicate_reason           reason;
     assert_true(duplicate_rank(best, other) < 0);
     assert_true(duplicate_rank(other, best) > 0);
-    assert_int_equal(duplicates_keep(list, 2, text, sizeof text), 1);
+    assert_int_equal(duplicates_keep(list, 2, &reason, text, sizeof text), 1);
+    if (reason != REASON_FIRST)
+        assert_memory_equal(duplicate_reason_name(reason), why, strcspn(why, ":"));
     if (strncmp(text, why, strlen(why)) != 0)
         fail_msg("'%s' does not begin with '%s'", text, why);
 }
@@ -356,6 +360,100 @@ static void places_are_kept_to(void **state)
     close_library(&l);
 }
 
+/* Says stop at the n-th question; each tells more than the one before, as far as it is known. */
+struct patience {
+    int    left;
+    double done;
+    bool   told_wrongly;
+};
+
+static int ask_patience(void *ctx, double done, struct err *err)
+{
+    struct patience *p = ctx;
+    p->told_wrongly |= !(done >= 0 && done <= 1);
+    p->done = done;
+    return p->left-- > 0 ? 0 : err_set(err, ERR_CANCELLED, "enough");
+}
+
+static void it_can_be_stopped_anywhere(void **state)
+{
+    (void)state;
+    struct library_of l;
+    struct duplicates d;
+    int               asked = 0, rc = ERR_CANCELLED;
+    open_library(&l);
+    fill_with_others(&l, 10);
+    add(&l, "a.jpg", 1, 1, 11, 1, 640);
+    add(&l, "b.jpg", 2, 1, 11, 1.2, 1280);
+    for (; rc && asked < 1000; asked++) {
+        struct err                err      = ERR_INIT;
+        struct patience           patience = {.left = asked};
+        struct duplicates_options o        = all;
+        o.go_on                            = (struct go_on){.ask = ask_patience, .ctx = &patience};
+        rc                                 = duplicates_find(l.lib, &o, &d, &err);
+        assert_false(patience.told_wrongly);
+        if (rc) {
+            assert_int_equal(rc, ERR_CANCELLED);
+            assert_string_equal(err.msg, "enough");
+            assert_null(d.groups);
+        } else {
+            assert_true(patience.done >= 0.9);
+        }
+    }
+    assert_int_equal(rc, 0);
+    assert_in_range(asked, 5, 999); /* in each step */
+    assert_int_equal(d.n, 1);
+    assert_int_equal(d.groups[0].reason, REASON_RESOLUTION);
+    duplicates_release(&d);
+
+    struct err                err = ERR_INIT;
+    struct duplicates_options few = all;
+    few.most                      = 11;
+    assert_int_equal(duplicates_find(l.lib, &few, &d, &err), ERR_LIMIT);
+    few.most = 12;
+    find(l.lib, &few, &d);
+    duplicates_release(&d);
+    close_library(&l);
+}
+
+static void the_basis_is_what_it_depends_on(void **state)
+{
+    (void)state;
+    struct library_of          l;
+    struct err                 err = ERR_INIT;
+    uint8_t                    before[HASH_BYTES], after[HASH_BYTES];
+    struct library_fingerprint print = {0};
+    uint64_t                   seed  = 2;
+    open_library(&l);
+    int64_t a = add(&l, "a.jpg", 1, 1, 11, 1, 640);
+    add(&l, "b.jpg", 2, 2, 0, 1, 640);
+    assert_ok(duplicates_basis(l.lib, &all, before, &err), &err);
+    const char *const              label   = "beach";
+    const struct library_tags_edit edit    = {.add = &label, .n_add = 1};
+    int64_t                        changed = 0;
+    assert_ok(library_tags_change(l.lib, LIBRARY_USER, &a, 1, &edit, &changed, &err), &err);
+    assert_int_equal(changed, 1);
+    assert_ok(duplicates_basis(l.lib, &all, after, &err), &err);
+    assert_memory_equal(before, after, sizeof before);
+
+    memcpy(print.hash, &seed, sizeof seed); /* b's */
+    fingerprint(12, 1, print.bytes);
+    assert_ok(library_fingerprints_put(l.lib, &print, 1, &err), &err);
+    assert_ok(duplicates_basis(l.lib, &all, after, &err), &err);
+    assert_memory_not_equal(before, after, sizeof before);
+    memcpy(before, after, sizeof before);
+    add(&l, "c.jpg", 3, 3, 0, 1, 640);
+    assert_ok(duplicates_basis(l.lib, &all, after, &err), &err);
+    assert_memory_not_equal(before, after, sizeof before);
+    const struct library_filter place = {.folder_id = l.folder, .below = "b.jpg"};
+    struct duplicates_options   o     = all;
+    o.places                          = &place;
+    o.n_places                        = 1;
+    assert_ok(duplicates_basis(l.lib, &o, before, &err), &err);
+    assert_memory_not_equal(before, after, sizeof before);
+    close_library(&l);
+}
+
 static void an_empty_library_has_none(void **state)
 {
     (void)state;
@@ -450,7 +548,7 @@ static void twins_are_neighbours(void **state)
             assert_ok(library_index_maintain(l.lib, true, &err), &err);
             ids_of(&l, 61, 40, ids + 61); /* the first of them is the twin of the last before */
         }
-        assert_ok(library_neighbours(l.lib, ids, count, 3, &pairs, &n, matches, &err), &err);
+        assert_ok(library_neighbours(l.lib, ids, count, 3, &pairs, &n, matches, NULL, &err), &err);
         for (size_t i = 0; i < n; i++) {
             assert_true(pairs[i].a < pairs[i].b);
             assert_true(i == 0 || pairs[i - 1].a < pairs[i].a ||
@@ -482,6 +580,8 @@ int main(void)
         cmocka_unit_test(kinds_are_told_apart),
         cmocka_unit_test(what_turned_is_found_by_its_shape),
         cmocka_unit_test(places_are_kept_to),
+        cmocka_unit_test(it_can_be_stopped_anywhere),
+        cmocka_unit_test(the_basis_is_what_it_depends_on),
         cmocka_unit_test(an_empty_library_has_none),
         cmocka_unit_test(fingerprints_go_with_their_contents),
         cmocka_unit_test(twins_are_neighbours),

@@ -1,6 +1,8 @@
-/* Tests of cli/npy.h, cli/exchange.h and cli/caption_bank.h: files that come from outside. */
+/* Tests of cli/npy.h, cli/exchange.h, cli/exchange_line.h and cli/caption_bank.h: files that come
+ * from outside. */
 #include "cli/caption_bank.h"
 #include "cli/exchange.h"
+#include "cli/exchange_line.h"
 #include "cli/npy.h"
 
 #include "base/half.h"
@@ -259,6 +261,86 @@ static void paths_of_json_lines(void **state)
     free(path);
 }
 
+/* ---- Lines of an export ---- */
+
+/* A scan of n pages, or film of n frames, made into lines and read back; page i. */
+static struct exchange_line line_of(size_t n, bool film, size_t i)
+{
+    int                  pages[] = {1, 3, 4};
+    int32_t              times[] = {0, 1500, 99000};
+    struct err           err     = ERR_INIT;
+    struct exchange_line line;
+    struct library_whole whole = {.image = {.folder      = (char *)"/pictures",
+                                            .path        = (char *)"a/b",
+                                            .kind        = "TIFF",
+                                            .size        = 9,
+                                            .mtime_ns    = 10,
+                                            .width       = 5,
+                                            .height      = 6,
+                                            .hash        = {0xab, 1},
+                                            .orientation = 1},
+                                  .dim   = DIM,
+                                  .n     = n,
+                                  .pages = pages,
+                                  .times = film ? times : NULL};
+    struct jnode        *o     = exchange_line_make(&whole, i, 7);
+    char                *text  = jnode_write(o);
+    assert_non_null(text);
+    assert_int_equal(exchange_line_read(text, strlen(text), 7, &line, &err), 0);
+    assert_string_equal(line.path, "a/b");
+    assert_int_equal(line.item.hash[0], 0xab);
+    assert_int_equal(line.parts, n);
+    assert_int_equal(line.page, pages[i]);
+    assert_int_equal(line.time_ms, film ? times[i] : -1);
+    exchange_line_release(&line);
+    assert_int_equal(exchange_line_read(text, strlen(text), 8, &line, &err), ERR_FORMAT);
+    err = (struct err)ERR_INIT;
+    assert_int_equal(exchange_line_read(text, strlen(text), 7, &line, &err), 0);
+    jnode_free(o);
+    free(text);
+    return line;
+}
+
+/* Takes pages in this order: what comes of the last, or of the end. */
+static int take_in_order(const struct exchange_line *lines, const char *order, struct err *err)
+{
+    struct exchange_order state = {.seen = 0};
+    int                   rc    = 0;
+    *err                        = (struct err)ERR_INIT;
+    for (const char *c = order; *c && !rc; c++) {
+        rc = exchange_order_take(&state, &lines[*c - '0'], err);
+        assert_true(rc == 0 || c[1] == '\0');
+    }
+    if (!rc)
+        rc = exchange_order_end(&state, err);
+    exchange_order_release(&state);
+    return rc;
+}
+
+static void pages_come_back_in_order(void **state)
+{
+    (void)state;
+    struct err err;
+    for (int film = 0; film < 2; film++) {
+        struct exchange_line lines[4];
+        for (size_t i = 0; i < 3; i++)
+            lines[i] = line_of(3, film, i);
+        lines[3] = line_of(1, film, 0);
+        free(lines[3].path);
+        lines[3].path = strdup("other");
+        assert_int_equal(take_in_order(lines, "", &err), 0);
+        assert_int_equal(take_in_order(lines, "012", &err), 0);
+        assert_int_equal(take_in_order(lines, "30123012", &err), 0);
+        const char *const bad[] = {"0", "01", "1", "31", "02", "00", "011", "021", "013", "0122"};
+        for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+            assert_int_equal(take_in_order(lines, bad[i], &err), ERR_FORMAT);
+        lines[1].item.hash[5] ^= 1; /* the file of another moment */
+        assert_int_equal(take_in_order(lines, "01", &err), ERR_FORMAT);
+        for (size_t i = 0; i < 4; i++)
+            exchange_line_release(&lines[i]);
+    }
+}
+
 /* ---- Banks ---- */
 
 static int parse(const char *text, size_t len, struct caption_bank *bank, struct err *err)
@@ -310,6 +392,7 @@ int main(void)
         cmocka_unit_test(paths_of_a_csv),
         cmocka_unit_test(paths_of_parquet),
         cmocka_unit_test(paths_of_json_lines),
+        cmocka_unit_test(pages_come_back_in_order),
         cmocka_unit_test(a_bank_keeps_each_sentence_once),
         cmocka_unit_test(bad_banks_are_refused),
     };

@@ -6,6 +6,7 @@
 #include "image/formats.h"
 #include "image/image.h"
 #include "image/modules.h"
+#include "tests/broken_picture.h"
 #include "tests/picture.h"
 
 #include <fcntl.h>
@@ -362,28 +363,6 @@ static void truncation_is_told(void **state)
             fail_msg("%s: %d '%s'", f->name, rc, err.msg);
         assert_null(img.data);
     }
-}
-
-/* Decoding must end, with pixels or with an error that says something. */
-static void try_broken(const uint8_t *bytes, size_t n, int *good, int *bad)
-{
-    struct image_limits limits = {.max_pixels = 4000000, .max_bytes = 64 << 20};
-    struct err          err    = ERR_INIT;
-    struct image        img;
-    struct image_info   info;
-    int                 rc = image_decode(bytes, n, n % 3 == 0 ? 8 : 0, &limits, &img, &info, &err);
-    if (rc) {
-        assert_true(rc < 0);
-        assert_true(err.msg[0] != '\0');
-        assert_null(img.data);
-        (*bad)++;
-    } else {
-        assert_non_null(img.data);
-        assert_true(img.width > 0 && img.height > 0);
-        assert_true(info.orientation >= 1 && info.orientation <= 8);
-        (*good)++;
-    }
-    image_free(&img);
 }
 
 /* Returns what standard error was. */

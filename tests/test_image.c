@@ -2,6 +2,7 @@
  * EXIF, limits, scaled decoding, and thousands of broken files. */
 #include "base/file.h"
 #include "image/image.h"
+#include "tests/broken_picture.h"
 #include "tests/picture.h"
 
 #include <dirent.h>
@@ -326,28 +327,6 @@ static void scan_bombs_are_stopped(void **state)
     refused(bomb, n + 2, NULL, ERR_LIMIT, "more than 100 scans");
     free(bomb);
     free(file.data);
-}
-
-/* Decoding must end, with pixels or with an error that says something. */
-static void try_broken(const uint8_t *bytes, size_t n, int *good, int *bad)
-{
-    struct image_limits limits = {.max_pixels = 4000000, .max_bytes = 64 << 20};
-    struct err          err    = ERR_INIT;
-    struct image        img;
-    struct image_info   info;
-    int                 rc = image_decode(bytes, n, n % 3 == 0 ? 8 : 0, &limits, &img, &info, &err);
-    if (rc) {
-        assert_true(rc < 0);
-        assert_true(err.msg[0] != '\0');
-        assert_null(img.data);
-        (*bad)++;
-    } else {
-        assert_non_null(img.data);
-        assert_true(img.width > 0 && img.height > 0);
-        assert_true(info.orientation >= 1 && info.orientation <= 8);
-        (*good)++;
-    }
-    image_free(&img);
 }
 
 static void break_file(const char *name, uint32_t *rng, int *good, int *bad)

@@ -1,6 +1,7 @@
 /* Unit tests of core/rerank/mmca_fit: the gradient of the whole network and its losses
  * by finite differences, single precision beside double; and that what is trained is
  * what answers searches. */
+#include "mmca_small.h"
 #include "rerank/mmca_fit.h"
 
 #include "base/json.h"
@@ -16,18 +17,7 @@
 #define WORD     6
 #define WORDS    14
 
-static const struct mmca_config config = {.cells      = CELLS,
-                                          .region     = REGION,
-                                          .word       = WORD,
-                                          .width      = 8,
-                                          .heads      = 2,
-                                          .mlp        = 6,
-                                          .layers     = {1, 1, 1},
-                                          .form       = MMCA_POOLED_FORM,
-                                          .norm       = MMCA_PRE,
-                                          .image_pool = MMCA_LEARNED,
-                                          .text_pool  = MMCA_LEARNED,
-                                          .unit       = true};
+static const struct mmca_config config = MMCA_SMALL(CELLS, REGION, WORD, 6);
 
 static const int starts[PICTURES + 1] = {0, 3, 5, 6, 9, 13, WORDS};
 static const int owner[PICTURES]      = {0, 1, 2, 3, 4, 5};

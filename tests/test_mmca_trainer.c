@@ -1,6 +1,7 @@
 /* Unit tests of core/rerank/mmca_trainer: made-up regions and words that share what a
  * picture and its captions have in common. Learning, stopping and going on to the same
  * bits, checkpoints that are refused, data that cannot be learned from. */
+#include "mmca_small.h"
 #include "rerank/mmca_trainer.h"
 
 #include "base/half.h"
@@ -20,18 +21,7 @@
 #define NEAR   6
 #define LATENT 3
 
-static const struct mmca_config config = {.cells      = CELLS,
-                                          .region     = REGION,
-                                          .word       = WORD,
-                                          .width      = 8,
-                                          .heads      = 2,
-                                          .mlp        = 12,
-                                          .layers     = {1, 1, 1},
-                                          .form       = MMCA_POOLED_FORM,
-                                          .norm       = MMCA_PRE,
-                                          .image_pool = MMCA_LEARNED,
-                                          .text_pool  = MMCA_LEARNED,
-                                          .unit       = true};
+static const struct mmca_config config = MMCA_SMALL(CELLS, REGION, WORD, 12);
 
 static struct mmca_data data;
 static char             checkpoint[96];

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "storage/catalog_db.h"
 #include "storage/library_neighbours.h"
+#include "storage/library_parts.h"
 
 #include <math.h>
 
@@ -374,7 +375,7 @@ static bool are_neighbours(struct world *w, const int64_t *ids, size_t n, int64_
     struct library_pair *pairs = NULL;
     size_t               n_pairs;
     bool                 found = false;
-    assert_ok(library_neighbours(w->lib, ids, n, 3, &pairs, &n_pairs, NULL, &err), &err);
+    assert_ok(library_neighbours(w->lib, ids, n, 3, &pairs, &n_pairs, NULL, NULL, &err), &err);
     for (size_t i = 0; i < n_pairs; i++) {
         int64_t x = ids[pairs[i].a], y = ids[pairs[i].b];
         found |= (x == a && y == b) || (x == b && y == a);
@@ -460,6 +461,51 @@ static struct library_hit hit_of(struct world *w, int image, int page)
     return hit;
 }
 
+/* 1: the image is shown by it, 0: it is another part of it, or an error. */
+static int find_part(struct world *w, int64_t id, int page, int32_t time_ms)
+{
+    struct err err   = ERR_INIT;
+    bool       first = false;
+    int        rc    = library_part_find(w->lib, id, page, time_ms, &first, &err);
+    return rc ? rc : first;
+}
+
+static void an_image_comes_whole(void **state)
+{
+    struct world        *w   = *state;
+    struct err           err = ERR_INIT;
+    struct library_whole whole;
+    float                wanted[DIM];
+    for (int image = 3; image <= 4; image++) {
+        assert_ok(library_whole_get(w->lib, w->id[image], &whole, &err), &err);
+        assert_int_equal(whole.image.id, w->id[image]);
+        assert_int_equal(whole.n, pages_of(image));
+        assert_int_equal(whole.dim, DIM);
+        assert_null(whole.times);
+        for (int page = 1; page <= pages_of(image); page++) {
+            assert_int_equal(whole.pages[page - 1], page);
+            unit_vector(wanted, DIM, seed_of(image, page));
+            for (int i = 0; i < DIM; i++)
+                assert_float_equal(whole.embeddings[(page - 1) * DIM + i], wanted[i], 1e-3);
+        }
+        library_whole_release(&whole);
+    }
+    assert_int_equal(find_part(w, w->id[3], 1, CATALOG_NO_TIME), 1);
+    assert_int_equal(find_part(w, w->id[3], 1 + PAGES, CATALOG_NO_TIME), 0);
+    assert_int_equal(find_part(w, w->id[3], 2 + PAGES, CATALOG_NO_TIME), ERR_NOTFOUND);
+    assert_int_equal(find_part(w, w->id[3], 1, 0), ERR_NOTFOUND);
+    assert_int_equal(find_part(w, w->id[4], 2, CATALOG_NO_TIME), ERR_NOTFOUND);
+    assert_int_equal(library_whole_get(w->lib, 999, &whole, &err), ERR_NOTFOUND);
+    err = (struct err)ERR_INIT;
+    assert_int_equal(library_whole_get(w->lib, LIBRARY_FIRST_PART, &whole, &err), ERR_NOTFOUND);
+    /* A page without its embedding: then it is not whole. */
+    err = (struct err)ERR_INIT;
+    tamper(w, "DELETE FROM embeddings WHERE (key & 0xffffffffff) ="
+              " (SELECT max(id) FROM parts WHERE image_id = 7)");
+    assert_int_equal(w->id[6], 7);
+    assert_int_equal(library_whole_get(w->lib, w->id[6], &whole, &err), ERR_NOTFOUND);
+}
+
 static void frames_have_times(void **state)
 {
     static const int32_t begins = 400, times[] = {2500, 70000};
@@ -486,6 +532,16 @@ static void frames_have_times(void **state)
     }
     assert_false(hit_of(w, 3, 2).timed);
     assert_int_equal(hit_of(w, 3, 2).page, 2);
+    struct library_whole whole;
+    assert_ok(library_whole_get(w->lib, film.id, &whole, &err), &err);
+    assert_int_equal(whole.n, 3);
+    for (int frame = 1; frame <= 3; frame++)
+        assert_int_equal(whole.times[frame - 1], frame == 1 ? begins : times[frame - 2]);
+    library_whole_release(&whole);
+    assert_int_equal(find_part(w, film.id, 0, begins), 1);
+    assert_int_equal(find_part(w, film.id, 0, times[1]), 0);
+    assert_int_equal(find_part(w, film.id, 0, times[1] + 1), ERR_NOTFOUND);
+    assert_int_equal(find_part(w, film.id, 2, CATALOG_NO_TIME), ERR_NOTFOUND);
     /* A copy has them, too, when the original is gone. */
     struct library_item copy = picture(w->folder, "even/copy.mp4", 500, unused);
     copy.embedding           = NULL;
@@ -519,6 +575,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(another_model_sees_the_pages_again, open_world,
                                         close_world),
         cmocka_unit_test_setup_teardown(repair_knows_pages, open_world, close_world),
+        cmocka_unit_test_setup_teardown(an_image_comes_whole, open_world, close_world),
         cmocka_unit_test_setup_teardown(frames_have_times, open_world, close_world),
         cmocka_unit_test_setup_teardown(odd_pages_are_refused, open_world, close_world),
         cmocka_unit_test_setup_teardown(pages_crowd_no_neighbours_out, open_world, close_world),

@@ -1,35 +1,10 @@
 /* Unit tests of the library's regions (storage/library_regions, catalog_regions):
  * they come and go with the picture, and filling them in leaves the rest alone. */
-#include "tests/library_fixture.h"
+#include "catalog_fixture.h"
 
-#include "base/file.h"
-#include "storage/catalog_db.h"
 #include "storage/library_impl.h"
 
 #define BYTES 3000 /* more than a page's row holds at once */
-
-struct room {
-    char           *dir;
-    struct library *lib;
-    int64_t         model, folder;
-};
-
-static struct room room_open(void)
-{
-    struct err  err = ERR_INIT;
-    struct room r   = {.dir = temporary_dir()};
-    assert_ok(library_open(r.dir, LIBRARY_CREATE, &r.lib, &err), &err);
-    r.model  = fill_model(r.lib, "0123456789abcdef0123456789abcdef", true);
-    r.folder = add_folder(r.lib, "/pictures");
-    return r;
-}
-
-static void room_close(struct room *r)
-{
-    assert_sound(r->lib);
-    library_close(r->lib);
-    remove_dir(r->dir);
-}
 
 static void want(struct room *r, const char *hash)
 {
@@ -103,7 +78,7 @@ static void regions_come_and_go_with_the_picture(void **state)
 {
     (void)state;
     struct err             err = ERR_INIT;
-    struct room            r   = room_open();
+    struct room            r   = room_open("/pictures");
     struct library_regions of;
     assert_int_equal(library_regions_find(r.lib, NULL, &of, &err), ERR_NOTFOUND);
     want(&r, "aaaa");
@@ -134,7 +109,7 @@ static void copies_and_moves_take_them_along(void **state)
 {
     (void)state;
     struct err  err = ERR_INIT;
-    struct room r   = room_open();
+    struct room r   = room_open("/pictures");
     float       embedding[DIM];
     want(&r, "aaaa");
     int64_t             a    = add(&r, "a.jpg", 1, 7).id;
@@ -154,7 +129,7 @@ static void filling_in_leaves_embeddings_and_index_alone(void **state)
 {
     (void)state;
     struct err          err = ERR_INIT;
-    struct room         r   = room_open();
+    struct room         r   = room_open("/pictures");
     struct library_item found;
     int64_t             id = add(&r, "a.jpg", 1, 0).id, other = 0;
     int64_t             seq = last_change(&r);
@@ -182,7 +157,7 @@ static void another_reranker_takes_over(void **state)
 {
     (void)state;
     struct err             err = ERR_INIT;
-    struct room            r   = room_open();
+    struct room            r   = room_open("/pictures");
     struct library_regions of;
     want(&r, "aaaa");
     int64_t id = add(&r, "a.jpg", 1, 7).id;
@@ -205,28 +180,9 @@ static void another_reranker_takes_over(void **state)
     r.model = newer;
     add(&r, "a.jpg", 1, 0); /* for the check of soundness */
     library_close(r.lib);
-    char    *file = path_join(r.dir, "catalog.db");
-    sqlite3 *db;
-    assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
-    sqlite3_stmt *stmt;
-    assert_int_equal(sqlite3_prepare_v2(db, "SELECT count(*) FROM regions", -1, &stmt, NULL), 0);
-    assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
-    assert_int_equal(sqlite3_column_int(stmt, 0), 0);
-    sqlite3_finalize(stmt);
-    sqlite3_close(db);
-    free(file);
+    assert_int_equal(ask_catalog(r.dir, "SELECT count(*) FROM regions"), 0);
     assert_ok(library_open(r.dir, LIBRARY_EXISTING, &r.lib, &err), &err);
     room_close(&r);
-}
-
-static void tamper(const char *dir, const char *sql)
-{
-    sqlite3 *db;
-    char    *file = path_join(dir, "catalog.db");
-    assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-    sqlite3_close(db);
-    free(file);
 }
 
 static void verify_finds_what_is_wrong_and_puts_it_right(void **state)
@@ -238,13 +194,13 @@ static void verify_finds_what_is_wrong_and_puts_it_right(void **state)
         "UPDATE rerankers SET images = 77",
     };
     struct err  err = ERR_INIT;
-    struct room r   = room_open();
+    struct room r   = room_open("/pictures");
     want(&r, "aaaa");
     int64_t id = add(&r, "a.jpg", 1, 7).id;
     assert_int_equal(id, 1);
     for (size_t i = 0; i < sizeof damage / sizeof *damage; i++) {
         int64_t left = 0;
-        tamper(r.dir, damage[i]);
+        change_catalog(r.dir, damage[i]);
         assert_ok(library_verify(r.lib, false, NULL, NULL, &left, &err), &err);
         assert_true(left > 0);
         assert_ok(library_verify(r.lib, true, NULL, NULL, &left, &err), &err);
@@ -259,7 +215,7 @@ static void backups_hold_them(void **state)
 {
     (void)state;
     struct err      err = ERR_INIT;
-    struct room     r   = room_open();
+    struct room     r   = room_open("/pictures");
     struct catalog *cat = NULL;
     want(&r, "aaaa");
     int64_t                id   = add(&r, "a.jpg", 1, 7).id;
@@ -281,12 +237,10 @@ static void older_catalogues_are_brought_forward(void **state)
 {
     (void)state;
     struct err  err = ERR_INIT;
-    struct room r   = room_open();
+    struct room r   = room_open("/pictures");
     int64_t     id  = add(&r, "a.jpg", 1, 0).id;
     library_close(r.lib);
-    char *undo = undo_catalog_to(2);
-    tamper(r.dir, undo);
-    free(undo);
+    age_catalog(r.dir, 2);
     assert_ok(library_open(r.dir, LIBRARY_EXISTING, &r.lib, &err), &err);
     want(&r, "aaaa");
     assert_int_equal(add(&r, "a.jpg", 1, 7).id, id);

@@ -332,8 +332,14 @@ static void sides_of_thumbnails(void **state)
         assert_int_equal(thumbnail_side(cases[i][0]), cases[i][1]);
     struct library_image image = {.hash = {0xab, 1}};
     char                 tag[THUMBNAIL_ETAG];
-    thumbnail_etag(&image, 320, tag);
+    thumbnail_etag(&image, NULL, 320, tag);
     assert_string_equal(tag, "\"ab010000000000000000000000000000-320\"");
+    struct image_part page  = {.page = 6, .time_ms = IMAGE_ANY_TIME};
+    struct image_part frame = {.time_ms = INT32_MAX};
+    thumbnail_etag(&image, &page, 320, tag);
+    assert_string_equal(tag, "\"ab010000000000000000000000000000-p7-320\"");
+    thumbnail_etag(&image, &frame, 1280, tag);
+    assert_string_equal(tag, "\"ab010000000000000000000000000000-t2147483647-1280\"");
 }
 
 int main(void)

@@ -13,7 +13,7 @@
 static void name_of(int i, char out[THUMBNAIL_NAME])
 {
     uint8_t hash[LIBRARY_HASH_BYTES] = {(uint8_t)(i * 37), (uint8_t)i};
-    thumbnail_name(hash, 320, out);
+    thumbnail_name(hash, NULL, 320, out);
 }
 
 static struct thumbnail_store *open_store(const char *dir, int64_t limit)

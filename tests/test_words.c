@@ -2,8 +2,8 @@
  * found as it changes, any text may be asked for, and the fused order is the one that the
  * two rankings give by hand.
  */
-#include "library_fixture.h"
-#include "storage/catalog_db.h"
+#include "catalog_fixture.h"
+
 #include "storage/library_hybrid.h"
 #include "storage/library_impl.h"
 #include "storage/library_tags.h"
@@ -240,18 +240,6 @@ static void ranks_are_fused(void **state)
 
 /* ---- Upkeep ---- */
 
-static void tamper(const char *dir, const char *text)
-{
-    sqlite3 *db;
-    char     file[4200];
-    snprintf(file, sizeof file, "%s/catalog.db", dir);
-    assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
-    sqlite3_busy_timeout(db, 10000);
-    if (sqlite3_exec(db, text, NULL, NULL, NULL) != SQLITE_OK)
-        fail_msg("%s: %s", text, sqlite3_errmsg(db));
-    sqlite3_close(db);
-}
-
 static int64_t damage_of(struct shelf *s, bool repair)
 {
     struct err err    = ERR_INIT;
@@ -272,7 +260,7 @@ static void verify_finds_and_rebuilds(void **state)
     };
     struct shelf *s = open_shelf();
     for (size_t i = 0; i < sizeof damages / sizeof *damages; i++) {
-        tamper(s->dir, damages[i]);
+        change_catalog(s->dir, damages[i]);
         assert_true(damage_of(s, false) > 0);
         assert_int_equal(damage_of(s, true), 0);
         assert_int_equal(damage_of(s, false), 0);
@@ -290,9 +278,7 @@ static void older_libraries_are_filled(void **state)
     say(s, 3, false, "animal|otter");
     say(s, 4, true, "an otter floats");
     library_close(s->lib);
-    char *undo = undo_catalog_to(9);
-    tamper(s->dir, undo);
-    free(undo);
+    age_catalog(s->dir, 9);
     assert_ok(library_open(s->dir, LIBRARY_EXISTING, &s->lib, &err), &err);
     assert_int_equal(find(s, "otter", NULL), 2);
     assert_int_equal(find(s, "lighthouse", NULL), N / 50);

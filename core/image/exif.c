@@ -34,29 +34,9 @@ static void exif_bytes(ExifData *data, ExifIfd ifd, ExifTag tag, char *out, size
     out[n] = '\0';
 }
 
-/* Text as UTF-8 without control characters, spaces collapsed and trimmed. */
 static void clean_text(const char *raw, char out[EXIF_TEXT])
 {
-    size_t n = strnlen(raw, EXIF_TEXT - 1), k = 0;
-    bool   gap = false;
-    for (size_t i = 0; i < n;) {
-        uint32_t cp;
-        i += utf8_decode(raw + i, n - i, &cp);
-        if (cp <= ' ' || (cp >= 0x7F && cp <= 0xA0)) {
-            gap = k > 0;
-            continue;
-        }
-        char   bytes[4];
-        size_t len = utf8_encode(cp, bytes);
-        if (k + gap + len >= EXIF_TEXT)
-            break;
-        if (gap)
-            out[k++] = ' ';
-        gap = false;
-        memcpy(out + k, bytes, len);
-        k += len;
-    }
-    out[k] = '\0';
+    utf8_tidy(raw, strnlen(raw, EXIF_TEXT - 1), false, out, EXIF_TEXT - 1);
 }
 
 /* n decimal digits at s, or -1. */

@@ -11,8 +11,9 @@
 
 #define TYPICAL      3.0 /* where held-out examples should lie (v of tagger.h) */
 #define MOST_STRETCH 3.0
-#define ALONE        3.25 /* where those of a label alone should, negatives being around 0 */
-#define UNSEEN       0.5  /* how far out pictures like a single example lie, beside it */
+#define ALONE        3.25   /* where those of a label alone should, negatives being around 0 */
+#define SAME         0.9995 /* how close one embedding lies to itself, kept in half precision */
+#define UNSEEN       0.5    /* how far out pictures like a single example lie, beside it */
 
 /* What the probe is fitted on: examples, then negatives of the background. */
 struct material {
@@ -84,6 +85,15 @@ static double least_closeness(const struct lesson_examples *e, float *sum, size_
     return least;
 }
 
+/* Whether a picture of the background is one of the label's examples. */
+static bool is_example(const struct lesson_examples *e, const float *x)
+{
+    for (size_t i = 0; i < e->n; i++)
+        if (e->labels[i] == 0 && dot(e->x + i * e->dim, x, e->dim) > SAME)
+            return true;
+    return false;
+}
+
 /* Appends the reliable negatives of the background. room: (background->n). */
 static int add_negatives(const struct lesson_examples *e, struct material *m, struct err *err)
 {
@@ -102,9 +112,10 @@ static int add_negatives(const struct lesson_examples *e, struct material *m, st
     qsort(sorted, b->n, sizeof *sorted, descending);
     double half = b->n ? sorted[b->n / 2] : 0;
     for (size_t i = 0; i < b->n; i++) {
-        if (near[i] >= least && near[i] > half)
+        const float *x = b->x + i * e->dim;
+        if ((near[i] >= least && near[i] > half) || is_example(e, x))
             continue;
-        memcpy(m->x + (size_t)m->n * e->dim, b->x + i * e->dim, e->dim * sizeof *m->x);
+        memcpy(m->x + (size_t)m->n * e->dim, x, e->dim * sizeof *m->x);
         m->labels[m->n++] = 1;
     }
     free(sum);

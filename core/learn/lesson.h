@@ -6,8 +6,8 @@
  * learning from positive and unlabelled examples (Liu et al., "Partially supervised
  * classification of text documents", 2002). Departure: negatives are those pictures of
  * the background which lie further from the mean of the examples than every example lies
- * from the mean of the others, and the farther half in any case. It is calibrated by where
- * held-out examples and those negatives lie.
+ * from the mean of the others, and the farther half in any case, but never an
+ * example itself. It is calibrated by where held-out examples and those negatives lie.
  */
 #ifndef OSPREY_LEARN_LESSON_H
 #define OSPREY_LEARN_LESSON_H

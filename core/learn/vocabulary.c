@@ -1,21 +1,17 @@
 /* Vocabularies: see vocabulary.h. */
 #include "learn/vocabulary.h"
 
-#include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/shipped.h"
 #include "learn/tagger.h"
 #include "text/utf8.h"
 
-#include <dirent.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define MOST_BYTES ((size_t)8 << 20)
-
-static const char *const places[] = {"../models/vocab", "../share/osprey/models/vocab"};
-#define PLACES (sizeof places / sizeof *places)
 
 /* ---- Labels ---- */
 
@@ -249,74 +245,17 @@ int vocabulary_parse(char *text, size_t len, const char *what, struct vocabulary
     return rc;
 }
 
-/* ---- Those that come with Osprey ---- */
-
-/* Their names, for a message. */
-static void list_names(struct buf *names)
-{
-    char *program = NULL;
-    if (path_of_program(&program, NULL))
-        return;
-    for (size_t i = 0; i < PLACES; i++) {
-        char *dir = path_join(program, places[i]);
-        DIR  *d   = dir ? opendir(dir) : NULL;
-        for (struct dirent *e; d && (e = readdir(d));) {
-            size_t len = strlen(e->d_name);
-            if (len > 4 && strcmp(e->d_name + len - 4, ".txt") == 0)
-                (void)buf_appendf(names, NULL, "%s%.*s", names->len ? ", " : "", (int)len - 4,
-                                  e->d_name);
-        }
-        if (d)
-            closedir(d);
-        free(dir);
-    }
-    free(program);
-}
-
-/* *path stays NULL where there is none of that name. */
-static int find_named(const char *name, char **path, struct err *err)
-{
-    char  file[256];
-    char *program = NULL;
-    int   rc      = path_of_program(&program, err);
-    (void)snprintf(file, sizeof file, "%.200s.txt", name);
-    for (size_t i = 0; !rc && i < PLACES && !*path; i++) {
-        char *dir = path_join(program, places[i]);
-        *path     = dir ? path_join(dir, file) : NULL;
-        if (!*path)
-            rc = err_set(err, ERR_NOMEM, "out of memory");
-        else if (!file_exists(*path)) {
-            free(*path);
-            *path = NULL;
-        }
-        free(dir);
-    }
-    free(program);
-    return rc;
-}
-
 int vocabulary_read(const char *name, struct vocabulary *out, struct err *err)
 {
     char    *path = NULL;
     uint8_t *text = NULL;
     size_t   len  = 0;
-    int      rc   = 0;
     *out          = (struct vocabulary){0};
-    if (!file_exists(name) && !strchr(name, '/'))
-        rc = find_named(name, &path, err);
-    if (!rc && !path && !file_exists(name)) {
-        struct buf names;
-        buf_init(&names, 300);
-        list_names(&names);
-        rc = err_set(err, ERR_NOTFOUND,
-                     "there is no vocabulary %.200s: neither a file nor one of %s", name,
-                     names.len ? buf_str(&names) : "those that come with Osprey");
-        buf_release(&names);
-    }
+    int rc        = shipped_find("vocab", name, "vocabulary", &path, err);
     if (!rc)
-        rc = file_read(path ? path : name, MOST_BYTES, &text, &len, err);
+        rc = file_read(path, MOST_BYTES, &text, &len, err);
     if (!rc)
-        rc = vocabulary_parse((char *)text, len, path ? path : name, out, err);
+        rc = vocabulary_parse((char *)text, len, path, out, err);
     free(text);
     free(path);
     return rc;

@@ -74,34 +74,15 @@ bool strings_match(const struct strings *a, const struct strings *b)
 
 char *text_clean(const char *text, size_t n, size_t max)
 {
-    bool   latin = !utf8_valid(text, n);
-    bool   gap   = false;
-    size_t k     = 0;
+    bool latin = !utf8_valid(text, n);
     if (n > max) {
         n = max;
         while (!latin && n && ((unsigned char)text[n] & 0xC0) == 0x80)
             n--;
     }
-    char *out = mem_array(2 * n + 1, 1);
-    if (!out)
-        return NULL;
-    for (size_t i = 0; i < n;) {
-        uint32_t cp = (unsigned char)text[i];
-        char     bytes[4];
-        i += latin ? 1 : utf8_decode(text + i, n - i, &cp);
-        if (cp <= ' ' || (cp >= 0x7F && cp <= 0xA0) || cp == 0xFEFF) {
-            gap = k > 0;
-            continue;
-        }
-        size_t len = utf8_encode(cp, bytes);
-        if (k + gap + len > max)
-            break;
-        if (gap)
-            out[k++] = ' ';
-        gap = false;
-        memcpy(out + k, bytes, len);
-        k += len;
-    }
-    out[k] = '\0';
+    size_t room = max < 2 * n ? max : 2 * n; /* a byte of Latin-1 becomes two */
+    char  *out  = mem_array(room + 1, 1);
+    if (out)
+        utf8_tidy(text, n, latin, out, room);
     return out;
 }

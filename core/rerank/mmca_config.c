@@ -45,6 +45,24 @@ static int check_form(const struct mmca_config *c, struct err *err)
                    "\"pre\", unit vectors, one cross layer and some of the others");
 }
 
+struct mmca_config mmca_config_pooled(int cells, int region, int word)
+{
+    return (struct mmca_config){.cells      = cells,
+                                .region     = region,
+                                .word       = word,
+                                .width      = 256,
+                                .heads      = 4,
+                                .mlp        = 512,
+                                .layers     = {1, 1, 1},
+                                .form       = MMCA_POOLED_FORM,
+                                .root       = true,
+                                .norm       = MMCA_PRE,
+                                .image_pool = MMCA_LEARNED,
+                                .text_pool  = MMCA_LEARNED,
+                                .unit       = true,
+                                .weight     = 1};
+}
+
 int mmca_config_parse(const struct jnode *node, struct mmca_config *out, struct err *err)
 {
     int norm = 0, image_pool = 0, text_pool = 0, form = 0;

@@ -73,6 +73,8 @@ struct mmca_config {
 extern const char *const mmca_module_names[MMCA_MODULES]; /* "image", "text", "cross" */
 extern const char *const mmca_pooled_names[MMCA_POOLED];  /* "i0", "c0", "i1", "c1" */
 
+/* The form "pooled" at the sizes that osprey train gives it. */
+struct mmca_config mmca_config_pooled(int cells, int region, int word);
 /* Messages name the key. What is out of range is ERR_FORMAT. */
 int mmca_config_parse(const struct jnode *node, struct mmca_config *out, struct err *err);
 /* Sets the same keys in an object; 0 or -1 as the setters of base/json.h. */

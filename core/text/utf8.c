@@ -102,3 +102,27 @@ char *utf8_replace_invalid(const char *s, size_t n, size_t *out_len)
     *out_len = len;
     return out;
 }
+
+void utf8_tidy(const char *s, size_t n, bool latin, char *out, size_t max)
+{
+    bool   gap = false;
+    size_t k   = 0;
+    for (size_t i = 0; i < n;) {
+        uint32_t cp = (unsigned char)s[i];
+        char     bytes[4];
+        i += latin ? 1 : utf8_decode(s + i, n - i, &cp);
+        if (cp <= ' ' || (cp >= 0x7F && cp <= 0xA0) || cp == 0xFEFF) {
+            gap = k > 0;
+            continue;
+        }
+        size_t len = utf8_encode(cp, bytes);
+        if (k + gap + len > max)
+            break;
+        if (gap)
+            out[k++] = ' ';
+        gap = false;
+        memcpy(out + k, bytes, len);
+        k += len;
+    }
+    out[k] = '\0';
+}

@@ -22,5 +22,9 @@ bool   utf8_valid(const char *s, size_t n);
 /* A copy with every malformed subpart as U+FFFD, NUL-terminated, *out_len bytes
  * long; freed by the caller; NULL when out of memory. */
 char  *utf8_replace_invalid(const char *s, size_t n, size_t *out_len);
+/* Tidies text into out, which takes max bytes and a NUL: control characters and runs of
+ * white space become one space, none at the ends; cut between characters. latin: it is
+ * Latin-1, not UTF-8. */
+void   utf8_tidy(const char *s, size_t n, bool latin, char *out, size_t max);
 
 #endif

@@ -2,7 +2,7 @@
 import { $, h, icon, toast } from './dom.js';
 import { language, t } from './strings.js';
 import { get, libraries, onLogin, useLibrary } from './api.js';
-import { format, isFiltered, isSearch, LESS, nothing, parse, sameness, texts, withTerm } from './query.js';
+import { format, inList, isFiltered, isSearch, LESS, nothing, parse, sameness, texts, withTerm } from './query.js';
 import { keep } from './uploads.js';
 import { coloursOf } from './colours.js';
 import { Source } from './source.js';
@@ -14,6 +14,7 @@ import { Filters } from './filters.js';
 import { SearchBox } from './searchbox.js';
 import { Status, knowsOnlyEnglish } from './status.js';
 import { Teach } from './teach.js';
+import { Dupes, KINDS, tidyKinds } from './dupes.js';
 import { askLogin } from './login.js';
 import { buildMenu, watchMenu } from './menu.js';
 import * as notices from './notices.js';
@@ -29,6 +30,7 @@ let retry = 0;
 /* ---- The state and the address ---- */
 
 function go(next, replace = false) {
+  if (sameness(next) !== sameness(state)) next = { ...next, dupes: '' };
   if (format(next) === format(state)) return;
   history[replace ? 'replaceState' : 'pushState']({ from: 'page' }, '', format(next));
   state = next;
@@ -46,6 +48,7 @@ function apply(again = false) {
   document.title = state.text.trim() ? t('title_search', { query: state.text.trim() }) : 'Osprey';
   $('heading').textContent = t(isSearch(state) ? 'heading_search' : 'heading_all');
   if (again || !source || sameness(source.state) !== sameness(state)) load();
+  showDupes();
   showView();
 }
 
@@ -148,7 +151,9 @@ const steps = {
 
 /* ---- One picture ---- */
 
-const find = (id) => source?.items.find((item) => item.id === id);
+/* What the full view leads through. */
+const seen = () => (dupes.open ? dupes.items : source?.items ?? []);
+const find = (id) => seen().find((item) => item.id === id);
 const know = (id) => find(id) ?? get('/v1/images/' + id);
 
 async function showView() {
@@ -157,16 +162,16 @@ async function showView() {
     if (!viewer.open) return;
     const i = viewer.i;
     viewer.hide();
-    if (i >= 0) grid.focus(i);
+    focusOn(i);
     return;
   }
   if (viewer.open && viewer.item?.id === id) {
-    if (viewer.i < 0 && find(id)) viewer.show(find(id), source.items.indexOf(find(id)));
+    if (viewer.i < 0 && find(id)) viewer.show(find(id), seen().indexOf(find(id)));
     return;
   }
   try {
     const item = await know(id);
-    if (state.view === id) viewer.show(item, source?.items.indexOf(item) ?? -1);
+    if (state.view === id) viewer.show(item, seen().indexOf(item));
   } catch (problem) {
     if (state.view !== id) return;
     toast(t('not_shown'));
@@ -176,7 +181,7 @@ async function showView() {
 
 const viewer = new Viewer({
   closed: (i) => {
-    if (i >= 0) grid.focus(i);
+    focusOn(i);
     // What this page opened, "back" closes; a bookmark of a picture has nothing behind it.
     if (history.state?.opened) history.back();
     else change({ view: 0 }, true);
@@ -192,25 +197,60 @@ const viewer = new Viewer({
   tagged: () => status.look(),
   at: async (i) => {
     if (i < 0) return null;
+    if (dupes.open) return dupes.at(i);
     if (i >= source.items.length - 3) await needMore();
     return source.items[i] ?? null;
   },
-  total: () => source?.total ?? null,
+  total: () => (dupes.open ? null : source?.total ?? null),
 });
 
+function focusOn(i) {
+  if (i < 0) return;
+  if (dupes.open) dupes.focus(i);
+  else grid.focus(i);
+}
+
 function open(i) {
-  const item = source.items[i];
+  const item = seen()[i];
   state = { ...state, view: item.id };
   history.pushState({ from: 'page', opened: true }, '', format(state));
   viewer.show(item, i);
 }
 
 /* All pictures that have a tag. */
-const showTagged = (label) => go({ ...nothing(state.library), filters: { tag: label } });
+const showTagged = (label) => go({ ...nothing(state.library), filters: { tag: inList(label) } });
 
 function like(item, sign) {
   viewer.hide();
   go(withTerm(state, item.id, sign > 0 ? 1 : LESS));
+}
+
+/* ---- Copies ---- */
+
+const dupes = new Dupes({
+  // As of the full view.
+  closed: () => {
+    if (history.state?.sheet) history.back();
+    else change({ dupes: '' }, true);
+  },
+  kinds: (kinds) => {
+    state = { ...state, dupes: kinds };
+    history.replaceState(history.state, '', format(state));
+    showDupes();
+  },
+  view: (i) => open(i),
+});
+
+function openDupes() {
+  state = { ...state, view: 0, dupes: KINDS.join(',') };
+  history.pushState({ from: 'page', sheet: true }, '', format(state));
+  apply();
+}
+
+function showDupes() {
+  const kinds = tidyKinds(state.dupes);
+  if (kinds) dupes.show(kinds, state.filters.folder ?? '');
+  else dupes.hide();
 }
 
 /* ---- The parts ---- */
@@ -223,7 +263,7 @@ const grid = new Grid({
 });
 
 const teach = new Teach({ picks: (picks) => grid.pick(picks), tagged: (label) => { showTagged(label); status.look(); } });
-const actions = [[t('teach'), () => teach.start()]];
+const actions = [[t('teach'), () => teach.start()], [t('dupes'), openDupes]];
 
 const chips = new Chips({
   remove: (term) => change({ terms: state.terms.filter((other) => other !== term) }),

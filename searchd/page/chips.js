@@ -2,7 +2,7 @@
 import { $, h, icon } from './dom.js';
 import { bytes, count, day, t } from './strings.js';
 import { rated } from './filters.js';
-import { nextWeight } from './query.js';
+import { listOf, nextWeight } from './query.js';
 import { thumbnail } from './api.js';
 import { dataUrl } from './uploads.js';
 
@@ -18,8 +18,8 @@ function says(name, value) {
     case 'min_height': return '↕ ' + px(value);
     case 'min_size': return t('size_over', { b: bytes(Number(value)) });
     case 'max_size': return t('size_under', { b: bytes(Number(value)) });
-    case 'tag': return t('chip_tag', { tag: value });
-    case 'not_tag': return t('chip_not_tag', { tag: value });
+    case 'tag': return t('chip_tag', { tag: listOf(value).join(', ') });
+    case 'not_tag': return t('chip_not_tag', { tag: listOf(value).join(', ') });
     case 'caption': return t('chip_caption', { words: value });
     case 'rating': return rated(value);
     case 'near': return t('chip_near', { place: value.split(',').slice(0, 2).join(', '), km: value.split(',')[2] });

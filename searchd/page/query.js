@@ -1,7 +1,8 @@
 /* The query: what the page shows, as its address has it.
  *
  *   {library, text, terms: [{id | picture, weight}], filters: {name: value}, view,
- *    good: good matches alone, rerank: the first are looked at again}
+ *    good: good matches alone, rerank: the first are looked at again,
+ *    dupes: kinds of copies that are shown, '' for none}
  *
  * A weight below zero is "less like this". A picture of the reader's own has a name
  * made of its bytes (uploads.js); its bytes are not in the address. */
@@ -9,15 +10,20 @@
 export const FILTERS = ['folder', 'name', 'camera', 'kind', 'orientation', 'taken_from', 'taken_to',
   'min_size', 'max_size', 'min_width', 'min_height', 'lens', 'tag', 'not_tag', 'rating', 'near', 'caption', 'hybrid'];
 
-/* Filters of which there may be several, with commas between them. */
+/* Filters of which there may be several, with commas between them; "\," is a comma within
+ * one. */
 const LISTS = ['tag', 'not_tag'];
+
+export const listOf = (text) => (text.match(/(?:\\,|[^,])+/g) ?? [])
+  .map((one) => one.replaceAll('\\,', ',').trim()).filter(Boolean);
+export const inList = (one) => one.replaceAll(',', '\\,');
 
 /* The filters as the daemon takes them: numbers are numbers, lists are arrays. `hybrid`
  * is one to the page alone, and means something only where words are searched for. */
 export function filtersOf(state, words) {
   const all = Object.entries(state.filters).filter(([name]) => words || name !== 'hybrid');
   return Object.fromEntries(all.map(([name, value]) => {
-    if (LISTS.includes(name)) return [name, value.split(',').map((one) => one.trim()).filter(Boolean)];
+    if (LISTS.includes(name)) return [name, listOf(value)];
     if (name === 'hybrid') return [name, true];
     return [name, /^(min|max)_/.test(name) ? Number(value) : value];
   }));
@@ -26,7 +32,7 @@ export function filtersOf(state, words) {
 export const LESS = -0.5;
 const WEIGHTS = [1, 2, 0.5];
 
-export const nothing = (library = '') => ({ library, text: '', terms: [], filters: {}, view: 0, good: false, rerank: false });
+export const nothing = (library = '') => ({ library, text: '', terms: [], filters: {}, view: 0, good: false, rerank: false, dupes: '' });
 
 const SWITCHES = ['good', 'rerank'];
 
@@ -45,12 +51,16 @@ export function parse(search) {
   const state = nothing(from.get('library') ?? '');
   state.text = from.get('q') ?? '';
   state.view = Number(from.get('view')) || 0;
+  state.dupes = from.get('dupes') ?? '';
   for (const name of SWITCHES) state[name] = from.get(name) === '1';
   for (const [name, value] of from) {
     if (name === 'like') state.terms.push(parseTerm(value, 1, 'id'));
     if (name === 'unlike') state.terms.push(parseTerm(value, -1, 'id'));
     if (name === 'picture') state.terms.push(parseTerm(value, 1, 'picture'));
-    if (FILTERS.includes(name) && value) state.filters[name] = value;
+    if (FILTERS.includes(name) && value) {
+      const more = LISTS.includes(name) && state.filters[name]; // given again: all of them
+      state.filters[name] = more ? more + ', ' + value : value;
+    }
   }
   state.terms = state.terms.filter(Boolean);
   return state;
@@ -67,13 +77,14 @@ export function format(state) {
   }
   for (const name of FILTERS) if (state.filters[name]) to.set(name, state.filters[name]);
   for (const name of SWITCHES) if (state[name]) to.set(name, '1');
+  if (state.dupes) to.set('dupes', state.dupes);
   if (state.view) to.set('view', state.view);
   const text = to.toString();
   return text ? '/?' + text : '/';
 }
 
 /* The same for two states that show the same pictures. */
-export const sameness = (state) => format({ ...state, view: 0 });
+export const sameness = (state) => format({ ...state, view: 0, dupes: '' });
 
 export const isSearch = (state) => state.text.trim() !== '' || state.terms.length > 0;
 export const isFiltered = (state) => Object.keys(state.filters).length > 0;
