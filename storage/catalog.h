@@ -64,6 +64,10 @@ int catalog_retired_trim(struct catalog *cat, int limit, int64_t *n, struct err 
  * ERR_NOTFOUND when missing, ERR_DAMAGED when its length is not dim * 2. */
 int catalog_embedding_get(struct catalog *cat, int64_t model_id, int64_t image_id, int dim,
                           const uint16_t **vector, struct err *err);
+/* Many of them, in half the time for each: take gets the id of each that is there and sound. */
+int catalog_embeddings_read(struct catalog *cat, int64_t model_id, const int64_t *ids, size_t n,
+                            int   dim, void (*take)(void *ctx, int64_t id, const uint16_t *vector),
+                            void *ctx, struct err *err);
 int catalog_embedding_put(struct catalog *cat, int64_t model_id, int64_t image_id,
                           const uint16_t *vector, int dim, struct err *err);
 /* Copies the embeddings of all models; *active says whether one of the active

@@ -133,6 +133,19 @@ int catalog_retired_trim(struct catalog *cat, int limit, int64_t *n, struct err 
 
 /* ---- Embeddings ---- */
 
+static int room_for_vector(struct catalog *cat, size_t bytes, struct err *err)
+{
+    if (bytes <= cat->vector_cap && cat->vector)
+        return 0;
+    free(cat->vector);
+    cat->vector_cap = bytes < 2048 ? 2048 : bytes;
+    cat->vector     = mem_aligned(cat->vector_cap, 1);
+    if (cat->vector)
+        return 0;
+    cat->vector_cap = 0;
+    return err_set(err, ERR_NOMEM, "cannot read an embedding: out of memory");
+}
+
 /* Blobs may lie at odd addresses within SQLite's page: copied to where uint16_t
  * may be read, which also lets the statement go. */
 static int copy_vector(struct catalog *cat, sqlite3_stmt *stmt, int column, size_t *bytes,
@@ -140,18 +153,10 @@ static int copy_vector(struct catalog *cat, sqlite3_stmt *stmt, int column, size
 {
     const void *blob = sqlite3_column_blob(stmt, column);
     *bytes           = (size_t)sqlite3_column_bytes(stmt, column);
-    if (*bytes > cat->vector_cap || !cat->vector) {
-        free(cat->vector);
-        cat->vector_cap = *bytes < 2048 ? 2048 : *bytes;
-        cat->vector     = mem_aligned(cat->vector_cap, 1);
-        if (!cat->vector) {
-            cat->vector_cap = 0;
-            return err_set(err, ERR_NOMEM, "cannot read an embedding: out of memory");
-        }
-    }
-    if (*bytes > 0)
+    int rc           = room_for_vector(cat, *bytes, err);
+    if (rc == 0 && *bytes > 0)
         memcpy(cat->vector, blob, *bytes);
-    return 0;
+    return rc;
 }
 
 int catalog_embedding_get(struct catalog *cat, int64_t model_id, int64_t image_id, int dim,
@@ -173,6 +178,32 @@ int catalog_embedding_get(struct catalog *cat, int64_t model_id, int64_t image_i
         rc = err_set(err, ERR_DAMAGED, "the embedding of image %lld has %zu bytes, not %d",
                      (long long)image_id, bytes, dim * 2);
     *vector = cat->vector;
+    return rc;
+}
+
+int catalog_embeddings_read(struct catalog *cat, int64_t model_id, const int64_t *ids, size_t n,
+                            int   dim, void (*take)(void *ctx, int64_t id, const uint16_t *vector),
+                            void *ctx, struct err *err)
+{
+    sqlite3_blob *blob = NULL; /* moved from row to row, which a statement can't be */
+    int           size = dim * 2, rc = room_for_vector(cat, (size_t)size, err);
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        int64_t key  = embedding_key(model_id, ids[i]);
+        int     code = blob ? sqlite3_blob_reopen(blob, key)
+                            : sqlite3_blob_open(cat->db, "main", "embeddings", "vector", key, 0, &blob);
+        bool    fits = code == SQLITE_OK && sqlite3_blob_bytes(blob) == size;
+        if (fits)
+            code = sqlite3_blob_read(blob, cat->vector, size, 0);
+        if (fits && code == SQLITE_OK)
+            take(ctx, ids[i], cat->vector);
+        if (code == SQLITE_ERROR) { /* no such row; the blob is of no use any more */
+            sqlite3_blob_close(blob);
+            blob = NULL;
+        } else if (code != SQLITE_OK) {
+            rc = catalog_fail(cat, code, "read an embedding", err);
+        }
+    }
+    sqlite3_blob_close(blob);
     return rc;
 }
 

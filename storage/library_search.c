@@ -97,12 +97,16 @@ static int score_one(struct search *s, int64_t id, struct err *err)
     return rc == ERR_NOTFOUND || rc == ERR_DAMAGED ? 0 : rc;
 }
 
+static void take(void *ctx, int64_t id, const uint16_t *vector)
+{
+    struct search *s = ctx;
+    top_push(&s->top, id, closeness(s, vector));
+}
+
 static int search_ids(struct search *s, const int64_t *ids, size_t n, struct err *err)
 {
-    int rc = 0;
-    for (size_t i = 0; i < n && rc == 0; i++)
-        rc = score_one(s, ids[i], err);
-    return rc;
+    return catalog_embeddings_read(s->lib->cat, s->lib->model.id, ids, n, s->lib->model.dim, take,
+                                   s, err);
 }
 
 /* Of images, with all their parts. */

@@ -2,6 +2,8 @@
  * the lock. Through the library's interface where that is the same. */
 #include "catalog_fixture.h"
 
+#include "storage/library_impl.h"
+
 #include <math.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -311,6 +313,38 @@ static void known_files_come_in_bytewise_order(void **state)
     room_close(&r);
 }
 
+static void note_id(void *ctx, int64_t id, const uint16_t *vector)
+{
+    int64_t *seen = ctx;
+    assert_true(id >= 1 && id <= 6);
+    assert_int_equal(vector[0], id); /* as it was stored */
+    seen[++seen[0]] = id;
+}
+
+static void many_embeddings_are_read_past_what_is_none(void **state)
+{
+    (void)state;
+    struct err  err      = ERR_INIT;
+    struct room r        = room_open(NULL);
+    int64_t     ids[]    = {3, 77, 1, 4, 5, 2, 6, 3};
+    int64_t     want[]   = {5, 3, 1, 2, 6, 3};
+    int64_t     seen[10] = {0};
+    assert_ok(catalog_begin_write(r.lib->cat, &err), &err);
+    for (uint16_t i = 1; i <= 6; i++) {
+        uint16_t vector[DIM] = {i};
+        if (i != 5)
+            assert_ok(
+                catalog_embedding_put(r.lib->cat, r.model, i, vector, i == 4 ? DIM - 1 : DIM, &err),
+                &err);
+    }
+    assert_ok(catalog_embeddings_read(r.lib->cat, r.model, ids, 8, DIM, note_id, seen, &err), &err);
+    assert_memory_equal(seen, want, sizeof(want));
+    assert_ok(catalog_embeddings_read(r.lib->cat, r.model, ids, 0, DIM, note_id, seen, &err), &err);
+    assert_int_equal(seen[0], 5);
+    catalog_rollback(r.lib->cat);
+    room_close(&r);
+}
+
 static void copies_and_moves_keep_embeddings(void **state)
 {
     (void)state;
@@ -448,6 +482,7 @@ int main(void)
         cmocka_unit_test(bad_items_change_nothing),
         cmocka_unit_test(a_path_is_an_image_or_an_error),
         cmocka_unit_test(known_files_come_in_bytewise_order),
+        cmocka_unit_test(many_embeddings_are_read_past_what_is_none),
         cmocka_unit_test(copies_and_moves_keep_embeddings),
         cmocka_unit_test(models_take_turns),
         cmocka_unit_test(a_forgotten_folder_takes_nothing_more),
