@@ -460,7 +460,7 @@ const int64_t *vindex_ids(const struct vindex *ix)
     return id_map(ix);
 }
 
-int vindex_vectors(struct vindex *ix, int64_t from, int64_t n, float *out, struct err *err)
+static int read_back(struct vindex *ix, int64_t from, int64_t n, float *out, struct err *err)
 {
     if (!ix->ivf)
         return faiss_Index_reconstruct_n(ix->inner, from, n, out)
@@ -473,4 +473,12 @@ int vindex_vectors(struct vindex *ix, int64_t from, int64_t n, float *out, struc
     for (int64_t i = 0; i < n && rc == 0; i++)
         rc = faiss_Index_reconstruct(ix->inner, from + i, out + i * ix->info.dim);
     return rc ? faiss_fail("read vectors back", "", err) : 0;
+}
+
+int vindex_vectors(struct vindex *ix, int64_t from, int64_t n, float *out, struct err *err)
+{
+    int was = threads_for((size_t)n);
+    int rc  = read_back(ix, from, n, out, err);
+    threads_restore(was);
+    return rc;
 }
