@@ -95,6 +95,9 @@ export const login = (token) => once('/v1/login', {
 });
 export const logout = () => once('/v1/logout', { method: 'POST' });
 
+/* Whether there is something behind a link: false where the daemon says that there is not. */
+export const isThere = async (link) => ![400, 404].includes((await fetch(link, { credentials: 'same-origin' })).status);
+
 /* A picture's link from an answer, in the size that fits so many device pixels. */
 export function thumbnail(image, pixels) {
   const size = [160, 320, 640, 1280].find((s) => s >= pixels) ?? 1280;

@@ -1,8 +1,9 @@
 /* The page: holds the state, which is the address, and tells each part to show it. */
 import { $, h, icon, toast } from './dom.js';
 import { language, t } from './strings.js';
-import { get, libraries, onLogin, useLibrary } from './api.js';
+import { get, isThere, libraries, onLogin, thumbnail, useLibrary } from './api.js';
 import { format, inList, isFiltered, isSearch, LESS, nothing, parse, sameness, texts, withTerm } from './query.js';
+import { isView, ofPart, partOf, viewOf } from './parts.js';
 import { keep } from './uploads.js';
 import { coloursOf } from './colours.js';
 import { Source } from './source.js';
@@ -57,6 +58,8 @@ function showSwitches() {
   $('good-only').setAttribute('aria-pressed', String(state.good));
   $('rerank').setAttribute('aria-pressed', String(state.rerank));
   $('rerank').hidden = !status.stats?.rerank || texts(state.text).length === 0;
+  $('every-page').setAttribute('aria-pressed', String(state.pages));
+  $('every-page').hidden = Boolean(state.filters.hybrid) || (!state.pages && !source?.items.some(partOf));
 }
 
 /* ---- Pictures ---- */
@@ -98,6 +101,7 @@ function arrived() {
   grid.grown(source.goodOnes(), source.done);
   $('more').hidden = !(source.done && source.items.length > 12);
   $('more').replaceChildren(source.cut ? t('the_most', { n: source.items.length }) : t('the_end'));
+  showSwitches();
   count();
 }
 
@@ -156,24 +160,43 @@ const seen = () => (dupes.open ? dupes.items : source?.items ?? []);
 const find = (id) => seen().find((item) => item.id === id);
 const know = (id) => find(id) ?? get('/v1/images/' + id);
 
+/* Where that is which the address names: the very page or frame, or else its file; or -1. */
+function placeOf({ view, part }) {
+  const exact = seen().findIndex((item) => item.id === view && partOf(item) === part);
+  return exact < 0 ? seen().findIndex((item) => item.id === view) : exact;
+}
+
+/* Of the daemon: a page that the file no longer has is the file. */
+async function ask({ view, part }) {
+  const item = await get('/v1/images/' + view);
+  const asked = part ? ofPart(item, part) : item;
+  return !part || await isThere(thumbnail(asked, 320)) ? asked : item;
+}
+
 async function showView() {
-  const id = state.view;
-  if (!id) {
+  const { view, part } = state;
+  const here = () => seen()[placeOf(state)];
+  if (!view) {
     if (!viewer.open) return;
     const i = viewer.i;
     viewer.hide();
     focusOn(i);
     return;
   }
-  if (viewer.open && viewer.item?.id === id) {
-    if (viewer.i < 0 && find(id)) viewer.show(find(id), seen().indexOf(find(id)));
+  if (viewer.open && isView(viewer.item, state)) {
+    if (viewer.i < 0 && here()) viewer.show(isView(here(), state) ? here() : viewer.item, placeOf(state));
     return;
   }
   try {
-    const item = await know(id);
-    if (state.view === id) viewer.show(item, seen().indexOf(item));
+    const item = isView(here(), state) ? here() : await ask(state);
+    if (state.view !== view || state.part !== part) return;
+    if (!isView(item, state)) {
+      state = { ...state, part: '' };
+      history.replaceState(history.state, '', format(state));
+    }
+    viewer.show(isView(here(), state) ? here() : item, placeOf(state)); // the list may have come meanwhile
   } catch (problem) {
-    if (state.view !== id) return;
+    if (state.view !== view || state.part !== part) return;
     toast(t('not_shown'));
     change({ view: 0 }, true);
   }
@@ -188,7 +211,7 @@ const viewer = new Viewer({
   },
   moved: (item) => {
     const opened = history.state?.opened;
-    state = { ...state, view: item.id };
+    state = { ...state, ...viewOf(item) };
     history.replaceState({ from: 'page', opened }, '', format(state));
   },
   like: (item, sign) => like(item, sign),
@@ -212,7 +235,7 @@ function focusOn(i) {
 
 function open(i) {
   const item = seen()[i];
-  state = { ...state, view: item.id };
+  state = { ...state, ...viewOf(item) };
   history.pushState({ from: 'page', opened: true }, '', format(state));
   viewer.show(item, i);
 }
@@ -259,7 +282,7 @@ const grid = new Grid({
   open, like, needMore,
   pick: (item) => teach.toggle(item),
   passing: (item) => passing(source.searching || scrollY < 300 ? null : item),
-  link: (item) => format({ ...state, view: item.id }),
+  link: (item) => format({ ...state, ...viewOf(item) }),
 });
 
 const teach = new Teach({ picks: (picks) => grid.pick(picks), tagged: (label) => { showTagged(label); status.look(); } });
@@ -381,6 +404,7 @@ addEventListener('popstate', () => {
 
 $('good-only').addEventListener('click', () => change({ good: !state.good, view: 0 }));
 $('rerank').addEventListener('click', () => change({ rerank: !state.rerank, view: 0 }));
+$('every-page').addEventListener('click', () => change({ pages: !state.pages, view: 0 }));
 
 $('home').addEventListener('click', (event) => {
   if (event.ctrlKey || event.metaKey || event.shiftKey) return;

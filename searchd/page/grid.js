@@ -7,6 +7,7 @@ import { t } from './strings.js';
 import { thumbnail } from './api.js';
 import { Layout } from './layout.js';
 import { colourOf, learnColour } from './colours.js';
+import { badge } from './parts.js';
 
 const AHEAD = 1.2; // screens that are ready above and below
 const LINE = 56; // pixels for a line between rows
@@ -189,7 +190,7 @@ export class Grid {
       'aria-label': t(sign > 0 ? 'more_like_of' : 'less_like_of', { name }),
     }, icon(sign > 0 ? 'more' : 'less'));
     const tile = h('div', { class: 'tile', role: 'listitem', 'data-i': i, 'aria-posinset': i + 1, 'aria-setsize': '-1' },
-      h('a', { href: this.calls.link(item), tabindex }, image), h('span', { class: 'likes' }, like(1), like(-1)));
+      h('a', { href: this.calls.link(item), tabindex }, image, badge(item)), h('span', { class: 'likes' }, like(1), like(-1)));
     const colour = item.colour ?? colourOf(item.id);
     if (colour) {
       tile.style.backgroundColor = colour;
@@ -228,7 +229,7 @@ export class Grid {
 
   choose(i) {
     this.calls.pick(this.items[i]);
-    if (this.shown.has(i)) this.markPick(i, this.shown.get(i));
+    for (const [k, tile] of this.shown) if (this.items[k].id === this.items[i].id) this.markPick(k, tile); // its other pages
   }
 
   focused(event) {

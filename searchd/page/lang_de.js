@@ -22,6 +22,8 @@ export default {
   good_only: 'Nur gute Treffer',
   rerank: 'Zweimal hinsehen',
   rerank_title: 'Die ersten 50 noch einmal genauer ansehen: bessere Reihenfolge, etwas langsamer',
+  every_page: 'Jede Seite',
+  every_page_title: 'Jede passende Seite eines Scans und jede passende Stelle eines Films, nicht nur die beste jeder Datei',
   searching: 'Suche …',
   heading_all: 'Alle Bilder',
   heading_search: 'Gefundene Bilder',
@@ -33,6 +35,10 @@ export default {
   indexing_left: 'noch {time}',
   new_pictures: 'Neue Bilder zeigen',
   english_only: 'Das Modell dieser Bibliothek versteht nur Englisch. Bitte auf Englisch suchen.',
+
+  part_page: 'Seite {n}',
+  part_time: 'bei {time}',
+  film: 'Film',
 
   more_like: 'Mehr davon',
   less_like: 'Weniger davon',
@@ -96,6 +102,8 @@ export default {
   m_folder: 'Ordner',
   m_taken: 'Aufgenommen',
   m_modified: 'Geändert',
+  m_page: 'Seite',
+  m_time: 'Stelle im Film',
   m_size: 'Größe',
   m_camera: 'Kamera',
   m_match: 'Treffer',

@@ -22,6 +22,8 @@ export default {
   good_only: 'Good matches only',
   rerank: 'Look twice',
   rerank_title: 'Look at the first 50 again, more closely: a better order, a little slower',
+  every_page: 'Every page',
+  every_page_title: 'Each page of a scan and each frame of a film that fits, not the best of each file alone',
   searching: 'Searching …',
   heading_all: 'All pictures',
   heading_search: 'Pictures found',
@@ -33,6 +35,10 @@ export default {
   indexing_left: '{time} left',
   new_pictures: 'Show new pictures',
   english_only: 'This library’s model understands English. Please search in English.',
+
+  part_page: 'page {n}',
+  part_time: 'at {time}',
+  film: 'film',
 
   more_like: 'More like this',
   less_like: 'Less like this',
@@ -96,6 +102,8 @@ export default {
   m_folder: 'Folder',
   m_taken: 'Taken',
   m_modified: 'Changed',
+  m_page: 'Page',
+  m_time: 'Time in the film',
   m_size: 'Size',
   m_camera: 'Camera',
   m_match: 'Match',

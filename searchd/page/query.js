@@ -1,7 +1,9 @@
 /* The query: what the page shows, as its address has it.
  *
  *   {library, text, terms: [{id | picture, weight}], filters: {name: value}, view,
+ *    part: the page or frame of the picture in view (parts.js), means nothing without one,
  *    good: good matches alone, rerank: the first are looked at again,
+ *    pages: each page and frame is a result,
  *    dupes: kinds of copies that are shown, '' for none}
  *
  * A weight below zero is "less like this". A picture of the reader's own has a name
@@ -32,9 +34,10 @@ export function filtersOf(state, words) {
 export const LESS = -0.5;
 const WEIGHTS = [1, 2, 0.5];
 
-export const nothing = (library = '') => ({ library, text: '', terms: [], filters: {}, view: 0, good: false, rerank: false, dupes: '' });
+export const nothing = (library = '') => ({ library, text: '', terms: [], filters: {}, view: 0, part: '', good: false, rerank: false, pages: false, dupes: '' });
 
-const SWITCHES = ['good', 'rerank'];
+const SWITCHES = ['good', 'rerank', 'pages'];
+const PARTS = { page: /^[1-9]\d{0,6}$/, time: /^\d{1,10}$/ };
 
 /* "12" or "12*2" */
 function parseTerm(text, sign, key) {
@@ -51,6 +54,10 @@ export function parse(search) {
   const state = nothing(from.get('library') ?? '');
   state.text = from.get('q') ?? '';
   state.view = Number(from.get('view')) || 0;
+  for (const [name, form] of Object.entries(PARTS)) {
+    const value = from.get(name) ?? '';
+    if (state.view && form.test(value)) state.part = name + '=' + Number(value);
+  }
   state.dupes = from.get('dupes') ?? '';
   for (const name of SWITCHES) state[name] = from.get(name) === '1';
   for (const [name, value] of from) {
@@ -79,6 +86,7 @@ export function format(state) {
   for (const name of SWITCHES) if (state[name]) to.set(name, '1');
   if (state.dupes) to.set('dupes', state.dupes);
   if (state.view) to.set('view', state.view);
+  if (state.view && state.part) to.set(...state.part.split('='));
   const text = to.toString();
   return text ? '/?' + text : '/';
 }

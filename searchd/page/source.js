@@ -57,6 +57,7 @@ export class Source {
     let answer;
     try {
       if (this.state.good) how.min_match = await goodMatch();
+      if (this.state.pages && !filters.hybrid) how.pages = true; // the daemon has not both
       if (this.state.rerank && offset < AGAIN && terms.some(({ text }) => text)) how.rerank = AGAIN;
       answer = plain
         ? await get('/v1/search', { q: terms[0].text, ...how, ...filters }, this.abort.signal)

@@ -27,6 +27,20 @@ export function duration(seconds) {
   const [unit, n] = seconds < 60 ? ['second', seconds] : seconds < 3600 ? ['minute', seconds / 60] : ['hour', seconds / 3600];
   return new Intl.NumberFormat(language, { style: 'unit', unit, unitDisplay: 'long', maximumFractionDigits: 0 }).format(Math.ceil(n));
 }
+/* A time in a film as people read it, "1:23" or "1:02:03", and as it is read aloud, "1 minute,
+ * 23 seconds". */
+const sinceStart = (ms) => [ms / 3_600_000, (ms / 60_000) % 60, (ms / 1000) % 60].map(Math.floor);
+export function clock(ms) {
+  const [hours, ...rest] = sinceStart(ms);
+  const [first, ...others] = hours ? [hours, ...rest] : rest;
+  return [first, ...others.map((n) => String(n).padStart(2, '0'))].join(':');
+}
+export function clockSaid(ms) {
+  const units = ['hour', 'minute', 'second'];
+  const all = sinceStart(ms).map((n, i) => [n, new Intl.NumberFormat(language, { style: 'unit', unit: units[i], unitDisplay: 'long' }).format(n)]);
+  const said = all.filter(([n], i) => n || (i === 2 && ms < 1000)).map(([, text]) => text);
+  return new Intl.ListFormat(language, { type: 'unit' }).format(said);
+}
 export const percent = (x) => new Intl.NumberFormat(language, { style: 'percent' }).format(x);
 /* EXIF has the camera's own clock without a zone: it is shown as it was set. */
 export const when = (seconds) => new Intl.DateTimeFormat(language, { dateStyle: 'long', timeStyle: 'short', timeZone: 'UTC' }).format(seconds * 1000);

@@ -1,9 +1,10 @@
 /* One picture in full: a modal dialog with the keyboard's keys, swipes and what is
  * known of the picture. */
 import { $, h, icon, iconButton, kept } from './dom.js';
-import { bytes, count, percent, t, when, whenHere } from './strings.js';
+import { bytes, clock, count, percent, t, when, whenHere } from './strings.js';
 import { thumbnail } from './api.js';
 import { nameOf } from './grid.js';
+import { aloud, partSaid, partText } from './parts.js';
 import { Said } from './said.js';
 
 const SWIPE = 48; // pixels
@@ -30,7 +31,8 @@ export class Viewer {
     this.forth = button('next', 'next', () => this.step(1), { class: 'round side next' });
     this.image = h('img', { class: 'big', alt: '', draggable: 'false' });
     this.broken = h('p', { class: 'broken-note', hidden: true }, t('not_shown'));
-    this.stage = h('div', { class: 'stage' }, this.image, this.broken);
+    this.part = h('span', { class: 'part', 'aria-hidden': 'true' }); // the place and the picture say it aloud
+    this.stage = h('div', { class: 'stage' }, this.image, this.broken, this.part);
     this.place = h('span', { class: 'place', 'aria-live': 'polite' });
     this.info = button('info', 'info', () => this.toggle(), { 'aria-expanded': 'false', 'aria-controls': 'details' });
     this.fileLink = h('a', { class: 'round', target: '_blank', rel: 'noopener', 'aria-label': t('open_file'), title: t('open_file') });
@@ -79,12 +81,15 @@ export class Viewer {
     const name = nameOf(item);
     this.broken.hidden = true;
     this.image.hidden = false;
-    this.image.alt = name;
+    const said = partSaid(item);
+    this.image.alt = said ? name + ', ' + said : name;
+    this.part.textContent = partText(item);
+    this.part.hidden = !said;
     this.load(item);
     this.back.hidden = i <= 0;
     this.forth.hidden = i < 0;
     const total = this.calls.total();
-    this.place.textContent = i < 0 ? name : total ? t('m_place', { i: i + 1, n: total }) : count(i + 1);
+    this.place.replaceChildren(i < 0 ? name : total ? t('m_place', { i: i + 1, n: total }) : count(i + 1), aloud(item) ?? '');
     this.fileLink.href = item.file;
     this.saveLink.href = item.file;
     this.saveLink.setAttribute('download', name);
@@ -142,6 +147,8 @@ export class Viewer {
     const folder = item.folder.replace(/\/$/, '') + (below ? '/' + below : '');
     const rows = [
       ['m_folder', only('folder', folder || '/', t('only_folder'))],
+      ['m_page', item.page ? count(item.page) : null],
+      ['m_time', item.time_ms === undefined ? null : clock(item.time_ms)],
       ['m_taken', item.taken_at ? when(item.taken_at) : null],
       ['m_modified', item.taken_at ? null : whenHere(item.modified_at)],
       ['m_size', t('m_pixels', { w: item.width, h: item.height }) + ' · ' + bytes(item.size) + ' · ' + item.kind],
