@@ -1,4 +1,5 @@
-"""Pages of scans and frames of films over HTTP: every one that fits, and what it looks like."""
+"""Pages of scans and frames of films over HTTP and on the page: every one that fits, what it
+looks like and what it is called."""
 
 import json
 import os
@@ -6,6 +7,7 @@ import shutil
 import subprocess
 import unittest
 
+import page_checks
 import searchd
 import webdriver
 from searchd import OSPREY, SOURCE
@@ -14,7 +16,9 @@ FORMATS = os.path.join(SOURCE, "tests", "data", "formats")
 VIDEOS = os.path.join(SOURCE, "tests", "data", "videos")
 
 
-class Parts(unittest.TestCase):
+class World:
+    """A library with a scan of three pages, its second page as a picture, and a film."""
+
     @classmethod
     def setUpClass(cls):
         cls.shop, cls.empty = searchd.Shop(3), searchd.Shop(1)
@@ -44,12 +48,14 @@ class Parts(unittest.TestCase):
     def search(self, **asked):
         return self.daemon.post("/v1/search?library=archive", asked).json["results"]
 
+    def parts(self, results):
+        return [(r["id"], r.get("page"), r.get("time_ms")) for r in results]
+
+
+class Parts(World, unittest.TestCase):
     def thumbnail(self, number, more, expect=200, **options):
         return self.daemon.get("/v1/images/%d/thumbnail?library=archive%s" % (number, more),
                                expect, **options)
-
-    def parts(self, results):
-        return [(r["id"], r.get("page"), r.get("time_ms")) for r in results]
 
     def test_every_page_is_a_result(self):
         once = self.search(id=self.page, k=100)
@@ -126,23 +132,6 @@ class Parts(unittest.TestCase):
         self.assertEqual(self.thumbnail(self.page, "&page=1").body,
                          self.thumbnail(self.page, "").body)
 
-    @unittest.skipUnless(webdriver.CHROMIUM and webdriver.DRIVER,
-                         "chromium or chromium-driver is not installed")
-    def test_the_page_shows_it(self):
-        browser = webdriver.Browser()
-        try:
-            browser.open(self.daemon.url + "/?library=archive&like=%d" % self.page)
-            tile = "document.querySelector('.tile.loaded img[alt=\"pages.tif\"]')"
-            browser.wait(tile, what="the scan")
-            self.assertIn("page=2", browser.run("return %s.src" % tile))
-            browser.run(tile + ".closest('a').click()")
-            browser.wait("[...document.querySelectorAll('#viewer[open] img')].some((n) => "
-                         "n.src.includes('page=2') && n.src.includes('size=1280') && "
-                         "n.naturalWidth > 0)", what="its second page, large")
-            self.assertEqual(browser.complaints(), [])
-        finally:
-            browser.close()
-
     def test_what_is_not_there(self):
         for number, more in ((self.scan, "page=4"), (self.scan, "page=1000000"),
                              (self.page, "page=2"), (self.film, "page=2"),
@@ -168,6 +157,178 @@ class Parts(unittest.TestCase):
                 f.write(before)
         reply = self.thumbnail(self.scan, "&page=3&size=640")
         self.assertIn("ETag", reply.headers)
+
+
+def called(result):
+    """What the page calls a result's part, to the eye and to the ear."""
+    if "page" in result:
+        return ("page %d" % result["page"],) * 2
+    if "time_ms" in result:
+        seconds = result["time_ms"] // 1000
+        return "at 0:%02d" % seconds, "at %d second%s" % (seconds, "" if seconds == 1 else "s")
+    return ("film",) * 2 if result["kind"] == "MP4" else (None, None)
+
+
+@unittest.skipUnless(webdriver.CHROMIUM and webdriver.DRIVER,
+                     "chromium or chromium-driver is not installed")
+class Page(World, unittest.TestCase):
+    TILES = """[...document.querySelectorAll('.tile.loaded')].map((n) => [n.querySelector('img').alt,
+        n.querySelector('.part [aria-hidden]')?.textContent ?? null])"""
+    SHOWN = "document.querySelector('#viewer[open] .big')?.naturalWidth > 0"
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.browser = webdriver.Browser()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.browser.close()
+        super().tearDownClass()
+
+    def setUp(self):
+        super().setUp()
+        self.browser.complaints()
+        self.like = "&like=%d" % self.page
+
+    def open(self, more):
+        self.browser.open(self.daemon.url + "/?library=archive" + more)
+
+    def wait_for_tiles(self, results):
+        wanted = [[os.path.basename(r["path"]), called(r)[0]] for r in results]
+        self.browser.wait("JSON.stringify(%s) === JSON.stringify(arguments[0])" % self.TILES, wanted,
+                          what="tiles %s" % wanted)
+
+    def wait_for_view(self, number, part, words):
+        """In full: the thumbnail of a part ("page=2"), what is said of it, and the address."""
+        b = self.browser
+        b.wait(self.SHOWN + " && document.querySelector('.stage .part').innerText === arguments[0]",
+               words, what="%s of %d" % (words or "no part", number))
+        source, address = b.run("return [document.querySelector('#viewer .big').src, location.search]")
+        self.assertIn("/images/%d/" % number, source)
+        self.assertIn("view=%d" % number, address)
+        if part:
+            self.assertIn(part, source.split("?")[1].split("&"))
+            self.assertTrue(address.endswith("&" + part), address)
+
+    def labels(self):
+        """The names of the tiles' links, as the browser computes them for a screen reader."""
+        found = self.browser.call("POST", "/elements", {"using": "css selector", "value": ".tile a"})
+        return [self.browser.call("GET", "/element/%s/computedlabel" % e[webdriver.ELEMENT])
+                for e in found]
+
+    def test_tiles_say_which_page(self):
+        results = self.search(id=self.page, k=60)
+        self.assertEqual({called(r)[0] for r in results if r["id"] == self.scan}, {"page 2"})
+        self.open(self.like)
+        self.wait_for_tiles(results)
+        self.assertEqual([label.replace(" ,", ",") for label in self.labels()],
+                         [", ".join(filter(None, [os.path.basename(r["path"]), called(r)[1]]))
+                          for r in results])
+        self.assertEqual(page_checks.faults(self.browser), [])
+        self.open("")
+        listed = self.daemon.get("/v1/images?library=archive").json["images"]
+        self.assertEqual([called(i)[0] for i in listed if i["id"] == self.film], ["film"])
+        self.wait_for_tiles(listed)
+        self.assertEqual(self.browser.complaints(), [])
+
+    def test_the_full_view_says_which_page(self):
+        b = self.browser
+        self.open(self.like)
+        self.wait_for_tiles(self.search(id=self.page, k=60))
+        b.click('.tile:has(img[alt="pages.tif"]) a')
+        self.wait_for_view(self.scan, "page=2", "page 2")
+        b.wait("document.querySelector('#viewer .big').src.includes('size=1280')", what="it large")
+        self.assertEqual(b.run("return document.querySelector('#viewer .big').alt"), "pages.tif, page 2")
+        self.assertRegex(b.run("return document.querySelector('#viewer .place').textContent"),
+                         "[0-9], page 2$")
+        if b.run("return document.querySelector('#details').hidden"):
+            b.press("i")
+        rows = """Object.fromEntries([...document.querySelectorAll('#details dl > div')].map((n) =>
+            [n.querySelector('dt').innerText, n.querySelector('dd').innerText]))"""
+        self.assertEqual(b.run("return %s.Page" % rows), "2")
+        self.assertEqual(page_checks.faults(b), [])
+        b.press("Escape")
+        b.wait("!document.querySelector('#viewer').open && !/view|page/.test(location.search)")
+        # What one sends to somebody is this page, found or not.
+        for more in ("", self.like):
+            self.open(more + "&view=%d&page=3" % self.scan)
+            self.wait_for_view(self.scan, "page=3", "page 3")
+        b.wait("!document.querySelector('#viewer .next').hidden", what="the way on in the list")
+        self.open("&view=%d&time=4000" % self.film)
+        self.wait_for_view(self.film, "time=4000", "at 0:04")
+        if b.run("return document.querySelector('#details').hidden"):
+            b.press("i")
+        found = b.run("return " + rows)
+        self.assertEqual((found["Time in the film"], found.get("Page")), ("0:04", None))
+        self.assertEqual(self.browser.complaints(), [])
+
+    def test_addresses_of_before(self):
+        """They have no page, and open what was found."""
+        self.open("&view=%d" % self.scan)
+        self.wait_for_view(self.scan, None, "")
+        self.open("&view=%d" % self.film)
+        self.wait_for_view(self.film, None, "film")
+        self.open(self.like + "&view=%d" % self.scan)
+        self.wait_for_view(self.scan, None, "page 2")
+        self.assertEqual(self.browser.complaints(), [])
+
+    def test_a_page_that_is_not_there(self):
+        """The file is shown, and the address no longer names the page."""
+        for part in ("page=9", "page=9999999", "time=500"):
+            self.open("&view=%d&%s" % (self.scan, part))
+            self.wait_for_view(self.scan, None, "")
+            self.browser.wait("location.search.endsWith('&view=%d')" % self.scan)
+
+    def test_every_page(self):
+        b = self.browser
+        once, every = self.search(id=self.page, k=60), self.search(id=self.page, k=60, pages=True)
+        self.open(self.like)
+        self.wait_for_tiles(once)
+        b.click("#every-page")
+        self.wait_for_tiles(every)
+        self.assertEqual(b.run("return [location.search.includes('pages=1'), "
+                               "document.querySelector('#every-page').getAttribute('aria-pressed')]"),
+                         [True, "true"])
+        third = self.parts(every).index((self.scan, 3, None))
+        b.click('.tile[data-i="%d"] a' % third)
+        self.wait_for_view(self.scan, "page=3", "page 3")
+        other = every[third - 1]
+        b.press("Left")
+        part = [name + "=%d" % other[key] for key, name in (("page", "page"), ("time_ms", "time")) if key in other]
+        self.wait_for_view(other["id"], part[0] if part else None, called(other)[0] or "")
+        b.press("Escape")
+        b.wait("!document.querySelector('#viewer').open")
+        b.click("#every-page")
+        self.wait_for_tiles(once)
+        self.open("&like=%d&name=0001" % self.page)
+        b.wait("document.querySelector('.tile.loaded') && document.querySelector('#every-page').hidden",
+               what="no switch where nothing has pages")
+        self.assertEqual(b.complaints(), [])
+
+    def test_in_german(self):
+        b = self.browser
+        self.open("")
+        b.run("localStorage.setItem('osprey.language', 'de')")
+        try:
+            self.open(self.like)
+            tile = """document.querySelector('.tile:has(img[alt="%s"]) .part')"""
+            b.wait(tile % "pages.tif" + "?.innerText.includes('Seite 2')", what="the page in German")
+            self.assertIn("bei 0:0", b.run("return %s.innerText" % (tile % "h264.mp4")))
+            self.open("&view=%d&time=2500" % self.film)
+            self.wait_for_view(self.film, "time=2500", "bei 0:02")
+            self.assertIn("h264.mp4, bei 2 Sekunden", b.run("return document.querySelector('#viewer .big').alt"))
+        finally:
+            b.run("localStorage.removeItem('osprey.language')")
+
+    def test_times(self):
+        self.open("")
+        said = self.browser.run_async("""const done = arguments[0];
+            import('/page/strings.js').then(({clock, clockSaid}) =>
+              done([999, 59999, 83000, 3600000, 3723456].map((ms) => [clock(ms), clockSaid(ms)])));""")
+        self.assertEqual(said, [["0:00", "0 seconds"], ["0:59", "59 seconds"],
+                                ["1:23", "1 minute, 23 seconds"], ["1:00:00", "1 hour"],
+                                ["1:02:03", "1 hour, 2 minutes, 3 seconds"]])
 
 
 if __name__ == "__main__":
