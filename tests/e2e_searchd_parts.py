@@ -246,7 +246,8 @@ class Page(World, unittest.TestCase):
             b.press("i")
         rows = """Object.fromEntries([...document.querySelectorAll('#details dl > div')].map((n) =>
             [n.querySelector('dt').innerText, n.querySelector('dd').innerText]))"""
-        self.assertEqual(b.run("return %s.Page" % rows), "2")
+        found = b.run("return " + rows)
+        self.assertEqual((found["Page"], found["File type"]), ("2", "TIFF"))
         self.assertEqual(page_checks.faults(b), [])
         b.press("Escape")
         b.wait("!document.querySelector('#viewer').open && !/view|page/.test(location.search)")
@@ -261,6 +262,7 @@ class Page(World, unittest.TestCase):
             b.press("i")
         found = b.run("return " + rows)
         self.assertEqual((found["Time in the film"], found.get("Page")), ("0:04", None))
+        self.assertEqual(found["File type"], "Film, MP4")
         self.assertEqual(self.browser.complaints(), [])
 
     def test_addresses_of_before(self):
@@ -305,6 +307,15 @@ class Page(World, unittest.TestCase):
         b.wait("document.querySelector('.tile.loaded') && document.querySelector('#every-page').hidden",
                what="no switch where nothing has pages")
         self.assertEqual(b.complaints(), [])
+
+    def test_films_alone(self):
+        b = self.browser
+        self.open("")
+        b.click("#filter-button")
+        b.wait("!document.querySelector('#filters').hidden", what="the filters")
+        b.type("#f-kind", "Film, MP4")
+        b.wait("location.search.includes('kind=MP4')")
+        self.wait_for_tiles([self.images["h264.mp4"]])
 
     def test_in_german(self):
         b = self.browser

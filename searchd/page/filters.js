@@ -3,6 +3,7 @@
 import { $, debounce, h } from './dom.js';
 import { bytes, t } from './strings.js';
 import { get } from './api.js';
+import { FILMS } from './parts.js';
 
 const WIDTHS = [640, 1280, 1920, 3840];
 const SIZES = [[0, 1e5], [1e5, 1e6], [1e6, 5e6], [5e6, 0]]; // bytes: from, to
@@ -70,7 +71,7 @@ export class Filters {
       field('f_rating', select('rating', RATINGS.map((value) => [value, rated(value)]))),
       field('f_near', input('near', { type: 'text', placeholder: '48.2, 16.37, 5', inputmode: 'text', spellcheck: 'false' })),
       field('f_kind', select('kind', ['JPEG', 'PNG', 'WebP', 'GIF', 'TIFF', 'HEIC', 'AVIF', 'JPEG XL', 'RAW', 'BMP',
-        'PNM'].map((kind) => [kind, kind]))),
+        'PNM'].map((kind) => [kind, kind]).concat(FILMS.map((kind) => [kind, t('kind_film', { kind })])))),
       field('f_width', select('min_width', WIDTHS.map((n) => [n, t('at_least_px', { n })]))),
       field('f_size', select('bytes', SIZES.map((range) => [range.join('-'), sizeLabel(range)]))),
       field('f_hybrid', input('hybrid', { type: 'checkbox' })),

@@ -74,6 +74,7 @@ export default {
   chip_near: 'im Umkreis von {km} km um {place}',
   f_orientation: 'Format',
   f_kind: 'Dateiart',
+  kind_film: 'Film, {kind}',
   f_width: 'Breite',
   f_size: 'Dateigröße',
   any: 'Alle',

@@ -74,6 +74,7 @@ export default {
   chip_near: 'within {km} km of {place}',
   f_orientation: 'Orientation',
   f_kind: 'File type',
+  kind_film: 'Film, {kind}',
   f_width: 'Width',
   f_size: 'File size',
   any: 'Any',

@@ -4,7 +4,7 @@ import { $, h, icon, iconButton, kept } from './dom.js';
 import { bytes, clock, count, percent, t, when, whenHere } from './strings.js';
 import { thumbnail } from './api.js';
 import { nameOf } from './grid.js';
-import { aloud, partSaid, partText } from './parts.js';
+import { aloud, isFilm, partSaid, partText } from './parts.js';
 import { Said } from './said.js';
 
 const SWIPE = 48; // pixels
@@ -151,7 +151,8 @@ export class Viewer {
       ['m_time', item.time_ms === undefined ? null : clock(item.time_ms)],
       ['m_taken', item.taken_at ? when(item.taken_at) : null],
       ['m_modified', item.taken_at ? null : whenHere(item.modified_at)],
-      ['m_size', t('m_pixels', { w: item.width, h: item.height }) + ' · ' + bytes(item.size) + ' · ' + item.kind],
+      ['f_kind', isFilm(item) ? t('kind_film', { kind: item.kind }) : item.kind],
+      ['m_size', t('m_pixels', { w: item.width, h: item.height }) + ' · ' + bytes(item.size)],
       ['m_camera', item.camera ? only('camera', item.camera, t('only_camera')) : null],
       ['m_match', item.match === undefined ? null : percent(item.match)],
       ['m_score', item.score === undefined ? null : item.score.toFixed(3)],
