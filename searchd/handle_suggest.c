@@ -32,8 +32,9 @@ static const struct field suggest_fields[] = {
     {"min_score", FIELD_REAL, 0.01, 1, offsetof(struct suggest_input, min_score)},
 };
 
-static int go_on(const void *ctx, struct err *err)
+static int go_on(void *ctx, double done, struct err *err)
 {
+    (void)done;
     return call_check_time(ctx, err);
 }
 
@@ -96,7 +97,7 @@ static int read_input(struct call *call, struct suggest_input *input, struct lib
 int handle_suggest(struct call *call, struct err *err)
 {
     struct suggest_input       input = {.limit = DEFAULT_LIMIT, .min_score = DEFAULT_SCORE};
-    struct library_suggesting  s     = {.threads = 1, .go_on = go_on, .ctx = call};
+    struct library_suggesting  s     = {.threads = 1, .go_on = {.ask = go_on, .ctx = call}};
     struct library_suggestion *found = NULL;
     struct library            *lib   = NULL;
     size_t                     n     = 0;

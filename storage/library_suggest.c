@@ -17,6 +17,7 @@ struct best {
     const struct library_suggesting *s;
     struct library_suggestion       *list; /* (limit) */
     size_t                           n, told;
+    int64_t                          images; /* to be told of, about */
 };
 
 static bool is_given(const struct library_suggesting *s, int64_t id)
@@ -66,12 +67,11 @@ static void offer(struct best *b, struct library_suggestion one)
 
 static int tell(void *ctx, int64_t id, const struct library_said *tags, size_t n, struct err *err)
 {
-    struct best *b = ctx;
-    if (b->s->go_on && b->told++ % ASK_EACH == 0) {
-        int rc = b->s->go_on(b->s->ctx, err);
-        if (rc)
-            return rc;
-    }
+    struct best *b    = ctx;
+    double       done = (double)b->told / (double)b->images;
+    int rc = b->told++ % ASK_EACH == 0 ? go_on_ask(&b->s->go_on, done < 1 ? done : 1, err) : 0;
+    if (rc)
+        return rc;
     if (n > 0 && !is_given(b->s, id))
         offer(b, (struct library_suggestion){id, tags[0].score});
     return 0;
@@ -139,10 +139,14 @@ int library_suggest(struct library *lib, const struct library_suggesting *s,
 {
     struct tagger           *tagger = NULL;
     struct library_tag_tally tally;
+    struct library_stats     stats;
     struct best              best = {.s = s, .list = mem_array(s->limit + 1, sizeof *best.list)};
     int                      rc   = best.list ? learn(lib, s, &tagger, err)
                                               : err_set(err, ERR_NOMEM, "out of memory for %zu suggestions", s->limit);
+    if (!rc)
+        rc = library_stats(lib, &stats, err);
     if (!rc) {
+        best.images                      = stats.images;
         const struct library_tagging job = {
             .tagger = tagger, .dry_run = true, .tell = tell, .ctx = &best};
         rc = library_tag(lib, &job, &tally, err);

@@ -5,6 +5,7 @@
 #define OSPREY_STORAGE_LIBRARY_SUGGEST_H
 
 #include "base/err.h"
+#include "storage/go_on.h"
 #include "storage/library.h"
 
 #include <stddef.h>
@@ -18,9 +19,7 @@ struct library_suggesting {
     double         min_score; /* 0 to 1 */
     size_t         limit;     /* suggestions at most */
     int            threads;   /* of the learning */
-    /* Asked now and then; not 0: stop and fail with it. NULL: never. */
-    int (*go_on)(const void *ctx, struct err *err);
-    const void *ctx;
+    struct go_on   go_on;     /* asked while the pictures are judged */
 };
 
 struct library_suggestion {

@@ -188,8 +188,9 @@ static void one_picture_is_enough(void **state)
 
 /* ---- What cannot be ---- */
 
-static int stop_at_once(const void *ctx, struct err *err)
+static int stop_at_once(void *ctx, double done, struct err *err)
 {
+    assert_true(done >= 0 && done <= 1);
     return err_set(err, ERR_CANCELLED, "%s", (const char *)ctx);
 }
 
@@ -200,16 +201,17 @@ static void failures_are_told_and_nothing_is_written(void **state)
     struct shelf              *s    = open_shelf();
     int64_t                    gone = 99999;
     struct library_stats       before, after;
-    struct library_suggestion *list = NULL;
-    size_t                     n    = 77;
-    struct library_suggesting  how  = {.like = &gone, .n_like = 1, .limit = 5, .threads = 1};
+    struct library_suggestion *list  = NULL;
+    size_t                     n     = 77;
+    char                       why[] = "enough";
+    struct library_suggesting  how   = {.like = &gone, .n_like = 1, .limit = 5, .threads = 1};
     assert_ok(library_stats(s->lib, &before, &err), &err);
     assert_int_equal(library_suggest(s->lib, &how, &list, &n, &err), ERR_NOTFOUND);
     how.like = s->ids, how.unlike = &gone, how.n_unlike = 1;
     assert_int_equal(library_suggest(s->lib, &how, &list, &n, &err), ERR_NOTFOUND);
-    how.n_unlike = 0, how.go_on = stop_at_once, how.ctx = "enough";
+    how.n_unlike = 0, how.go_on = (struct go_on){.ask = stop_at_once, .ctx = why};
     assert_int_equal(library_suggest(s->lib, &how, &list, &n, &err), ERR_CANCELLED);
-    assert_non_null(strstr(err.msg, "enough"));
+    assert_non_null(strstr(err.msg, why));
     assert_null(list);
     assert_int_equal(n, 77);
     assert_ok(library_stats(s->lib, &after, &err), &err);
