@@ -334,14 +334,14 @@ static int waiting_settle(struct commit *c, struct err *err)
     return rc;
 }
 
-/* Looks after the vector index when a tenth of the library has changed, or (at
- * the end) anything. Through a handle of its own: looking means loading the
+/* Looks after the vector index when a tenth of the library has changed, and at the end:
+ * the index may have been lost, too. Through a handle of its own: looking means loading the
  * index, and what is loaded must not stay in memory for the rest of the run. */
 static int maintain(struct commit *c, bool end, struct err *err)
 {
     struct library      *lib = NULL;
     struct library_stats stats;
-    if (c->changes == 0 || (!end && c->changes < c->patience))
+    if (!end && (c->changes == 0 || c->changes < c->patience))
         return 0;
     int rc = library_open(library_dir(c->lib), LIBRARY_EXISTING, &lib, err);
     if (!rc)

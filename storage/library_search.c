@@ -252,7 +252,7 @@ static int rescore(struct search *s, const struct found *f, float margin, struct
 /* How many to ask the base for, at first; HNSW finds more among more. */
 static size_t first_fetch(const struct search *s)
 {
-    size_t           k = s->top.k, most = k * 4 > 200 ? k * 4 : 200;
+    size_t           k = s->top.k, most = k * 4 > 100 ? k * 4 : 100;
     enum vindex_kind kind = vindex_info(s->lib->base)->kind;
     if (s->filter) /* more than CATALOG_FILTER_FEW pass, perhaps a small part of all */
         return 8 * (kind == VINDEX_FLAT ? k + 32 : most);

@@ -78,12 +78,18 @@ static int feed_flush(struct feed *feed, struct err *err)
     return rc;
 }
 
+static void feed_take(void *ctx, int64_t id, const uint16_t *vector)
+{
+    struct feed *feed  = ctx;
+    size_t       dim   = (size_t)feed->lib->model.dim;
+    feed->ids[feed->n] = id;
+    feed->lib->half.to_float(feed->x + feed->n++ * dim, vector, dim);
+}
+
 static int feed_put(struct feed *feed, int64_t id, const uint16_t *vector, struct err *err)
 {
-    size_t dim         = (size_t)feed->lib->model.dim;
-    feed->ids[feed->n] = id;
-    feed->lib->half.to_float(feed->x + feed->n * dim, vector, dim);
-    return ++feed->n == CHUNK ? feed_flush(feed, err) : 0;
+    feed_take(feed, id, vector);
+    return feed->n == CHUNK ? feed_flush(feed, err) : 0;
 }
 
 /* Every so-many-th embedding, for an index that learns from a sample. */
@@ -112,25 +118,73 @@ static int train(struct library *lib, struct vindex *ix, int64_t total, struct e
     return rc;
 }
 
-static int build_anew(struct library *lib, enum vindex_kind kind, int64_t total,
-                      struct vindex **out, struct err *err)
+/* In the order of ids. */
+static int feed_in_order(struct feed *feed, struct err *err)
 {
-    struct feed     feed = {0};
+    struct library *lib = feed->lib;
     const uint16_t *vector;
     int64_t         id;
     size_t          bytes;
-    int rc = vindex_new(kind, library_metric(&lib->model), lib->model.dim, total, out, err);
+    int             rc = catalog_walk_begin(lib->cat, lib->model.id, 0, err);
+    while (rc >= 0 && (rc = catalog_walk_next(lib->cat, &id, &vector, &bytes, err)) > 0)
+        if (bytes == (size_t)lib->model.dim * 2)
+            rc = feed_put(feed, id, vector, err);
+    return rc ? rc : feed_flush(feed, err);
+}
+
+static int embedded_ids(struct library *lib, int64_t **ids, size_t *n, struct err *err)
+{
+    const uint16_t *vector;
+    int64_t         id;
+    size_t          bytes, cap = 0;
+    int             rc = catalog_walk_begin(lib->cat, lib->model.id, 0, err);
+    while (rc >= 0 && (rc = catalog_walk_next(lib->cat, &id, &vector, &bytes, err)) > 0) {
+        if (*n == cap) {
+            cap         = cap ? 2 * cap : CHUNK;
+            int64_t *to = mem_regrow(*ids, cap, sizeof(*to));
+            if (!to)
+                return err_set(err, ERR_NOMEM, "cannot build the vector index: out of memory");
+            *ids = to;
+        }
+        (*ids)[(*n)++] = id;
+    }
+    return rc;
+}
+
+/* Each chunk from all over the library: a graph that takes folder after folder, whose
+ * pictures resemble each other, becomes one of islands, and misses several times as many
+ * neighbours as one that began with a bit of everything. */
+static int feed_spread(struct feed *feed, struct err *err)
+{
+    struct library *lib    = feed->lib;
+    int64_t        *ids    = NULL, some[CHUNK];
+    size_t          n      = 0;
+    int             rc     = embedded_ids(lib, &ids, &n, err);
+    size_t          chunks = (n + CHUNK - 1) / CHUNK;
+    for (size_t c = 0; c < chunks && rc == 0; c++) {
+        size_t m = 0;
+        for (size_t i = c; i < n; i += chunks)
+            some[m++] = ids[i];
+        rc = catalog_embeddings_read(lib->cat, lib->model.id, some, m, lib->model.dim, feed_take,
+                                     feed, err);
+        if (rc == 0)
+            rc = feed_flush(feed, err);
+    }
+    free(ids);
+    return rc;
+}
+
+static int build_anew(struct library *lib, enum vindex_kind kind, int64_t total,
+                      struct vindex **out, struct err *err)
+{
+    struct feed feed = {0};
+    int         rc = vindex_new(kind, library_metric(&lib->model), lib->model.dim, total, out, err);
     if (rc == 0)
         rc = train(lib, *out, total, err);
     if (rc == 0)
         rc = feed_init(&feed, lib, *out, err);
     if (rc == 0)
-        rc = catalog_walk_begin(lib->cat, lib->model.id, 0, err);
-    while (rc >= 0 && feed.x && (rc = catalog_walk_next(lib->cat, &id, &vector, &bytes, err)) > 0)
-        if (bytes == (size_t)lib->model.dim * 2)
-            rc = feed_put(&feed, id, vector, err);
-    if (rc == 0)
-        rc = feed_flush(&feed, err);
+        rc = kind == VINDEX_HNSW ? feed_spread(&feed, err) : feed_in_order(&feed, err);
     feed_release(&feed);
     return rc;
 }
