@@ -230,8 +230,8 @@ static bool can_grow(const struct library *lib, enum vindex_kind kind)
     const struct vindex_info *info = vindex_info(lib->base);
     int64_t                   gone = info->gone + (int64_t)(lib->delta.count - lib->delta.live);
     int64_t                   all  = info->count + (int64_t)lib->delta.live;
-    return info->kind == kind && gone <= all / 4 &&
-           (info->trained == 0 || all / 4 <= info->trained);
+    int64_t                   most = kind == VINDEX_HNSW ? 2 : 4; /* times what it was made for */
+    return info->kind == kind && gone <= all / 4 && all / most <= info->trained;
 }
 
 /* Inside a read transaction, caught up. */

@@ -248,12 +248,11 @@ int vindex_new(enum vindex_kind kind, enum vindex_metric metric, int dim, int64_
     struct vindex *ix = mem_zeroed(1, sizeof(*ix));
     if (!ix)
         return err_set(err, ERR_NOMEM, "cannot make a vector index: out of memory");
-    ix->info.kind   = kind;
-    ix->info.metric = metric;
-    ix->info.dim    = dim;
-    if (kind == VINDEX_IVF)
-        ix->info.trained = expected > 0 ? expected : 1;
-    int rc = kind == VINDEX_IVF ? make_lists(ix, err) : make_plain(ix, err);
+    ix->info.kind    = kind;
+    ix->info.metric  = metric;
+    ix->info.dim     = dim;
+    ix->info.trained = expected > 0 ? expected : 1;
+    int rc           = kind == VINDEX_IVF ? make_lists(ix, err) : make_plain(ix, err);
     if (rc == 0)
         rc = take_apart(ix, err);
     if (rc == 0 && kind == VINDEX_HNSW)

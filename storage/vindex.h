@@ -39,7 +39,7 @@ struct vindex_info {
     char               model_hash[65]; /* whose embeddings it holds */
     int64_t            count;          /* entries, gone ones too */
     int64_t            gone;
-    int64_t            trained; /* IVF: how many entries the lists were made for */
+    int64_t trained; /* how many entries it was made for; those after came as they came */
 };
 
 struct vindex;

@@ -25,13 +25,13 @@ static void near_centre(float *out, int folder, uint64_t seed)
         out[i] /= sqrtf(sum);
 }
 
-static void fill(struct library *lib, int64_t model, int64_t folder)
+static void fill(struct library *lib, int64_t model, int64_t folder, int from, int to)
 {
     static float        embeddings[IN_EACH][DIM];
     static char         paths[IN_EACH][32];
     struct library_item items[IN_EACH];
     struct err          err = ERR_INIT;
-    for (int f = 0; f < FOLDERS; f++) {
+    for (int f = from; f < to; f++) {
         for (uint64_t i = 0; i < IN_EACH; i++) {
             uint64_t seed = (uint64_t)f * IN_EACH + i + 1;
             (void)snprintf(paths[i], sizeof paths[i], "%02d/%03d.jpg", f, (int)i);
@@ -60,18 +60,11 @@ static size_t found_of(struct library *lib, const float *query)
     return found;
 }
 
-static void folders_make_no_islands(void **state)
+static size_t found_near_all(struct library *lib)
 {
-    (void)state;
-    struct err           err = ERR_INIT;
     struct library_stats stats;
-    char                *dir = temporary_dir();
-    struct library      *lib;
+    struct err           err   = ERR_INIT;
     size_t               found = 0;
-    assert_ok(library_open(dir, LIBRARY_CREATE, &lib, &err), &err);
-    lib->tuning.flat_max = 100;
-    fill(lib, fill_model(lib, "hash-a", true), add_folder(lib, "/pictures"));
-    assert_ok(library_index_maintain(lib, true, &err), &err);
     assert_ok(library_stats(lib, &stats, &err), &err);
     assert_string_equal(stats.index_kind, "hnsw");
     for (int q = 0; q < QUERIES; q++) {
@@ -79,14 +72,35 @@ static void folders_make_no_islands(void **state)
         near_centre(query, q % FOLDERS, 5000000U + (uint64_t)q);
         found += found_of(lib, query);
     }
-    assert_true(found >= QUERIES * K * 995 / 1000);
     assert_sound(lib);
+    return found;
+}
+
+/* at_once: else the index grows folder by folder. */
+static void folders_make_no_islands(void **state)
+{
+    bool            at_once = *(const bool *)*state;
+    struct err      err     = ERR_INIT;
+    char           *dir     = temporary_dir();
+    struct library *lib;
+    assert_ok(library_open(dir, LIBRARY_CREATE, &lib, &err), &err);
+    int64_t model = fill_model(lib, "hash-a", true), folder = add_folder(lib, "/pictures");
+    lib->tuning.flat_max = 100;
+    for (int f = 0, step = at_once ? FOLDERS : 1; f < FOLDERS; f += step) {
+        fill(lib, model, folder, f, f + step);
+        assert_ok(library_index_maintain(lib, true, &err), &err);
+    }
+    assert_true(found_near_all(lib) >= QUERIES * K * 995 / 1000);
     library_close(lib);
     remove_dir(dir);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(folders_make_no_islands)};
+    static bool             at_once = true, grown = false;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_prestate(folders_make_no_islands, &at_once),
+        cmocka_unit_test_prestate(folders_make_no_islands, &grown),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
