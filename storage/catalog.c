@@ -204,7 +204,7 @@ int catalog_begin_read(struct catalog *cat, struct err *err)
 
 int catalog_generation(struct catalog *cat, int64_t *out, struct err *err)
 {
-    return catalog_int(cat, out, err, "SELECT generation FROM state", "");
+    return catalog_int(cat, out, err, "SELECT coalesce(max(generation), 0) FROM state", "");
 }
 
 int catalog_begin_write(struct catalog *cat, struct err *err)

@@ -100,7 +100,7 @@ static int check_rows(struct check *c, const char *count_sql, const char *repair
     if (rc || n == 0)
         return rc;
     if (c->repair)
-        rc = catalog_run(c->cat, err, repair_sql, "");
+        rc = catalog_exec(c->cat, repair_sql, err);
     if (rc == 0)
         finding(c, c->repair, "%lld %s", (long long)n, what);
     return rc;
@@ -112,6 +112,8 @@ static int check_relations(struct check *c, struct err *err)
         const char *count, *repair, *what;
     } rules[] = {
         {"SELECT count(*) FROM images WHERE folder_id NOT IN (SELECT id FROM folders)",
+         "INSERT INTO changes (image_id) SELECT id FROM images" /* loaded indexes hold them */
+         " WHERE folder_id NOT IN (SELECT id FROM folders);"
          "DELETE FROM images WHERE folder_id NOT IN (SELECT id FROM folders)",
          "images belong to a folder that does not exist"},
         {"SELECT count(*) FROM errors WHERE folder_id NOT IN (SELECT id FROM folders)",
@@ -134,6 +136,9 @@ static int check_relations(struct check *c, struct err *err)
         {"SELECT count(*) FROM embeddings WHERE (key & 0xffffffffff) NOT IN"
          " (SELECT id FROM images UNION ALL SELECT id FROM parts)"
          " OR (key >> 40) NOT IN (SELECT id FROM models)",
+         "INSERT INTO changes (image_id) SELECT DISTINCT key & 0xffffffffff FROM embeddings"
+         " WHERE (key & 0xffffffffff) NOT IN"
+         " (SELECT id FROM images UNION ALL SELECT id FROM parts);"
          "DELETE FROM embeddings WHERE (key & 0xffffffffff) NOT IN"
          " (SELECT id FROM images UNION ALL SELECT id FROM parts)"
          " OR (key >> 40) NOT IN (SELECT id FROM models)",

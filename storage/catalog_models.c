@@ -196,7 +196,8 @@ int catalog_embeddings_read(struct catalog *cat, int64_t model_id, const int64_t
             code = sqlite3_blob_read(blob, cat->vector, size, 0);
         if (fits && code == SQLITE_OK)
             take(ctx, ids[i], cat->vector);
-        if (code == SQLITE_ERROR) { /* no such row; the blob is of no use any more */
+        if (code == SQLITE_ERROR || (code & 0xff) == SQLITE_CORRUPT) {
+            /* No such row, or damage; the blob is of no use any more. */
             sqlite3_blob_close(blob);
             blob = NULL;
         } else if (code != SQLITE_OK) {

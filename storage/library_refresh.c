@@ -146,7 +146,8 @@ int library_refresh(struct library *lib, bool last_try, bool *again, struct err 
     int64_t generation = 0;
     *again             = false;
     int rc             = catalog_generation(lib->cat, &generation, err);
-    if (rc == 0 && lib->loaded && lib->stats.generation == generation && !newer_base_waits(lib))
+    if (rc == 0 && lib->loaded && generation > 0 && generation == lib->stats.generation &&
+        !newer_base_waits(lib))
         return 0;
     if (rc == 0)
         rc = catalog_stats(lib->cat, &lib->stats, err);

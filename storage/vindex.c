@@ -469,6 +469,8 @@ static int read_back(struct vindex *ix, int64_t from, int64_t n, float *out, str
      * all of them each time. */
     int rc            = ix->has_positions ? 0 : faiss_IndexIVF_make_direct_map(ix->ivf, 1);
     ix->has_positions = rc == 0;
+    if (rc) /* what is there of it must not pass for all of it */
+        (void)faiss_IndexIVF_make_direct_map(ix->ivf, 0);
     for (int64_t i = 0; i < n && rc == 0; i++)
         rc = faiss_Index_reconstruct(ix->inner, from + i, out + i * ix->info.dim);
     return rc ? faiss_fail("read vectors back", "", err) : 0;
