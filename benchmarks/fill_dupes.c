@@ -1,17 +1,14 @@
-/* How long `osprey dupes` takes in a large library, and how much memory.
+/* A large library to look for copies in, for bench_dupes.py.
  *
- *     bench_dupes LIBRARY N [KINDS]
+ *     fill_dupes LIBRARY N
  *
- * LIBRARY holds some thousand real pictures and their fingerprints. It is filled up to N with
- * pictures that have no files: embeddings with noise, fingerprints that are two real ones
- * laid over one another, so that both are spread as those of pictures are. Then copies are
- * looked for. What decoding takes is not in it: fingerprints are made when pictures are
- * indexed.
+ * LIBRARY holds pictures and their fingerprints. It is filled up to N with pictures that
+ * have no files: embeddings with noise, fingerprints that are two of its own laid over one
+ * another, so that both are spread as those of pictures are.
  */
 #include "base/mem.h"
 #include "base/splitmix.h"
 #include "image/fingerprint.h"
-#include "storage/duplicates.h"
 #include "storage/library.h"
 #include "storage/library_fingerprints.h"
 
@@ -19,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define BATCH 512
 #define NOISE 0.8 /* its length; an embedding's is 1 */
@@ -28,7 +24,7 @@
 static void check(int rc, const struct err *err)
 {
     if (rc) {
-        fprintf(stderr, "bench_dupes: %s\n", err->msg);
+        fprintf(stderr, "fill_dupes: %s\n", err->msg);
         exit(3);
     }
 }
@@ -58,7 +54,7 @@ static void read_seeds(struct library *lib, const struct library_model *model, s
     }
     free(images);
     if (s->n < 2) {
-        fprintf(stderr, "bench_dupes: the library has too few pictures with fingerprints\n");
+        fprintf(stderr, "fill_dupes: the library has too few pictures with fingerprints\n");
         exit(3);
     }
 }
@@ -125,61 +121,24 @@ static void fill(struct library *lib, const struct library_model *model, const s
     check(library_index_maintain(lib, true, &err), &err);
 }
 
-static long memory_kb(const char *field)
-{
-    char  line[256];
-    long  kb = 0;
-    FILE *f  = fopen("/proc/self/status", "r");
-    while (f && fgets(line, sizeof line, f))
-        if (strncmp(line, field, strlen(field)) == 0)
-            kb = atol(line + strlen(field) + 1);
-    if (f)
-        fclose(f);
-    return kb;
-}
-
-static double seconds(clockid_t clock)
-{
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 int main(int argc, char **argv)
 {
     struct err           err = ERR_INIT;
     struct library      *lib;
     struct library_model model;
     struct library_stats stats;
-    struct duplicates    found;
+    struct seeds         seeds = {0};
     if (argc != 3) {
-        fprintf(stderr, "Usage: bench_dupes LIBRARY N\n");
+        fprintf(stderr, "Usage: fill_dupes LIBRARY N\n");
         return 2;
     }
-    int64_t wanted = atoll(argv[2]);
     check(library_open(argv[1], LIBRARY_EXISTING, &lib, &err), &err);
     check(library_model_active(lib, &model, &err), &err);
     check(library_stats(lib, &stats, &err), &err);
-    if (stats.images < wanted) {
-        struct seeds seeds = {0};
-        read_seeds(lib, &model, &seeds);
-        fill(lib, &model, &seeds, stats.images, wanted);
-        free(seeds.vectors);
-        free(seeds.prints);
-        library_close(lib); /* so that the memory told below is that of looking for copies */
-        printf("filled; run it again\n");
-        return 0;
-    }
-    const struct duplicates_options options = {
-        .kinds = {true, true, true}, .same = DUPLICATES_SAME, .near = DUPLICATES_NEAR};
-    double wall = seconds(CLOCK_MONOTONIC), cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
-    check(duplicates_find(lib, &options, &found, &err), &err);
-    printf("%zu pictures (%s): %zu groups in %.1f s, %.1f s of processor time; memory %ld MB, %ld "
-           "MB of it not shared\n",
-           found.pictures, stats.index_kind, found.n, seconds(CLOCK_MONOTONIC) - wall,
-           seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu, memory_kb("VmHWM") / 1024,
-           memory_kb("RssAnon") / 1024);
-    duplicates_release(&found);
+    read_seeds(lib, &model, &seeds);
+    fill(lib, &model, &seeds, stats.images, atoll(argv[2]));
+    free(seeds.vectors);
+    free(seeds.prints);
     library_close(lib);
     return 0;
 }
