@@ -41,6 +41,7 @@ struct app {
 #define CALL_MAX_KEPT 160
 
 struct call;
+struct fields;
 typedef int (*call_handler)(struct call *call, struct err *err);
 
 enum route_flags {
@@ -78,6 +79,10 @@ struct call {
 /* The body as a JSON object; with *form set instead when it is a form and the
  * caller takes one (form not NULL). ERR_USAGE for anything else. */
 int           call_body(struct call *call, bool *form, struct err *err);
+/* The fields of a body that is JSON and nothing else. */
+int           call_take_json(struct call *call, struct fields *fields, struct err *err);
+/* ERR_USAGE where the address has parameters. */
+int           call_no_query(const struct call *call, struct err *err);
 /* memory is freed with the call; on failure (NULL, or no room) at once. */
 int           call_keep(struct call *call, void *memory, struct err *err);
 /* Adds to a stage, for took_ms and metrics. */

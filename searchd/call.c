@@ -1,6 +1,7 @@
 /* What handlers share: see app.h. */
 #include "base/json.h"
 #include "searchd/app.h"
+#include "searchd/fields.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,18 @@ int call_body(struct call *call, bool *form, struct err *err)
     if (!rc && !jnode_is_object(call->json))
         rc = err_set(err, ERR_USAGE, "the body must be a JSON object");
     return rc;
+}
+
+int call_take_json(struct call *call, struct fields *fields, struct err *err)
+{
+    int rc = call_body(call, NULL, err);
+    return rc ? rc : fields_take_json(fields, call->json, err);
+}
+
+int call_no_query(const struct call *call, struct err *err)
+{
+    struct fields none = {.n = 0};
+    return fields_take_query(&none, &call->x->request, err);
 }
 
 int call_keep(struct call *call, void *memory, struct err *err)

@@ -196,8 +196,7 @@ int handle_classify(struct call *call, struct err *err)
     struct desk          *desk    = NULL;
     float                *picture = NULL;
     bool                  form    = false;
-    int rc = c ? fields_take_query(&(struct fields){.n = 0}, &call->x->request, err)
-               : answers_no_memory(err);
+    int                   rc      = c ? call_no_query(call, err) : answers_no_memory(err);
     if (!rc)
         rc = call_body(call, &form, err);
     if (!rc)

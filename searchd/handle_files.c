@@ -154,12 +154,11 @@ static void reply_part(struct call *call, int fd, const struct stat *st, const c
 
 int handle_file(struct call *call, struct err *err)
 {
-    struct fields        none  = {.n = 0};
     struct library_image image = {0};
     struct stat          st;
     int                  fd;
     char                 tag[64];
-    int                  rc = fields_take_query(&none, &call->x->request, err);
+    int                  rc = call_no_query(call, err);
     if (!rc)
         rc = fetch_image(call, NULL, &image, NULL, err);
     if (rc)

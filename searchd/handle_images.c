@@ -111,8 +111,7 @@ int handle_image(struct call *call, struct err *err)
 {
     struct library      *lib = NULL;
     struct library_image image;
-    struct fields        none = {.n = 0};
-    int                  rc   = fields_take_query(&none, &call->x->request, err);
+    int                  rc = call_no_query(call, err);
     if (!rc)
         rc = call_library(call, &lib, err);
     if (!rc)

@@ -117,9 +117,7 @@ int handle_knn(struct call *call, struct err *err)
                                .n       = sizeof knn_fields / sizeof *knn_fields,
                                .into    = &input,
                                .lenient = true};
-    int              rc     = call_body(call, NULL, err);
-    if (!rc)
-        rc = fields_take_json(&fields, call->json, err);
+    int              rc     = call_take_json(call, &fields, err);
     if (!rc)
         rc = read_query(call, &input, &terms, &search, &vector, err);
     if (!rc) {

@@ -112,9 +112,7 @@ int handle_embeddings(struct call *call, struct err *err)
                                        .n     = sizeof embeddings_fields / sizeof *embeddings_fields,
                                        .into  = &input,
                                        .lenient = true};
-    int                     rc      = call_body(call, NULL, err);
-    if (!rc)
-        rc = fields_take_json(&fields, call->json, err);
+    int                     rc      = call_take_json(call, &fields, err);
     if (!rc && !input.input)
         rc = err_set(err, ERR_USAGE, "input is missing");
     if (!rc)

@@ -78,9 +78,7 @@ int handle_login(struct call *call, struct err *err)
 {
     struct login_input input  = {.token = NULL};
     struct fields      fields = {.table = login_fields, .n = 1, .into = &input};
-    int                rc     = call_body(call, NULL, err);
-    if (!rc)
-        rc = fields_take_json(&fields, call->json, err);
+    int                rc     = call_take_json(call, &fields, err);
     if (!rc && !input.token)
         rc = err_set(err, ERR_USAGE, "token is missing");
     if (rc)

@@ -13,12 +13,6 @@
 
 #define MAX_METRICS ((size_t)4 << 20)
 
-static int no_fields(struct call *call, struct err *err)
-{
-    struct fields none = {.n = 0};
-    return fields_take_query(&none, &call->x->request, err);
-}
-
 /* What the model can do, where it is open: the one that answered last. */
 static int set_model(struct jnode *node, struct shelf *shelf, const struct library_model *model)
 {
@@ -57,7 +51,7 @@ int handle_stats(struct call *call, struct err *err)
     struct library_stats stats;
     struct library_model model    = {.dim = 0};
     bool                 indexing = false;
-    int                  rc       = no_fields(call, err);
+    int                  rc       = call_no_query(call, err);
     if (!rc)
         rc = call_library(call, &lib, err);
     if (!rc)
@@ -86,7 +80,7 @@ int handle_stats(struct call *call, struct err *err)
 
 int handle_libraries(struct call *call, struct err *err)
 {
-    int rc = no_fields(call, err);
+    int rc = call_no_query(call, err);
     if (rc)
         return rc;
     struct jnode *node   = jnode_object();
@@ -103,7 +97,7 @@ int handle_folders(struct call *call, struct err *err)
     struct library        *lib     = NULL;
     struct library_folder *folders = NULL;
     size_t                 n       = 0;
-    int                    rc      = no_fields(call, err);
+    int                    rc      = call_no_query(call, err);
     if (!rc)
         rc = call_library(call, &lib, err);
     if (!rc)
@@ -135,7 +129,7 @@ int handle_metrics(struct call *call, struct err *err)
                                      .uptime_s    = (clock_ms() - app->started_ms) / 1e3};
     struct metrics_library libraries[CONFIG_MAX_LIBRARIES];
     struct buf             out;
-    int                    rc = no_fields(call, err);
+    int                    rc = call_no_query(call, err);
     for (size_t i = 0; i < app->n_shelves && !rc; i++) {
         struct library      *lib  = NULL;
         struct desk         *desk = shelf_last_desk(app->shelves[i]);
@@ -178,14 +172,14 @@ static int answer_status(struct call *call, const char *status, struct err *err)
 /* It runs and answers: nothing more. */
 int handle_healthz(struct call *call, struct err *err)
 {
-    int rc = no_fields(call, err);
+    int rc = call_no_query(call, err);
     return rc ? rc : answer_status(call, "ok", err);
 }
 
 /* It takes searches: libraries and models are open, it is not stopping. */
 int handle_readyz(struct call *call, struct err *err)
 {
-    int rc = no_fields(call, err);
+    int rc = call_no_query(call, err);
     if (rc)
         return rc;
     if (atomic_load(&call->app->draining))

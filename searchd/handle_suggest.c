@@ -65,15 +65,12 @@ static int read_input(struct call *call, struct suggest_input *input, struct lib
                       struct err *err)
 {
     int64_t      *like = NULL, *unlike = NULL;
-    struct fields none   = {.n = 0};
     struct fields fields = {.table = suggest_fields,
                             .n     = sizeof suggest_fields / sizeof *suggest_fields,
                             .into  = input};
-    int           rc     = fields_take_query(&none, &call->x->request, err);
+    int           rc     = call_no_query(call, err);
     if (!rc)
-        rc = call_body(call, NULL, err);
-    if (!rc)
-        rc = fields_take_json(&fields, call->json, err);
+        rc = call_take_json(call, &fields, err);
     if (!rc)
         rc = label_check(input->label, err);
     if (!rc)

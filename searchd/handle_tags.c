@@ -54,13 +54,10 @@ int handle_image_tags(struct call *call, struct err *err)
     struct library_tags_edit edit  = {.add = add, .remove = remove};
     struct library_image     image;
     struct library          *lib    = NULL;
-    struct fields            none   = {.n = 0};
     struct fields            fields = {.table = image_tags_fields, .n = 2, .into = &input};
-    int                      rc     = fields_take_query(&none, &call->x->request, err);
+    int                      rc     = call_no_query(call, err);
     if (!rc)
-        rc = call_body(call, NULL, err);
-    if (!rc)
-        rc = fields_take_json(&fields, call->json, err);
+        rc = call_take_json(call, &fields, err);
     if (!rc)
         rc = read_labels(input.add, "add", add, &edit.n_add, err);
     if (!rc)
@@ -102,9 +99,7 @@ static int give_label(struct call *call, struct err *err)
     int64_t           changed = 0;
     size_t            n       = 0;
     struct fields     fields  = {.table = tags_fields, .n = 2, .into = &input};
-    int               rc      = call_body(call, NULL, err);
-    if (!rc)
-        rc = fields_take_json(&fields, call->json, err);
+    int               rc      = call_take_json(call, &fields, err);
     if (!rc)
         rc = label_check(input.label, err);
     if (!rc)
@@ -148,8 +143,7 @@ static int list_tags(struct call *call, struct err *err)
 
 int handle_tags(struct call *call, struct err *err)
 {
-    struct fields none = {.n = 0};
-    int           rc   = fields_take_query(&none, &call->x->request, err);
+    int rc = call_no_query(call, err);
     if (rc)
         return rc;
     return strcmp(call->x->request.method, "POST") == 0 ? give_label(call, err)
