@@ -4,7 +4,7 @@
     bench_dupes.py [--pictures 100000] [--folder DIR]
 
 The library is made of DIR's pictures (else of a thousand that are made up) and filled by
-fill_dupes.c: nothing is decoded while copies are looked for, fingerprints are made when
+fill_library.c: nothing is decoded while copies are looked for, fingerprints are made when
 pictures are indexed.
 """
 import argparse
@@ -34,7 +34,7 @@ def main():
             pictures.fill(folder, 1000, seed=1)
         subprocess.run([BUILD / "osprey", "index", "--quiet", "--library", library, folder], check=True,
                        stdout=subprocess.DEVNULL)
-        subprocess.run([BUILD / "benchmarks" / "fill_dupes", library, str(args.pictures)], check=True)
+        subprocess.run([BUILD / "benchmarks" / "fill_library", library, str(args.pictures), "4000", "0.8"], check=True)
         start, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
         out = subprocess.run([BUILD / "osprey", "dupes", "--json", "--quiet", "--library", library],
                              stdout=subprocess.PIPE, check=False)
