@@ -18,29 +18,21 @@ from e2e_dupes import scene
 SHOTS = os.path.join(searchd.BUILD, "screenshots")
 
 
-class Pages:
+class Pages(searchd.Served):
     """A library of what fill makes, a daemon and a browser."""
 
     @classmethod
     def setUpClass(cls):
         cls.shop = searchd.Shop(30)
         cls.fill()
-        cls.shop.index(cls.shop.folder)
-        cls.daemon = searchd.Daemon("--port", "0", "--library", cls.shop.library)
+        cls.serve()
         cls.browser = webdriver.Browser()
         cls.images = cls.daemon.get("/v1/images?limit=1000").json["images"]
 
     @classmethod
-    def write(cls, name, data):
-        path = os.path.join(cls.shop.folder, name)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        pictures.write(path, data)
-
-    @classmethod
     def tearDownClass(cls):
         cls.browser.close()
-        cls.daemon.stop()
-        cls.shop.remove()
+        super().tearDownClass()
 
     def setUp(self):
         self.browser.resize(1280, 900)
@@ -83,7 +75,7 @@ class Archive(Pages, unittest.TestCase):
     @classmethod
     def fill(cls):
         for i in range(9):  # smooth ones among those of random blocks
-            cls.write("scene-%d.png" % i, scene(i, 120, 90))
+            cls.shop.write("scene-%d.png" % i, scene(i, 120, 90))
 
     def tags(self, image):
         return self.daemon.get("/v1/images/%d" % image).json["tags"]
@@ -228,13 +220,13 @@ window.fetch = (path, ...more) => {
 class Duplicates(Pages, unittest.TestCase):
     @classmethod
     def fill(cls):
-        cls.write("whole.png", scene(1, 160, 120))
-        cls.write("far/below/copy.png", scene(1, 160, 120))
-        cls.write("far/it's small.png", scene(1, 80, 60))
-        cls.write("alone/one.png", scene(30, 60, 48))
+        cls.shop.write("whole.png", scene(1, 160, 120))
+        cls.shop.write("far/below/copy.png", scene(1, 160, 120))
+        cls.shop.write("far/it's small.png", scene(1, 80, 60))
+        cls.shop.write("alone/one.png", scene(30, 60, 48))
         for seed in range(2, 16):
-            cls.write("small%02d.png" % seed, scene(seed, 60, 48))
-            cls.write("large%02d.png" % seed, scene(seed, 90, 72))
+            cls.shop.write("small%02d.png" % seed, scene(seed, 60, 48))
+            cls.shop.write("large%02d.png" % seed, scene(seed, 90, 72))
 
     def answer(self, query="?limit=100"):
         end = time.monotonic() + 60

@@ -100,17 +100,11 @@ HAND_MADE = [
 ]
 
 
-class Raw(unittest.TestCase):
+class Raw(searchd.Served, unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.shop = searchd.Shop(4)
-        cls.shop.index(cls.shop.folder)
-        cls.daemon = searchd.Daemon("--port", "0", "--library", cls.shop.library, "--max-body", "200000")
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.daemon.stop()
-        cls.shop.remove()
+        cls.serve("--max-body", "200000")
 
     def throw(self, data):
         """Sends bytes and reads what is answered, for a while; then hangs up."""

@@ -37,20 +37,14 @@ def grow(catalog, n):
     db.close()
 
 
-class Tags(unittest.TestCase):
+class Tags(searchd.Served, unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.shop = searchd.Shop(24)
         for i in range(9):  # smooth ones among those of random blocks
-            pictures.write(os.path.join(cls.shop.folder, "scene-%d.png" % i), scene(i, 96, 72))
-        cls.shop.index(cls.shop.folder)
-        cls.daemon = searchd.Daemon("--port", "0", "--library", cls.shop.library)
+            cls.shop.write("scene-%d.png" % i, scene(i, 96, 72))
+        cls.serve()
         cls.images = cls.daemon.get("/v1/images?limit=1000").json["images"]
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.daemon.stop()
-        cls.shop.remove()
 
     def sql(self, text, *args):
         db = sqlite3.connect(os.path.join(self.shop.library, "catalog.db"), timeout=30)
@@ -141,34 +135,22 @@ class Tags(unittest.TestCase):
         self.assertEqual(self.said(one)[0], [{"label": "theirs", "source": "user"}])
 
 
-class Dupes(unittest.TestCase):
+class Dupes(searchd.Served, unittest.TestCase):
     """Against what osprey dupes says of the same library."""
 
     @classmethod
     def setUpClass(cls):
         cls.shop = searchd.Shop(12)
-        cls.write("whole.png", scene(1, 160, 120))
-        cls.write("in/copy.png", scene(1, 160, 120))
-        cls.write("in/small.png", scene(1, 80, 60))
-        cls.write("in/bright.png", scene(1, 160, 120, gain=1.15))
-        cls.write("moved.png", scene(1, 160, 120, disc=0.7))
+        cls.shop.write("whole.png", scene(1, 160, 120))
+        cls.shop.write("in/copy.png", scene(1, 160, 120))
+        cls.shop.write("in/small.png", scene(1, 80, 60))
+        cls.shop.write("in/bright.png", scene(1, 160, 120, gain=1.15))
+        cls.shop.write("moved.png", scene(1, 160, 120, disc=0.7))
         for seed in range(2, 14):
-            cls.write("other%02d.png" % seed, scene(seed, 60, 48))
+            cls.shop.write("other%02d.png" % seed, scene(seed, 60, 48))
         for seed in (3, 4, 5):
-            cls.write("again%02d.png" % seed, scene(seed, 90, 72))
-        cls.shop.index(cls.shop.folder)
-        cls.daemon = searchd.Daemon("--port", "0", "--library", cls.shop.library)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.daemon.stop()
-        cls.shop.remove()
-
-    @classmethod
-    def write(cls, name, data):
-        path = os.path.join(cls.shop.folder, name)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        pictures.write(path, data)
+            cls.shop.write("again%02d.png" % seed, scene(seed, 90, 72))
+        cls.serve()
 
     def found(self, query="", daemon=None):
         """The answer, once it is of the pictures as they are."""
@@ -260,7 +242,7 @@ class Dupes(unittest.TestCase):
         self.assertGreater(self.daemon.get("/v1/stats").json["generation"], generation)
         after = self.found("?kinds=identical")
         self.assertEqual((after["version"], after["groups"]), (before["version"], before["groups"]))
-        self.write("in/third.png", scene(1, 160, 120))
+        self.shop.write("in/third.png", scene(1, 160, 120))
         try:
             self.shop.index(self.shop.folder)
             answer = self.found_when("?kinds=identical", lambda a: len(a["groups"][0]["members"]) == 3)

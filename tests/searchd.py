@@ -159,6 +159,11 @@ class Shop:
         os.makedirs(to, exist_ok=True)
         shutil.copy(os.path.join(DATA, name), to)
 
+    def write(self, name, data):
+        path = os.path.join(self.folder, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        pictures.write(path, data)
+
     def index(self, *args):
         subprocess.run([OSPREY, "index", "--quiet", "--library", self.library, *args], check=True,
                        capture_output=True, env=dict(os.environ, OMP_NUM_THREADS="1"))
@@ -170,6 +175,20 @@ class Shop:
 
     def remove(self):
         shutil.rmtree(self.tmp)
+
+
+class Served:
+    """What a test case has beside: a daemon for the library of its cls.shop."""
+
+    @classmethod
+    def serve(cls, *options):
+        cls.shop.index(cls.shop.folder)
+        cls.daemon = Daemon("--port", "0", "--library", cls.shop.library, *options)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.daemon.stop()
+        cls.shop.remove()
 
 
 def read(name):

@@ -160,6 +160,20 @@ static void halves_become_floats(void **state)
 
 /* ---- Tables ---- */
 
+/* All that an open table has, which is closed. */
+static void assert_three_paths(struct exchange_table *t, const char *const wanted[3])
+{
+    struct err err = ERR_INIT;
+    char      *value;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(exchange_table_path(t, &value, &err), 1);
+        assert_string_equal(value, wanted[i]);
+        free(value);
+    }
+    assert_int_equal(exchange_table_path(t, &value, &err), 0);
+    exchange_table_close(t);
+}
+
 static void paths_of_a_csv(void **state)
 {
     (void)state;
@@ -173,13 +187,7 @@ static void paths_of_a_csv(void **state)
     put(path, text, sizeof text - 1);
     assert_int_equal(exchange_table_open(&t, path, &err), 0);
     const char *wanted[] = {"x, y.jpg", "z.jpg", "last.jpg"};
-    for (int i = 0; i < 3; i++) {
-        assert_int_equal(exchange_table_path(&t, &value, &err), 1);
-        assert_string_equal(value, wanted[i]);
-        free(value);
-    }
-    assert_int_equal(exchange_table_path(&t, &value, &err), 0);
-    exchange_table_close(&t);
+    assert_three_paths(&t, wanted);
 
     const char *bad[] = {"a,b\nx,y\n", "", "image_path\n\"open", "image_path,b\nonly\n"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -205,13 +213,7 @@ static void paths_of_parquet(void **state)
     static const char *const wanted[] = {"one.png", "below/two \xC3\xA9.png", "gone.png"};
     char                    *value;
     assert_int_equal(exchange_table_open(&t, TEST_DATA "/parquet/paths.parquet", &err), 0);
-    for (int i = 0; i < 3; i++) {
-        assert_int_equal(exchange_table_path(&t, &value, &err), 1);
-        assert_string_equal(value, wanted[i]);
-        free(value);
-    }
-    assert_int_equal(exchange_table_path(&t, &value, &err), 0);
-    exchange_table_close(&t);
+    assert_three_paths(&t, wanted);
     /* A row whose path is null, and one that is empty; then no such column. */
     static const char *const bad[] = {"null", "blank", "other"};
     static const char *const why[] = {"null.parquet, row 2: it has no path",

@@ -1,7 +1,7 @@
 /* Unit tests of filters and listings: against the same questions asked of the
  * pictures in memory, in searches and in pages. And a JPEG made and read again. */
+#include "catalog_fixture.h"
 #include "image/encode_jpeg.h"
-#include "library_fixture.h"
 #include "picture.h"
 #include "storage/library_impl.h"
 
@@ -10,8 +10,7 @@
 enum { N = 400 };
 
 struct shelf {
-    char               *dir;
-    struct library     *lib;
+    struct room         room;
     int64_t             folders[2];
     struct library_item items[N];
     float               embeddings[N][DIM];
@@ -26,11 +25,9 @@ static struct shelf *open_shelf(void)
     struct err    err = ERR_INIT;
     struct shelf *s   = calloc(1, sizeof *s);
     assert_non_null(s);
-    s->dir = temporary_dir();
-    assert_ok(library_open(s->dir, LIBRARY_CREATE, &s->lib, &err), &err);
-    int64_t model = fill_model(s->lib, "h1", true);
-    s->folders[0] = add_folder(s->lib, "/a");
-    s->folders[1] = add_folder(s->lib, "/b");
+    s->room       = room_open("/a");
+    s->folders[0] = s->room.folder;
+    s->folders[1] = add_folder(s->room.lib, "/b");
     for (int i = 0; i < N; i++) {
         struct library_item *item = &s->items[i];
         snprintf(s->paths[i], sizeof s->paths[i], "d%d/Pic_%d%%.jpg", i % 5, i);
@@ -43,14 +40,14 @@ static struct shelf *open_shelf(void)
         item->height   = 100 + i % 2 * 50;
         item->size     = 1000 + i;
     }
-    assert_ok(library_add(s->lib, model, s->items, N, &err), &err);
+    assert_ok(library_add(s->room.lib, s->room.model, s->items, N, &err), &err);
     return s;
 }
 
 static void close_shelf(struct shelf *s)
 {
-    library_close(s->lib);
-    remove_dir(s->dir);
+    library_close(s->room.lib);
+    remove_dir(s->room.dir);
     free(s);
 }
 
@@ -101,7 +98,7 @@ static void check_filter(struct shelf *s, const struct library_filter *f)
     unit_vector(query, DIM, 77);
     for (int i = 0; i < N; i++)
         expected += allowed(f, &s->items[i]);
-    assert_ok(library_search(s->lib, query, N, f, &hits, &n, &err), &err);
+    assert_ok(library_search(s->room.lib, query, N, f, &hits, &n, &err), &err);
     assert_int_equal(n, expected);
     for (size_t i = 0; i < n; i++) {
         for (int k = 0; k < N; k++) {
@@ -116,15 +113,15 @@ static void check_filter(struct shelf *s, const struct library_filter *f)
     }
     struct library_hit *first = NULL;
     size_t              few   = 0;
-    assert_ok(library_search(s->lib, query, 3, f, &first, &few, &err), &err);
+    assert_ok(library_search(s->room.lib, query, 3, f, &first, &few, &err), &err);
     assert_int_equal(few, n < 3 ? n : 3);
     for (size_t i = 0; i < few; i++)
         assert_int_equal(first[i].id, hits[i].id);
     free(first);
     free(hits);
-    assert_ok(library_count(s->lib, f, &count, &err), &err);
+    assert_ok(library_count(s->room.lib, f, &count, &err), &err);
     assert_int_equal(count, expected);
-    assert_ok(library_list(s->lib, f, LIBRARY_BY_DATE, NULL, N, &images, &n, &err), &err);
+    assert_ok(library_list(s->room.lib, f, LIBRARY_BY_DATE, NULL, N, &images, &n, &err), &err);
     assert_int_equal(n, expected);
     for (size_t i = 0; i < n; i++)
         library_image_release(&images[i]);
@@ -165,7 +162,7 @@ static void filters_allow_what_they_say(void **state)
         for (size_t i = 0; i < sizeof filters / sizeof *filters; i++)
             check_filter(s, &filters[i]);
         /* the second time with a base and nothing beside it */
-        assert_ok(library_index_maintain(s->lib, true, &err), &err);
+        assert_ok(library_index_maintain(s->room.lib, true, &err), &err);
     }
     close_shelf(s);
 }
@@ -179,7 +176,7 @@ static size_t turn_pages(struct shelf *s, const struct library_filter *filter,
     size_t                seen   = 0, n;
     do {
         struct library_image *images = NULL;
-        assert_ok(library_list(s->lib, filter, order, &cursor, 13, &images, &n, &err), &err);
+        assert_ok(library_list(s->room.lib, filter, order, &cursor, 13, &images, &n, &err), &err);
         for (size_t i = 0; i < n; i++) {
             const struct library_image *im = &images[i];
             if (filter)
@@ -227,7 +224,7 @@ static void colours_are_kept(void **state)
     struct shelf *s   = open_shelf();
     struct err    err = ERR_INIT;
     for (int i = 0; i < N; i++)
-        assert_colour(s->lib, s->items[i].id, s->items[i].colour);
+        assert_colour(s->room.lib, s->items[i].id, s->items[i].colour);
     struct library_item  items[] = {s->items[1], s->items[2], s->items[3]};
     struct library_model model;
     items[0].path      = "copy.jpg";
@@ -237,12 +234,12 @@ static void colours_are_kept(void **state)
     items[0].embedding = items[1].embedding = NULL;
     items[0].colour = items[1].colour = 0;
     items[2].hash[0] ^= 1;
-    assert_ok(library_model_active(s->lib, &model, &err), &err);
-    assert_ok(library_add(s->lib, model.id, items, 3, &err), &err);
+    assert_ok(library_model_active(s->room.lib, &model, &err), &err);
+    assert_ok(library_add(s->room.lib, model.id, items, 3, &err), &err);
     assert_int_not_equal(items[0].id, s->items[1].id);
-    assert_colour(s->lib, items[0].id, s->items[1].colour);
-    assert_colour(s->lib, s->items[2].id, s->items[2].colour);
-    assert_colour(s->lib, s->items[3].id, 0x1abcdef);
+    assert_colour(s->room.lib, items[0].id, s->items[1].colour);
+    assert_colour(s->room.lib, s->items[2].id, s->items[2].colour);
+    assert_colour(s->room.lib, s->items[3].id, 0x1abcdef);
     close_shelf(s);
 }
 
@@ -258,20 +255,20 @@ static void a_kept_index_catches_up(void **state)
     size_t               n = 0;
     float                query[DIM];
     unit_vector(query, DIM, 5);
-    assert_ok(library_index_maintain(s->lib, true, &err), &err);
-    assert_ok(library_open(s->dir, LIBRARY_EXISTING, &reader, &err), &err);
+    assert_ok(library_index_maintain(s->room.lib, true, &err), &err);
+    assert_ok(library_open(s->room.dir, LIBRARY_EXISTING, &reader, &err), &err);
     library_keep_index(reader, true);
     assert_ok(library_catch_up(reader, &err), &err);
     reader->tuning.delta_min  = 4;
     struct vindex *first_base = reader->base;
     assert_non_null(first_base);
-    assert_ok(library_model_active(s->lib, &model, &err), &err);
+    assert_ok(library_model_active(s->room.lib, &model, &err), &err);
     for (uint64_t i = 0; i < 100; i++) {
         char path[32];
         snprintf(path, sizeof path, "new/%d", (int)i);
-        add_one(s->lib, model.id, s->folders[0], path, 9000 + i);
+        add_one(s->room.lib, model.id, s->folders[0], path, 9000 + i);
     }
-    assert_ok(library_index_maintain(s->lib, true, &err), &err);
+    assert_ok(library_index_maintain(s->room.lib, true, &err), &err);
     assert_ok(library_search(reader, query, 1000, NULL, &hits, &n, &err), &err);
     assert_int_equal(n, N + 100);
     free(hits);

@@ -1,7 +1,7 @@
 /* Unit tests of storage/library_suggest: pictures like those given come, best first, as many
  * as wanted; what was given never does, and what cannot be learned is said.
  */
-#include "library_fixture.h"
+#include "catalog_fixture.h"
 #include "storage/library_suggest.h"
 
 enum { ALIKE = 20, OTHERS = 100, N = ALIKE + OTHERS };
@@ -9,10 +9,9 @@ enum { ALIKE = 20, OTHERS = 100, N = ALIKE + OTHERS };
 /* Pictures 0 to ALIKE - 1 lie close together, in two halves that are closer still; the
  * others anywhere. */
 struct shelf {
-    char           *dir;
-    struct library *lib;
-    int64_t         model, ids[N];
-    float           embeddings[N][DIM];
+    struct room room;
+    int64_t     ids[N];
+    float       embeddings[N][DIM];
 };
 
 static void make_embedding(float *out, int i)
@@ -37,17 +36,14 @@ static struct shelf *open_shelf(void)
     struct err    err = ERR_INIT;
     struct shelf *s   = calloc(1, sizeof *s);
     assert_non_null(s);
-    s->dir = temporary_dir();
-    assert_ok(library_open(s->dir, LIBRARY_CREATE, &s->lib, &err), &err);
-    s->model       = fill_model(s->lib, "h1", true);
-    int64_t folder = add_folder(s->lib, "/pics");
+    s->room = room_open("/pics");
     for (int i = 0; i < N; i++) {
         char                path[32];
         struct library_item item;
         snprintf(path, sizeof path, "%04d.jpg", i);
-        item = picture(folder, path, (uint64_t)i + 1, s->embeddings[i]);
+        item = picture(s->room.folder, path, (uint64_t)i + 1, s->embeddings[i]);
         make_embedding(s->embeddings[i], i);
-        assert_ok(library_add(s->lib, s->model, &item, 1, &err), &err);
+        assert_ok(library_add(s->room.lib, s->room.model, &item, 1, &err), &err);
         s->ids[i] = item.id;
     }
     return s;
@@ -55,9 +51,7 @@ static struct shelf *open_shelf(void)
 
 static void close_shelf(struct shelf *s)
 {
-    assert_sound(s->lib);
-    library_close(s->lib);
-    remove_dir(s->dir);
+    room_close(&s->room);
     free(s);
 }
 
@@ -83,7 +77,7 @@ static size_t suggest(struct shelf *s, const struct library_suggesting *how,
 {
     struct err err = ERR_INIT;
     size_t     n   = 0;
-    assert_ok(library_suggest(s->lib, how, out, &n, &err), &err);
+    assert_ok(library_suggest(s->room.lib, how, out, &n, &err), &err);
     assert_true(n <= how->limit);
     for (size_t i = 0; i < n; i++) {
         const struct library_suggestion *one = &(*out)[i];
@@ -205,16 +199,16 @@ static void failures_are_told_and_nothing_is_written(void **state)
     size_t                     n     = 77;
     char                       why[] = "enough";
     struct library_suggesting  how   = {.like = &gone, .n_like = 1, .limit = 5, .threads = 1};
-    assert_ok(library_stats(s->lib, &before, &err), &err);
-    assert_int_equal(library_suggest(s->lib, &how, &list, &n, &err), ERR_NOTFOUND);
+    assert_ok(library_stats(s->room.lib, &before, &err), &err);
+    assert_int_equal(library_suggest(s->room.lib, &how, &list, &n, &err), ERR_NOTFOUND);
     how.like = s->ids, how.unlike = &gone, how.n_unlike = 1;
-    assert_int_equal(library_suggest(s->lib, &how, &list, &n, &err), ERR_NOTFOUND);
+    assert_int_equal(library_suggest(s->room.lib, &how, &list, &n, &err), ERR_NOTFOUND);
     how.n_unlike = 0, how.go_on = (struct go_on){.ask = stop_at_once, .ctx = why};
-    assert_int_equal(library_suggest(s->lib, &how, &list, &n, &err), ERR_CANCELLED);
+    assert_int_equal(library_suggest(s->room.lib, &how, &list, &n, &err), ERR_CANCELLED);
     assert_non_null(strstr(err.msg, why));
     assert_null(list);
     assert_int_equal(n, 77);
-    assert_ok(library_stats(s->lib, &after, &err), &err);
+    assert_ok(library_stats(s->room.lib, &after, &err), &err);
     assert_int_equal(after.generation, before.generation);
     close_shelf(s);
 }

@@ -173,8 +173,8 @@ static void every_page_if_asked(void **state)
     free(hits);
 }
 
-/* What comes first for a page of an image, 0: another. */
-static int page_found(struct world *w, int image, int page, int64_t id)
+/* The best hit of all for a page of an image, which may be none of the world's. */
+static struct library_hit best_hit(struct world *w, int image, int page)
 {
     struct err          err = ERR_INIT;
     struct library_hit *hits;
@@ -183,9 +183,16 @@ static int page_found(struct world *w, int image, int page, int64_t id)
     unit_vector(query, DIM, seed_of(image, page));
     assert_ok(library_search(w->lib, query, 1, NULL, &hits, &n, &err), &err);
     assert_int_equal(n, 1);
-    int found = hits[0].score > 0.99F && hits[0].id == id ? hits[0].page : 0;
+    struct library_hit hit = hits[0];
     free(hits);
-    return found;
+    return hit;
+}
+
+/* The page of id that comes first for a page of an image, 0: another. */
+static int page_found(struct world *w, int image, int page, int64_t id)
+{
+    struct library_hit hit = best_hit(w, image, page);
+    return hit.score > 0.99F && hit.id == id ? hit.page : 0;
 }
 
 static void pages_follow_their_file(void **state)
@@ -445,18 +452,10 @@ static void pages_crowd_no_neighbours_out(void **state)
     free(others);
 }
 
-/* The best hit of all for a page of an image that is none of the world's. */
+/* The same, which is that page. */
 static struct library_hit hit_of(struct world *w, int image, int page)
 {
-    struct err          err = ERR_INIT;
-    struct library_hit *hits;
-    size_t              n;
-    float               query[DIM];
-    unit_vector(query, DIM, seed_of(image, page));
-    assert_ok(library_search(w->lib, query, 1, NULL, &hits, &n, &err), &err);
-    assert_int_equal(n, 1);
-    struct library_hit hit = hits[0];
-    free(hits);
+    struct library_hit hit = best_hit(w, image, page);
     assert_true(hit.score > 0.99F);
     return hit;
 }

@@ -1,6 +1,6 @@
 /* Unit tests of storage/library_tags: what each source says is kept apart, replaced
  * whole, and stays or goes with the image and its content. */
-#include "library_fixture.h"
+#include "catalog_fixture.h"
 #include "storage/library_impl.h"
 #include "storage/library_tags.h"
 
@@ -9,9 +9,7 @@
 enum { N = 6 };
 
 struct shelf {
-    char               *dir;
-    struct library     *lib;
-    int64_t             model, folder;
+    struct room         room;
     struct library_item items[N];
     float               embeddings[N][DIM];
     char                paths[N][32];
@@ -22,23 +20,18 @@ static struct shelf *open_shelf(void)
     struct err    err = ERR_INIT;
     struct shelf *s   = calloc(1, sizeof *s);
     assert_non_null(s);
-    s->dir = temporary_dir();
-    assert_ok(library_open(s->dir, LIBRARY_CREATE, &s->lib, &err), &err);
-    s->model  = fill_model(s->lib, "h1", true);
-    s->folder = add_folder(s->lib, "/a");
+    s->room = room_open("/a");
     for (int i = 0; i < N; i++) {
         snprintf(s->paths[i], sizeof s->paths[i], "%d.jpg", i);
-        s->items[i] = picture(s->folder, s->paths[i], (uint64_t)i + 1, s->embeddings[i]);
+        s->items[i] = picture(s->room.folder, s->paths[i], (uint64_t)i + 1, s->embeddings[i]);
     }
-    assert_ok(library_add(s->lib, s->model, s->items, N, &err), &err);
+    assert_ok(library_add(s->room.lib, s->room.model, s->items, N, &err), &err);
     return s;
 }
 
 static void close_shelf(struct shelf *s)
 {
-    assert_sound(s->lib);
-    library_close(s->lib);
-    remove_dir(s->dir);
+    room_close(&s->room);
     free(s);
 }
 
@@ -89,28 +82,28 @@ static void sources_are_kept_apart(void **state)
     struct shelf *s   = open_shelf();
     struct err    err = ERR_INIT;
     int64_t       id = s->items[2].id, removed = 0;
-    say(s->lib, LIBRARY_OSPREY, id, dog, 2, 1);
-    say(s->lib, LIBRARY_USER, id, own, 2, 1);
-    say(s->lib, LIBRARY_PICTURE, id, own, 1, 1);
+    say(s->room.lib, LIBRARY_OSPREY, id, dog, 2, 1);
+    say(s->room.lib, LIBRARY_USER, id, own, 2, 1);
+    say(s->room.lib, LIBRARY_PICTURE, id, own, 1, 1);
     const char all[] = "osprey:animal:0.75;osprey:animal|dog:0.5;picture:animal|dog;"
                        "user:Rex;user:animal|dog;";
-    assert_string_equal(said(s->lib, id, library_tags_get), all);
-    assert_string_equal(said(s->lib, s->items[1].id, library_tags_get), "");
+    assert_string_equal(said(s->room.lib, id, library_tags_get), all);
+    assert_string_equal(said(s->room.lib, s->items[1].id, library_tags_get), "");
 
-    int64_t before = generation(s->lib); /* the same again is no change */
-    say(s->lib, LIBRARY_OSPREY, id, swap, 2, 0);
-    assert_int_equal(generation(s->lib), before);
-    say(s->lib, LIBRARY_OSPREY, id, dog, 1, 1);
-    assert_true(generation(s->lib) > before);
-    assert_string_equal(said(s->lib, id, library_tags_get),
+    int64_t before = generation(s->room.lib); /* the same again is no change */
+    say(s->room.lib, LIBRARY_OSPREY, id, swap, 2, 0);
+    assert_int_equal(generation(s->room.lib), before);
+    say(s->room.lib, LIBRARY_OSPREY, id, dog, 1, 1);
+    assert_true(generation(s->room.lib) > before);
+    assert_string_equal(said(s->room.lib, id, library_tags_get),
                         "osprey:animal:0.75;picture:animal|dog;user:Rex;user:animal|dog;");
-    say(s->lib, LIBRARY_OSPREY, id, NULL, 0, 1);
-    say(s->lib, LIBRARY_OSPREY, id, NULL, 0, 0);
-    assert_string_equal(said(s->lib, id, library_tags_get),
+    say(s->room.lib, LIBRARY_OSPREY, id, NULL, 0, 1);
+    say(s->room.lib, LIBRARY_OSPREY, id, NULL, 0, 0);
+    assert_string_equal(said(s->room.lib, id, library_tags_get),
                         "picture:animal|dog;user:Rex;user:animal|dog;");
-    assert_ok(library_tags_remove(s->lib, LIBRARY_USER, "animal", &removed, &err), &err);
+    assert_ok(library_tags_remove(s->room.lib, LIBRARY_USER, "animal", &removed, &err), &err);
     assert_int_equal(removed, 1);
-    assert_string_equal(said(s->lib, id, library_tags_get), "picture:animal|dog;user:Rex;");
+    assert_string_equal(said(s->room.lib, id, library_tags_get), "picture:animal|dog;user:Rex;");
     close_shelf(s);
 }
 
@@ -124,19 +117,19 @@ static void tags_are_counted_and_taken_back(void **state)
     struct library_tag_count *list  = NULL;
     size_t                    n     = 0;
     int64_t                   count = -1, removed = 0;
-    assert_ok(library_tagged_count(s->lib, &count, &err), &err);
+    assert_ok(library_tagged_count(s->room.lib, &count, &err), &err);
     assert_int_equal(count, 0);
     const struct library_saying batch[] = {{s->items[0].id, dog, 2},
                                            {s->items[1].id, near, 3},
                                            {987654, dog, 2},
                                            {s->items[3].id, dog, 2}};
-    assert_ok(library_tags_replace(s->lib, LIBRARY_OSPREY, batch, 4, &count, &err), &err);
+    assert_ok(library_tags_replace(s->room.lib, LIBRARY_OSPREY, batch, 4, &count, &err), &err);
     assert_int_equal(count, 3); /* one image is not there */
-    say(s->lib, LIBRARY_USER, s->items[0].id, own, 2, 1);
-    assert_ok(library_tagged_count(s->lib, &count, &err), &err);
+    say(s->room.lib, LIBRARY_USER, s->items[0].id, own, 2, 1);
+    assert_ok(library_tagged_count(s->room.lib, &count, &err), &err);
     assert_int_equal(count, 3);
 
-    assert_ok(library_tags_list(s->lib, &list, &n, &err), &err);
+    assert_ok(library_tags_list(s->room.lib, &list, &n, &err), &err);
     assert_int_equal(n, 5);
     assert_string_equal(list[0].tag, "animal");
     assert_int_equal(list[0].images, 3);
@@ -148,12 +141,12 @@ static void tags_are_counted_and_taken_back(void **state)
     assert_string_equal(list[2].tag, "Rex");
     library_tag_counts_free(list, n);
 
-    assert_ok(library_tags_remove(s->lib, LIBRARY_OSPREY, "animal", &removed, &err), &err);
+    assert_ok(library_tags_remove(s->room.lib, LIBRARY_OSPREY, "animal", &removed, &err), &err);
     assert_int_equal(removed, 6); /* and what lies below it, not "animals" */
-    assert_string_equal(said(s->lib, s->items[1].id, library_tags_get), "osprey:animals:1;");
-    assert_ok(library_tags_remove(s->lib, LIBRARY_OSPREY, NULL, &removed, &err), &err);
+    assert_string_equal(said(s->room.lib, s->items[1].id, library_tags_get), "osprey:animals:1;");
+    assert_ok(library_tags_remove(s->room.lib, LIBRARY_OSPREY, NULL, &removed, &err), &err);
     assert_int_equal(removed, 1);
-    assert_ok(library_tagged_count(s->lib, &count, &err), &err);
+    assert_ok(library_tagged_count(s->room.lib, &count, &err), &err);
     assert_int_equal(count, 1);
     close_shelf(s);
 }
@@ -168,20 +161,22 @@ static void captions_have_an_order(void **state)
     int64_t                          id = s->items[0].id, changed = 0, removed = 0;
     const struct library_saying      first = {id, two, 2}, second = {id, back, 2},
                                 twice[] = {first, first};
-    assert_ok(library_captions_replace(s->lib, LIBRARY_OSPREY, twice, 2, &changed, &err), &err);
+    assert_ok(library_captions_replace(s->room.lib, LIBRARY_OSPREY, twice, 2, &changed, &err),
+              &err);
     assert_int_equal(changed, 1);
-    assert_string_equal(said(s->lib, id, library_captions_get),
+    assert_string_equal(said(s->room.lib, id, library_captions_get),
                         "osprey:zebras:0.5;osprey:a herd\nof zebras:0.5;");
-    assert_ok(library_captions_replace(s->lib, LIBRARY_OSPREY, &second, 1, &changed, &err), &err);
+    assert_ok(library_captions_replace(s->room.lib, LIBRARY_OSPREY, &second, 1, &changed, &err),
+              &err);
     assert_int_equal(changed, 1);
-    assert_string_equal(said(s->lib, id, library_captions_get),
+    assert_string_equal(said(s->room.lib, id, library_captions_get),
                         "osprey:a herd\nof zebras:0.5;osprey:zebras:0.5;");
-    assert_ok(library_captions_replace(s->lib, LIBRARY_USER, &first, 1, NULL, &err), &err);
-    assert_ok(library_captions_remove(s->lib, LIBRARY_OSPREY, &removed, &err), &err);
+    assert_ok(library_captions_replace(s->room.lib, LIBRARY_USER, &first, 1, NULL, &err), &err);
+    assert_ok(library_captions_remove(s->room.lib, LIBRARY_OSPREY, &removed, &err), &err);
     assert_int_equal(removed, 2);
-    assert_string_equal(said(s->lib, id, library_captions_get),
+    assert_string_equal(said(s->room.lib, id, library_captions_get),
                         "user:zebras:0.5;user:a herd\nof zebras:0.5;");
-    assert_string_equal(said(s->lib, id, library_tags_get), "");
+    assert_string_equal(said(s->room.lib, id, library_tags_get), "");
     close_shelf(s);
 }
 
@@ -196,18 +191,18 @@ static void what_is_no_text_is_refused_whole(void **state)
         struct err                err     = ERR_INIT;
         const struct library_said list[]  = {{"good", 0, NAN}, {bad[i], 0, NAN}};
         struct library_saying     batch[] = {{s->items[0].id, dog, 2}, {s->items[1].id, list, 2}};
-        assert_int_equal(library_tags_replace(s->lib, LIBRARY_USER, batch, 2, NULL, &err),
+        assert_int_equal(library_tags_replace(s->room.lib, LIBRARY_USER, batch, 2, NULL, &err),
                          ERR_USAGE);
         assert_non_null(strstr(err.msg, "tag"));
     }
     struct err                  err     = ERR_INIT;
     const struct library_said   same[]  = {{"a", 0, NAN}, {"a", 0, NAN}};
     const struct library_saying batch[] = {{s->items[0].id, dog, 2}, {s->items[1].id, same, 2}};
-    assert_true(library_tags_replace(s->lib, LIBRARY_USER, batch, 2, NULL, &err) < 0);
+    assert_true(library_tags_replace(s->room.lib, LIBRARY_USER, batch, 2, NULL, &err) < 0);
     long_tag[LIBRARY_TAG_MAX]        = '\0';
     const struct library_said fits[] = {{long_tag, 0, NAN}};
-    assert_string_equal(said(s->lib, s->items[0].id, library_tags_get), "");
-    say(s->lib, LIBRARY_USER, s->items[1].id, fits, 1, 1);
+    assert_string_equal(said(s->room.lib, s->items[0].id, library_tags_get), "");
+    say(s->room.lib, LIBRARY_USER, s->items[1].id, fits, 1, 1);
     close_shelf(s);
 }
 
@@ -219,25 +214,25 @@ static void a_move_keeps_what_is_said(void **state)
     struct shelf                    *s      = open_shelf();
     struct err                       err    = ERR_INIT;
     int64_t                          id     = s->items[0].id;
-    say(s->lib, LIBRARY_OSPREY, id, dog, 2, 1);
-    say(s->lib, LIBRARY_USER, id, own, 2, 1);
+    say(s->room.lib, LIBRARY_OSPREY, id, dog, 2, 1);
+    say(s->room.lib, LIBRARY_USER, id, own, 2, 1);
     const struct library_saying caption = {id, own + 1, 1};
-    assert_ok(library_captions_replace(s->lib, LIBRARY_USER, &caption, 1, NULL, &err), &err);
+    assert_ok(library_captions_replace(s->room.lib, LIBRARY_USER, &caption, 1, NULL, &err), &err);
 
     struct library_item copy = s->items[0];
     copy.path                = "there.jpg";
     copy.embedding           = NULL;
     copy.copy_of             = id;
-    assert_ok(library_add(s->lib, s->model, &copy, 1, &err), &err);
-    assert_string_equal(said(s->lib, copy.id, library_tags_get),
+    assert_ok(library_add(s->room.lib, s->room.model, &copy, 1, &err), &err);
+    assert_string_equal(said(s->room.lib, copy.id, library_tags_get),
                         "osprey:animal:0.75;osprey:animal|dog:0.5;");
-    say(s->lib, LIBRARY_USER, copy.id, mine, 2, 1);
-    assert_ok(library_move(s->lib, id, copy.id, &err), &err);
+    say(s->room.lib, LIBRARY_USER, copy.id, mine, 2, 1);
+    assert_ok(library_move(s->room.lib, id, copy.id, &err), &err);
     assert_string_equal(
-        said(s->lib, id, library_tags_get),
+        said(s->room.lib, id, library_tags_get),
         "osprey:animal:0.75;osprey:animal|dog:0.5;user:Rex;user:animal|dog;user:mine;");
-    assert_string_equal(said(s->lib, id, library_captions_get), "user:Rex;");
-    assert_string_equal(said(s->lib, copy.id, library_tags_get), "");
+    assert_string_equal(said(s->room.lib, id, library_captions_get), "user:Rex;");
+    assert_string_equal(said(s->room.lib, copy.id, library_tags_get), "");
     close_shelf(s);
 }
 
@@ -247,36 +242,36 @@ static void new_content_voids_what_osprey_said(void **state)
     struct shelf *s   = open_shelf();
     struct err    err = ERR_INIT;
     for (int i = 0; i < 3; i++) {
-        say(s->lib, LIBRARY_OSPREY, s->items[i].id, dog, 2, 1);
-        say(s->lib, LIBRARY_USER, s->items[i].id, own + 1, 1, 1);
+        say(s->room.lib, LIBRARY_OSPREY, s->items[i].id, dog, 2, 1);
+        say(s->room.lib, LIBRARY_USER, s->items[i].id, own + 1, 1, 1);
     }
     const char kept[] = "osprey:animal:0.75;osprey:animal|dog:0.5;user:Rex;";
 
     struct library_item written = s->items[0]; /* metadata was written into the file */
     written.hash[3] ^= 1;
     written.size += 700;
-    assert_ok(library_add(s->lib, s->model, &written, 1, &err), &err);
+    assert_ok(library_add(s->room.lib, s->room.model, &written, 1, &err), &err);
     assert_int_equal(written.id, s->items[0].id);
-    assert_string_equal(said(s->lib, written.id, library_tags_get), kept);
+    assert_string_equal(said(s->room.lib, written.id, library_tags_get), kept);
 
     float               embedding[DIM];
-    struct library_item other = picture(s->folder, s->paths[1], 4711, embedding);
-    assert_ok(library_add(s->lib, s->model, &other, 1, &err), &err);
+    struct library_item other = picture(s->room.folder, s->paths[1], 4711, embedding);
+    assert_ok(library_add(s->room.lib, s->room.model, &other, 1, &err), &err);
     assert_int_equal(other.id, s->items[1].id);
-    assert_string_equal(said(s->lib, other.id, library_tags_get), "user:Rex;");
+    assert_string_equal(said(s->room.lib, other.id, library_tags_get), "user:Rex;");
 
     struct library_item copy = s->items[5]; /* replaced by a copy of what has no tags */
     copy.path                = s->paths[2];
     copy.embedding           = NULL;
     copy.copy_of             = s->items[5].id;
-    assert_ok(library_add(s->lib, s->model, &copy, 1, &err), &err);
+    assert_ok(library_add(s->room.lib, s->room.model, &copy, 1, &err), &err);
     assert_int_equal(copy.id, s->items[2].id);
-    assert_string_equal(said(s->lib, copy.id, library_tags_get), "user:Rex;");
+    assert_string_equal(said(s->room.lib, copy.id, library_tags_get), "user:Rex;");
 
     const char *gone = s->paths[0];
     int64_t     n    = 0;
-    assert_ok(library_remove(s->lib, s->folder, &gone, 1, &err), &err);
-    assert_ok(library_tagged_count(s->lib, &n, &err), &err);
+    assert_ok(library_remove(s->room.lib, s->room.folder, &gone, 1, &err), &err);
+    assert_ok(library_tagged_count(s->room.lib, &n, &err), &err);
     assert_int_equal(n, 2);
     close_shelf(s);
 }
@@ -303,29 +298,29 @@ static void changes_keep_the_rest(void **state)
     const int64_t     ids[]  = {a, b, 99999};
     const char *const more[] = {"beach", "Rex"}, *const less[] = {"Rex", "never"};
     int64_t changed = -1;
-    say(s->lib, LIBRARY_OSPREY, a, dog, 2, 1);
-    say(s->lib, LIBRARY_USER, a, own + 1, 1, 1);
+    say(s->room.lib, LIBRARY_OSPREY, a, dog, 2, 1);
+    say(s->room.lib, LIBRARY_USER, a, own + 1, 1, 1);
 
     struct library_tags_edit edit = {.add = more, .n_add = 2};
-    assert_ok(library_tags_change(s->lib, LIBRARY_USER, ids, 3, &edit, &changed, &err), &err);
+    assert_ok(library_tags_change(s->room.lib, LIBRARY_USER, ids, 3, &edit, &changed, &err), &err);
     assert_int_equal(changed, 2);
-    assert_string_equal(said(s->lib, a, library_tags_get),
+    assert_string_equal(said(s->room.lib, a, library_tags_get),
                         "osprey:animal:0.75;osprey:animal|dog:0.5;user:Rex;user:beach;");
-    assert_string_equal(said(s->lib, b, library_tags_get), "user:Rex;user:beach;");
-    assert_ok(library_tags_change(s->lib, LIBRARY_USER, ids, 3, &edit, &changed, &err), &err);
+    assert_string_equal(said(s->room.lib, b, library_tags_get), "user:Rex;user:beach;");
+    assert_ok(library_tags_change(s->room.lib, LIBRARY_USER, ids, 3, &edit, &changed, &err), &err);
     assert_int_equal(changed, 0);
 
     edit = (struct library_tags_edit){.remove = less, .n_remove = 2};
-    assert_ok(library_tags_change(s->lib, LIBRARY_USER, ids, 1, &edit, &changed, &err), &err);
+    assert_ok(library_tags_change(s->room.lib, LIBRARY_USER, ids, 1, &edit, &changed, &err), &err);
     assert_int_equal(changed, 1);
-    assert_string_equal(said(s->lib, a, library_tags_get),
+    assert_string_equal(said(s->room.lib, a, library_tags_get),
                         "osprey:animal:0.75;osprey:animal|dog:0.5;user:beach;");
 
     const char *const bad[] = {"two\nlines"};
     edit                    = (struct library_tags_edit){.add = bad, .n_add = 1};
-    assert_int_equal(library_tags_change(s->lib, LIBRARY_USER, ids, 2, &edit, &changed, &err),
+    assert_int_equal(library_tags_change(s->room.lib, LIBRARY_USER, ids, 2, &edit, &changed, &err),
                      ERR_USAGE);
-    assert_string_equal(said(s->lib, b, library_tags_get), "user:Rex;user:beach;");
+    assert_string_equal(said(s->room.lib, b, library_tags_get), "user:Rex;user:beach;");
     close_shelf(s);
 }
 

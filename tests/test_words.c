@@ -11,12 +11,10 @@
 enum { N = 300 };
 
 struct shelf {
-    char           *dir;
-    struct library *lib;
-    int64_t         model, folder;
-    int64_t         ids[N];
-    char            paths[N][64];
-    float           embeddings[N][DIM];
+    struct room room;
+    int64_t     ids[N];
+    char        paths[N][64];
+    float       embeddings[N][DIM];
 };
 
 static struct shelf *open_shelf(void)
@@ -25,16 +23,13 @@ static struct shelf *open_shelf(void)
     struct shelf       *s   = calloc(1, sizeof *s);
     struct library_item items[N];
     assert_non_null(s);
-    s->dir = temporary_dir();
-    assert_ok(library_open(s->dir, LIBRARY_CREATE, &s->lib, &err), &err);
-    s->model  = fill_model(s->lib, "h1", true);
-    s->folder = add_folder(s->lib, "/archive/Summer Holidays");
+    s->room = room_open("/archive/Summer Holidays");
     for (int i = 0; i < N; i++) {
         snprintf(s->paths[i], sizeof s->paths[i], "%s/IMG_%04d%s.jpg",
                  i % 2 ? "beach" : "Z\xc3\xbcrich", i, i % 50 == 7 ? "_lighthouse" : "");
-        items[i] = picture(s->folder, s->paths[i], (uint64_t)i + 1, s->embeddings[i]);
+        items[i] = picture(s->room.folder, s->paths[i], (uint64_t)i + 1, s->embeddings[i]);
     }
-    assert_ok(library_add(s->lib, s->model, items, N, &err), &err);
+    assert_ok(library_add(s->room.lib, s->room.model, items, N, &err), &err);
     for (int i = 0; i < N; i++)
         s->ids[i] = items[i].id;
     return s;
@@ -42,9 +37,7 @@ static struct shelf *open_shelf(void)
 
 static void close_shelf(struct shelf *s)
 {
-    assert_sound(s->lib);
-    library_close(s->lib);
-    remove_dir(s->dir);
+    room_close(&s->room);
     free(s);
 }
 
@@ -54,8 +47,8 @@ static size_t find(struct shelf *s, const char *words, int64_t *first)
     struct err err = ERR_INIT;
     int64_t   *ids = NULL;
     size_t     n   = 0;
-    assert_ok(catalog_words_catch_up(s->lib->cat, &err), &err);
-    assert_ok(catalog_words_find(s->lib->cat, words, NULL, N, &ids, &n, &err), &err);
+    assert_ok(catalog_words_catch_up(s->room.lib->cat, &err), &err);
+    assert_ok(catalog_words_find(s->room.lib->cat, words, NULL, N, &ids, &n, &err), &err);
     if (first)
         *first = n ? ids[0] : 0;
     free(ids);
@@ -67,8 +60,8 @@ static void say(struct shelf *s, int i, bool caption, const char *text)
     struct err            err    = ERR_INIT;
     struct library_said   one    = {.text = text ? strdup(text) : NULL, .score = 1};
     struct library_saying saying = {.image_id = s->ids[i], .said = &one, .n = text != NULL};
-    assert_ok(caption ? library_captions_replace(s->lib, LIBRARY_USER, &saying, 1, NULL, &err)
-                      : library_tags_replace(s->lib, LIBRARY_USER, &saying, 1, NULL, &err),
+    assert_ok(caption ? library_captions_replace(s->room.lib, LIBRARY_USER, &saying, 1, NULL, &err)
+                      : library_tags_replace(s->room.lib, LIBRARY_USER, &saying, 1, NULL, &err),
               &err);
     free(one.text);
 }
@@ -98,18 +91,19 @@ static void words_follow_what_they_come_from(void **state)
     assert_int_equal(find(s, "cat", NULL), 1);
 
     /* Moved, gone, and the folder itself moved. */
-    struct library_item moved = picture(s->folder, "elsewhere/cat.jpg", 4, s->embeddings[3]);
+    struct library_item moved = picture(s->room.folder, "elsewhere/cat.jpg", 4, s->embeddings[3]);
     moved.copy_of             = s->ids[3];
-    assert_ok(library_add(s->lib, s->model, &moved, 1, &err), &err);
-    assert_ok(library_move(s->lib, s->ids[3], moved.id, &err), &err);
+    assert_ok(library_add(s->room.lib, s->room.model, &moved, 1, &err), &err);
+    assert_ok(library_move(s->room.lib, s->ids[3], moved.id, &err), &err);
     assert_int_equal(find(s, "elsewhere", &first), 1);
     assert_int_equal(first, s->ids[3]);
     const char *gone = s->paths[57];
-    assert_ok(library_remove(s->lib, s->folder, &gone, 1, &err), &err);
+    assert_ok(library_remove(s->room.lib, s->room.folder, &gone, 1, &err), &err);
     assert_int_equal(find(s, "lighthouse", NULL), N / 50 - 1);
     int64_t folders = 0;
-    assert_ok(library_relocate(s->lib, "/archive/Summer Holidays", "/new/Winter", &folders, &err),
-              &err);
+    assert_ok(
+        library_relocate(s->room.lib, "/archive/Summer Holidays", "/new/Winter", &folders, &err),
+        &err);
     assert_int_equal(find(s, "holidays", NULL), 0);
     assert_int_equal(find(s, "winter", NULL), N - 1);
     close_shelf(s);
@@ -165,12 +159,12 @@ static void any_text_may_be_asked_for(void **state)
     for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
         const struct library_filter f  = {.caption = odd[i]};
         int64_t                     n  = -1;
-        int                         rc = library_count(s->lib, &f, &n, &err);
+        int                         rc = library_count(s->room.lib, &f, &n, &err);
         assert_true(rc == 0 || rc == ERR_USAGE);
     }
     const struct library_filter f = {.caption = "WAVE \"hello\" and"};
     int64_t                     n = -1;
-    assert_ok(library_count(s->lib, &f, &n, &err), &err);
+    assert_ok(library_count(s->room.lib, &f, &n, &err), &err);
     assert_int_equal(n, 1);
     close_shelf(s);
 }
@@ -188,10 +182,11 @@ static void ranks_are_fused(void **state)
     size_t                n = 0, n_hits = 0, n_ids = 0;
     float                 query[DIM];
     unit_vector(query, DIM, 99);
-    assert_ok(library_search(s->lib, query, N, NULL, &hits, &n_hits, &err), &err);
-    assert_ok(catalog_words_find(s->lib->cat, "lighthouse", NULL, N, &ids, &n_ids, &err), &err);
+    assert_ok(library_search(s->room.lib, query, N, NULL, &hits, &n_hits, &err), &err);
+    assert_ok(catalog_words_find(s->room.lib->cat, "lighthouse", NULL, N, &ids, &n_ids, &err),
+              &err);
     assert_true(n_hits == N && n_ids == N / 50);
-    assert_ok(library_search_hybrid(s->lib, query, "a lighthouse", 20, NULL, &fused, &n, &err),
+    assert_ok(library_search_hybrid(s->room.lib, query, "a lighthouse", 20, NULL, &fused, &n, &err),
               &err);
     assert_int_equal(n, 20);
     double least = 1;
@@ -223,12 +218,12 @@ static void ranks_are_fused(void **state)
     /* A filter and a least score hold for both, and no words leave the vectors' order. */
     const struct library_filter only = {
         .name = "lighthouse", .has_min_score = true, .min_score = 0};
-    assert_ok(library_search_hybrid(s->lib, query, "beach", N, &only, &fused, &n, &err), &err);
+    assert_ok(library_search_hybrid(s->room.lib, query, "beach", N, &only, &fused, &n, &err), &err);
     assert_true(n > 0 && n < N / 50);
     for (size_t i = 0; i < n; i++)
         assert_true(fused[i].hit.score >= 0);
     free(fused);
-    assert_ok(library_search_hybrid(s->lib, query, "...", 5, NULL, &fused, &n, &err), &err);
+    assert_ok(library_search_hybrid(s->room.lib, query, "...", 5, NULL, &fused, &n, &err), &err);
     assert_int_equal(n, 5);
     for (size_t i = 0; i < n; i++)
         assert_int_equal(fused[i].hit.id, hits[i].id);
@@ -244,7 +239,7 @@ static int64_t damage_of(struct shelf *s, bool repair)
 {
     struct err err    = ERR_INIT;
     int64_t    damage = -1;
-    assert_ok(library_verify(s->lib, repair, NULL, NULL, &damage, &err), &err);
+    assert_ok(library_verify(s->room.lib, repair, NULL, NULL, &damage, &err), &err);
     return damage;
 }
 
@@ -260,7 +255,7 @@ static void verify_finds_and_rebuilds(void **state)
     };
     struct shelf *s = open_shelf();
     for (size_t i = 0; i < sizeof damages / sizeof *damages; i++) {
-        change_catalog(s->dir, damages[i]);
+        change_catalog(s->room.dir, damages[i]);
         assert_true(damage_of(s, false) > 0);
         assert_int_equal(damage_of(s, true), 0);
         assert_int_equal(damage_of(s, false), 0);
@@ -277,9 +272,9 @@ static void older_libraries_are_filled(void **state)
     struct shelf *s   = open_shelf();
     say(s, 3, false, "animal|otter");
     say(s, 4, true, "an otter floats");
-    library_close(s->lib);
-    age_catalog(s->dir, 9);
-    assert_ok(library_open(s->dir, LIBRARY_EXISTING, &s->lib, &err), &err);
+    library_close(s->room.lib);
+    age_catalog(s->room.dir, 9);
+    assert_ok(library_open(s->room.dir, LIBRARY_EXISTING, &s->room.lib, &err), &err);
     assert_int_equal(find(s, "otter", NULL), 2);
     assert_int_equal(find(s, "lighthouse", NULL), N / 50);
     say(s, 5, false, "otter"); /* and it is kept from then on */

@@ -37,18 +37,12 @@ def node_form(parts, rnd):
     return body, "multipart/form-data; boundary=" + boundary
 
 
-class Immich(unittest.TestCase):
+class Immich(searchd.Served, unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.rnd = random.Random(1)
         cls.shop = searchd.Shop(3)
-        cls.shop.index(cls.shop.folder)
-        cls.daemon = searchd.Daemon("--port", "0", "--library", cls.shop.library)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.daemon.stop()
-        cls.shop.remove()
+        cls.serve()
 
     def fetch(self, method, path, body=None, headers=()):
         connection = http.client.HTTPConnection(self.daemon.host, self.daemon.port, timeout=60)

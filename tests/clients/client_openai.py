@@ -14,19 +14,17 @@ TEXTS = ["a red square", "zwei Hunde am Strand", "x" * 2000]
 PICTURE = "exif.jpg"
 
 
-class OpenAi(unittest.TestCase):
+class OpenAi(searchd.Served, unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.shop = searchd.Shop(3)
-        cls.shop.index(cls.shop.folder)
-        cls.daemon = searchd.Daemon("--port", "0", "--library", cls.shop.library)
+        cls.serve()
         cls.client = openai.OpenAI(base_url=cls.daemon.url + "/v1", api_key="unused", max_retries=0)
 
     @classmethod
     def tearDownClass(cls):
         cls.client.close()
-        cls.daemon.stop()
-        cls.shop.remove()
+        super().tearDownClass()
 
     def embedded(self, *args):
         run = subprocess.run([searchd.OSPREY, "embed", *args], check=True, capture_output=True)

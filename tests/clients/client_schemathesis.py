@@ -18,18 +18,12 @@ CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conform
           "response_headers_conformance", "response_schema_conformance")
 
 
-class Schemathesis(unittest.TestCase):
+class Schemathesis(searchd.Served, unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.shop = searchd.Shop(6)
         cls.shop.copy("exif.jpg")
-        cls.shop.index(cls.shop.folder)
-        cls.daemon = searchd.Daemon("--port", "0", "--library", cls.shop.library)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.daemon.stop()
-        cls.shop.remove()
+        cls.serve()
 
     def test_nothing_is_undeclared(self):
         program = os.path.join(os.path.dirname(sys.executable), "schemathesis")
