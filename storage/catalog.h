@@ -293,6 +293,8 @@ int    catalog_filter_ids(struct catalog_filter *f, size_t limit, int64_t **ids,
 /* The same where *few of them pass, at most CATALOG_FILTER_FEW; nothing where more do. */
 int    catalog_filter_few(struct catalog_filter *f, int64_t **ids, size_t *n, bool *few,
                           struct err *err);
+/* Whether an index tells at once that few pass; that they do can also show later. */
+int    catalog_filter_narrow(struct catalog_filter *f, bool *narrow, struct err *err);
 int    catalog_filter_match(struct catalog_filter *f, int64_t id, bool *matches, struct err *err);
 int    catalog_filter_count(struct catalog *cat, const struct library_filter *filter, int64_t *n,
                             struct err *err);

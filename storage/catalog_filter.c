@@ -536,8 +536,6 @@ int catalog_filter_new(struct catalog *cat, const struct library_filter *filter,
         return no_memory(err);
     f->cat = cat;
     int rc = filter ? add_all(f, filter, err) : 0;
-    if (!rc)
-        rc = filter_choose(f, err);
     if (rc)
         catalog_filter_free(f);
     else
@@ -558,6 +556,7 @@ void catalog_filter_free(struct catalog_filter *f)
     }
     for (size_t i = 0; i < f->n_texts; i++)
         free(f->texts[i]);
+    free(f->ids);
     free(f->conditions);
     free(f->values);
     free(f->texts);

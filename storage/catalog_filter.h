@@ -25,28 +25,30 @@ struct filter_condition {
     char   *match;    /* NULL: row does */
     char   *some;     /* with drive: a statement of the ids that fit, some perhaps twice */
     size_t  first, n; /* of the values */
-    int64_t fit;      /* with drive: how many, counted up to CATALOG_FILTER_FEW + 1 */
+    int64_t fit;      /* with drive: how many, as far as they were counted */
 };
 
 struct catalog_filter {
-    struct catalog                *cat;
-    struct path_range             *ranges; /* (n_ranges), that values point into */
-    size_t                         n_ranges;
-    struct filter_condition       *conditions; /* (n) */
-    size_t                         n, cap;
-    struct filter_value           *values; /* (n_values) */
-    size_t                         n_values, cap_values;
-    char                         **texts; /* (n_texts), that values point into */
-    size_t                         n_texts, cap_texts;
-    bool                           nothing; /* no image can pass */
-    const struct filter_condition *driver;  /* NULL: all are broad */
-    sqlite3_stmt                  *one;     /* tells of one image, once it was asked */
+    struct catalog          *cat;
+    struct path_range       *ranges; /* (n_ranges), that values point into */
+    size_t                   n_ranges;
+    struct filter_condition *conditions; /* (n) */
+    size_t                   n, cap;
+    struct filter_value     *values; /* (n_values) */
+    size_t                   n_values, cap_values;
+    char                   **texts; /* (n_texts), that values point into */
+    size_t                   n_texts, cap_texts;
+    bool                     nothing; /* no image can pass */
+    int64_t                  counted; /* conditions, up to so many images and one */
+    struct filter_condition *driver;  /* NULL: all are broad, as far as was counted */
+    bool                     listed;  /* the driver stands alone, and these pass: */
+    int64_t                 *ids;     /* (n_ids) ascending */
+    size_t                   n_ids;
+    sqlite3_stmt            *one; /* tells of one image, once it was asked */
 };
 
 /* Binds n of the filter's values from `first` on to the statement's from `at` on. */
 int filter_bind(struct catalog_filter *f, sqlite3_stmt *stmt, size_t first, size_t n, int at,
                 struct err *err);
-/* Finds the driver. */
-int filter_choose(struct catalog_filter *f, struct err *err);
 
 #endif

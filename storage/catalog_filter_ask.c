@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define SQL_MAX ((size_t)4 << 20)
+#define GLANCE  2000 /* images that an index may count before anything else is tried */
 
 /* ---- Statements ---- */
 
@@ -98,93 +99,181 @@ static int bind_tail(struct catalog_filter *f, sqlite3_stmt *stmt, int at, const
     return 0;
 }
 
-/* ---- What drives ---- */
-
-/* How many images fit a condition that an index knows; each is counted as often as the
- * index has it. */
-static int count_fit(struct catalog_filter *f, struct filter_condition *c, struct err *err)
-{
-    sqlite3_stmt *stmt = NULL;
-    struct buf    sql;
-    buf_init(&sql, SQL_MAX);
-    int rc = buf_appendf(&sql, err, "SELECT count(*) FROM (SELECT * FROM (%s) LIMIT %d)", c->some,
-                         CATALOG_FILTER_FEW + 1);
-    if (!rc && sqlite3_prepare_v2(f->cat->db, buf_str(&sql), -1, &stmt, NULL) != SQLITE_OK)
-        rc = catalog_fail(f->cat, sqlite3_errcode(f->cat->db), "filter", err);
-    if (!rc)
-        rc = filter_bind(f, stmt, c->first, c->n, 1, err);
-    if (!rc)
-        rc = single(f, stmt, &c->fit, err);
-    sqlite3_finalize(stmt);
-    buf_release(&sql);
-    return rc;
-}
-
-int filter_choose(struct catalog_filter *f, struct err *err)
-{
-    int rc = 0;
-    for (size_t i = 0; i < f->n && !rc && !f->nothing; i++) {
-        struct filter_condition *c = &f->conditions[i];
-        if (!c->drive)
-            continue;
-        rc = count_fit(f, c, err);
-        if (!rc && c->fit <= CATALOG_FILTER_FEW && (!f->driver || c->fit < f->driver->fit))
-            f->driver = c;
-    }
-    return rc;
-}
-
 /* ---- Ids ---- */
 
-static int ids_push(int64_t **list, size_t *len, size_t *cap, int64_t id, struct err *err)
+struct id_list {
+    int64_t *ids;
+    size_t   n, cap;
+};
+
+static int ids_push(struct id_list *list, int64_t id, struct err *err)
 {
-    if (*len == *cap) {
-        size_t   more = *cap ? *cap * 2 : 256;
-        int64_t *to   = mem_regrow(*list, more, sizeof *to);
+    if (list->n == list->cap) {
+        size_t   more = list->cap ? list->cap * 2 : 256;
+        int64_t *to   = mem_regrow(list->ids, more, sizeof *to);
         if (!to)
             return err_set(err, ERR_NOMEM, "cannot filter: out of memory");
-        *list = to;
-        *cap  = more;
+        list->ids = to;
+        list->cap = more;
     }
-    (*list)[(*len)++] = id;
+    list->ids[list->n++] = id;
     return 0;
 }
 
-/* A condition that stands alone and is looked up needs no look at the images. */
-static int prepare_alone(struct catalog_filter *f, sqlite3_stmt **out, int *next, struct err *err)
+/* The first column of all rows; what fails leaves no list. */
+static int ids_take(struct catalog_filter *f, sqlite3_stmt *stmt, struct id_list *list,
+                    struct err *err)
+{
+    int rc = 0;
+    *list  = (struct id_list){0};
+    while (rc >= 0 && (rc = catalog_step_row(f->cat, stmt, err)) > 0)
+        rc = ids_push(list, sqlite3_column_int64(stmt, 0), err);
+    if (rc < 0) {
+        free(list->ids);
+        *list = (struct id_list){0};
+    }
+    return rc;
+}
+
+static int by_id(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Orders them, and leaves one of each. */
+static void ids_unite(struct id_list *list)
+{
+    size_t kept = 0, i = 1;
+    while (i < list->n && list->ids[i] > list->ids[i - 1])
+        i++;
+    if (i >= list->n) /* as an index mostly gives them */
+        return;
+    qsort(list->ids, list->n, sizeof *list->ids, by_id);
+    for (i = 0; i < list->n; i++)
+        if (kept == 0 || list->ids[i] != list->ids[kept - 1])
+            list->ids[kept++] = list->ids[i];
+    list->n = kept;
+}
+
+/* ---- What drives ---- */
+
+/* A condition that an index knows, asked alone for most + 1. */
+static int prepare_some(struct catalog_filter *f, const struct filter_condition *c,
+                        const char *what, int64_t most, sqlite3_stmt **stmt, struct err *err)
 {
     struct buf sql;
     buf_init(&sql, SQL_MAX);
-    int rc = buf_appendf(&sql, err, "SELECT DISTINCT id FROM (%s) LIMIT ?", f->driver->some);
-    rc     = rc ? rc : prepare_text(f, buf_str(&sql), out, err);
+    *stmt  = NULL;
+    int rc = buf_appendf(&sql, err, "SELECT %s FROM (SELECT * FROM (%s) LIMIT %lld)", what, c->some,
+                         (long long)most + 1);
+    if (!rc && sqlite3_prepare_v2(f->cat->db, buf_str(&sql), -1, stmt, NULL) != SQLITE_OK)
+        rc = catalog_fail(f->cat, sqlite3_errcode(f->cat->db), "filter", err);
+    if (!rc)
+        rc = filter_bind(f, *stmt, c->first, c->n, 1, err);
     buf_release(&sql);
-    *next = (int)f->n_values + 1;
     return rc;
+}
+
+/* How many images fit a condition, each counted as often as the index has it. */
+static int count_fit(struct catalog_filter *f, struct filter_condition *c, int64_t most,
+                     struct err *err)
+{
+    sqlite3_stmt *stmt;
+    int           rc = prepare_some(f, c, "count(*)", most, &stmt, err);
+    if (!rc)
+        rc = single(f, stmt, &c->fit, err);
+    sqlite3_finalize(stmt);
+    return rc;
+}
+
+/* The same of a condition that stands alone: the ids of no more than so many are kept, and
+ * the images themselves need no look. */
+static int list_fit(struct catalog_filter *f, struct filter_condition *c, int64_t most,
+                    struct err *err)
+{
+    struct id_list list;
+    sqlite3_stmt  *stmt;
+    int            rc = prepare_some(f, c, "id", most, &stmt, err);
+    if (!rc)
+        rc = ids_take(f, stmt, &list, err);
+    sqlite3_finalize(stmt);
+    if (rc)
+        return rc;
+    c->fit    = (int64_t)list.n;
+    f->listed = c->fit <= most;
+    if (!f->listed) {
+        free(list.ids);
+        return 0;
+    }
+    ids_unite(&list);
+    f->ids   = list.ids;
+    f->n_ids = list.n;
+    return 0;
+}
+
+/* Finds the driver among the conditions that at most so many images fit. */
+static int choose(struct catalog_filter *f, int64_t most, struct err *err)
+{
+    int rc = 0;
+    if (f->driver || f->nothing || f->counted >= most)
+        return 0;
+    for (size_t i = 0; i < f->n && !rc; i++) {
+        struct filter_condition *c = &f->conditions[i];
+        if (!c->drive)
+            continue;
+        rc = f->n == 1 && most <= GLANCE ? list_fit(f, c, most, err) : count_fit(f, c, most, err);
+        if (!rc && c->fit <= most && (!f->driver || c->fit < f->driver->fit))
+            f->driver = c;
+    }
+    f->counted = most;
+    return rc;
+}
+
+int catalog_filter_narrow(struct catalog_filter *f, bool *narrow, struct err *err)
+{
+    int rc  = choose(f, GLANCE, err);
+    *narrow = f->nothing || f->driver;
+    return rc;
+}
+
+/* ---- All that pass ---- */
+
+/* Those that were listed, which are the caller's to free. */
+static int copy_listed(const struct catalog_filter *f, size_t limit, int64_t **ids, size_t *n,
+                       struct err *err)
+{
+    *n   = f->n_ids < limit ? f->n_ids : limit;
+    *ids = mem_array(*n + 1, sizeof **ids);
+    if (!*ids)
+        return err_set(err, ERR_NOMEM, "cannot filter: out of memory");
+    if (*n)
+        memcpy(*ids, f->ids, *n * sizeof **ids);
+    return 0;
 }
 
 int catalog_filter_ids(struct catalog_filter *f, size_t limit, int64_t **ids, size_t *n,
                        struct err *err)
 {
-    const int64_t most = limit < INT64_MAX ? (int64_t)limit : INT64_MAX;
-    sqlite3_stmt *stmt;
-    int64_t      *list = NULL;
-    size_t        len = 0, cap = 0;
-    int           next;
-    int           rc = f->n == 1 && f->driver ? prepare_alone(f, &stmt, &next, err)
-                                              : prepare(f, "SELECT i.id FROM images i WHERE 1", FORM_DRIVEN,
-                                                        " LIMIT ?", &stmt, &next, err);
+    const int64_t  most = limit < INT64_MAX ? (int64_t)limit : INT64_MAX;
+    struct id_list list = {0};
+    sqlite3_stmt  *stmt = NULL;
+    int            next, rc = choose(f, CATALOG_FILTER_FEW, err);
+    if (!rc && f->n == 1 && f->driver && !f->listed)
+        rc = list_fit(f, f->driver, CATALOG_FILTER_FEW, err);
+    if (!rc && f->listed)
+        return copy_listed(f, limit, ids, n, err);
+    if (!rc)
+        rc = prepare(f, "SELECT i.id FROM images i WHERE 1", FORM_DRIVEN, " LIMIT ?", &stmt, &next,
+                     err);
     if (!rc)
         rc = bind_tail(f, stmt, next, &most, 1, err);
-    while (rc >= 0 && stmt && (rc = catalog_step_row(f->cat, stmt, err)) > 0)
-        rc = ids_push(&list, &len, &cap, sqlite3_column_int64(stmt, 0), err);
+    if (!rc)
+        rc = ids_take(f, stmt, &list, err);
     sqlite3_finalize(stmt);
-    if (rc < 0) {
-        free(list);
-        return rc;
-    }
-    *ids = list;
-    *n   = len;
-    return 0;
+    *ids = list.ids;
+    *n   = list.n;
+    return rc;
 }
 
 int catalog_filtered(struct catalog *cat, const struct library_filter *filter, int64_t **ids,
@@ -201,14 +290,17 @@ int catalog_filtered(struct catalog *cat, const struct library_filter *filter, i
 int catalog_filter_few(struct catalog_filter *f, int64_t **ids, size_t *n, bool *few,
                        struct err *err)
 {
-    *few = false;
-    *ids = NULL;
-    *n   = 0;
+    *few   = false;
+    *ids   = NULL;
+    *n     = 0;
+    int rc = choose(f, CATALOG_FILTER_FEW, err);
+    if (rc)
+        return rc;
     /* its one condition was counted already */
     if (f->n == 1 && f->conditions[0].drive && !f->nothing &&
         f->conditions[0].fit > CATALOG_FILTER_FEW)
         return 0;
-    int rc = catalog_filter_ids(f, CATALOG_FILTER_FEW + 1, ids, n, err);
+    rc = catalog_filter_ids(f, CATALOG_FILTER_FEW + 1, ids, n, err);
     if (rc)
         return rc;
     *few = *n <= CATALOG_FILTER_FEW;
@@ -242,6 +334,8 @@ int catalog_filter_count(struct catalog *cat, const struct library_filter *filte
     sqlite3_stmt          *stmt = NULL;
     int                    next, rc = catalog_filter_new(cat, filter, &f, err);
     if (!rc)
+        rc = choose(f, CATALOG_FILTER_FEW, err);
+    if (!rc)
         rc =
             prepare(f, "SELECT count(*) FROM images i WHERE 1", FORM_DRIVEN, "", &stmt, &next, err);
     if (!rc)
@@ -270,7 +364,8 @@ static int list_query(struct catalog_filter *f, enum library_order order,
     int64_t tail[3] = {begun ? after->taken_at : INT64_MAX, begun ? after->id : INT64_MAX,
                        (int64_t)limit};
     int next;
-    int rc = prepare(f, by_id, FORM_DRIVEN, dated ? date_tail : id_tail, stmt, &next, err);
+    int rc = choose(f, CATALOG_FILTER_FEW, err);
+    rc = rc ? rc : prepare(f, by_id, FORM_DRIVEN, dated ? date_tail : id_tail, stmt, &next, err);
     if (!rc)
         rc = bind_tail(f, *stmt, next, dated ? tail : tail + 1, dated ? 3 : 2, err);
     return rc;

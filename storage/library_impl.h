@@ -22,6 +22,16 @@ struct library_tuning {
     int64_t delta_min; /* changes that are no reason to rewrite it yet */
 };
 
+/* Images that a filter let pass last, and what is kept of them (library_few.c). */
+struct library_few {
+    int64_t   seq, stamp; /* of the change that the index reached to */
+    int64_t  *ids;        /* (n) */
+    size_t    n;
+    uint16_t *vectors; /* (held, dim), NULL unless they were asked for again */
+    int64_t  *owners;  /* (held) whose these are: an image without an embedding has none */
+    size_t    held;
+};
+
 struct library {
     char                 *dir;
     char                 *catalog_path, *vectors_path, *lock_path, *build_lock_path;
@@ -43,6 +53,7 @@ struct library {
     struct delta         delta;
     int64_t              seq, stamp; /* of the change that it reaches to */
     struct library_stats stats;      /* of the catalogue then */
+    struct library_few   few;        /* what a filter left of it */
 };
 
 /* Catches the index up with the catalogue, inside a read transaction. ERR_NOTFOUND
@@ -62,6 +73,12 @@ int   library_search_here(struct library *lib, bool model, const float *query, s
 int   library_score_here(struct library *lib, const float *query, int64_t id, float *score,
                          struct err *err);
 void  library_unload(struct library *lib);
+/* catalog_embeddings_read of the active model, for questions that come again. Inside a
+ * transaction, the index caught up. */
+int   library_few_read(struct library *lib, const int64_t *ids, size_t n,
+                       void (*take)(void *ctx, int64_t id, const uint16_t *vector), void *ctx,
+                       struct err *err);
+void  library_few_release(struct library_few *few);
 /* How near a query (dim) is to a stored embedding: model/distance.h. */
 float library_closeness(const struct library *lib, const struct library_model *model,
                         const float *query, const uint16_t *vector);

@@ -10,6 +10,7 @@ void library_unload(struct library *lib)
     vindex_free(lib->base);
     lib->base = NULL;
     delta_release(&lib->delta);
+    library_few_release(&lib->few);
     lib->loaded = false;
     lib->seq = lib->stamp = 0;
 }

@@ -103,16 +103,10 @@ static void take(void *ctx, int64_t id, const uint16_t *vector)
     top_push(&s->top, id, closeness(s, vector));
 }
 
-static int search_ids(struct search *s, const int64_t *ids, size_t n, struct err *err)
-{
-    return catalog_embeddings_read(s->lib->cat, s->lib->model.id, ids, n, s->lib->model.dim, take,
-                                   s, err);
-}
-
 /* Of images, with all their parts. */
 static int search_images(struct search *s, const int64_t *ids, size_t n, struct err *err)
 {
-    int rc = search_ids(s, ids, n, err);
+    int rc = library_few_read(s->lib, ids, n, take, s, err);
     for (size_t i = 0; i < n && rc == 0 && s->parts; i++) {
         struct catalog_part part = {.page = 1};
         while ((rc = catalog_part_next(s->lib->cat, ids[i], part.page, &part, err)) == 0) {
@@ -250,25 +244,25 @@ static int rescore(struct search *s, const struct found *f, float margin, struct
 }
 
 /* How many to ask the base for, at first; HNSW finds more among more. */
-static size_t first_fetch(const struct search *s)
+static size_t first_fetch(const struct search *s, bool glance)
 {
     size_t           k = s->top.k, most = k * 4 > 100 ? k * 4 : 100;
     enum vindex_kind kind = vindex_info(s->lib->base)->kind;
-    if (s->filter) /* more than CATALOG_FILTER_FEW pass, perhaps a small part of all */
+    if (s->filter && !glance) /* a small part of what is near passes */
         return 8 * (kind == VINDEX_FLAT ? k + 32 : most);
     return kind == VINDEX_HNSW ? most : k + 32;
 }
 
 /* Searches the base for the k best live entries. *enough: found, or it has no
- * more; otherwise everything must be read through. */
-static int search_base(struct search *s, bool *enough, struct err *err)
+ * more; otherwise everything must be read through. glance: asks once, for few. */
+static int search_base(struct search *s, bool glance, bool *enough, struct err *err)
 {
     struct vindex *base = s->lib->base;
     size_t         k = s->top.k, count = (size_t)vindex_info(base)->count;
     bool           exact  = vindex_info(base)->kind == VINDEX_FLAT;
     bool           sums   = vindex_info(base)->metric == VINDEX_MANHATTAN;
     float          margin = sums ? MANHATTAN_MARGIN : EXACT_MARGIN;
-    size_t         fetch  = first_fetch(s);
+    size_t         fetch  = first_fetch(s, glance);
     int            rc     = 0;
     *enough               = false;
     for (int effort = 1; fetch <= FETCH_MAX && rc == 0 && !*enough; effort *= 2, fetch *= 4) {
@@ -288,34 +282,46 @@ static int search_base(struct search *s, bool *enough, struct err *err)
             rc      = rescore(s, &f, margin, err);
         }
         found_release(&f);
-        if (ask == count)
+        if (ask == count || glance)
             break;
     }
     return rc;
 }
 
+/* Where few pass the filter, those are the search. */
+static int search_few(struct search *s, bool *few, struct err *err)
+{
+    int64_t *ids = NULL;
+    size_t   n   = 0;
+    int      rc  = catalog_filter_few(s->filter, &ids, &n, few, err);
+    if (rc == 0 && *few)
+        rc = search_images(s, ids, n, err);
+    free(ids);
+    return rc;
+}
+
+/* A filter that most of what is near passes is answered by the base as soon as a search
+ * without one; that only few pass, where no index says so, takes milliseconds to find. */
 static int search_run(struct search *s, struct err *err)
 {
     struct library *lib    = s->lib;
-    bool            enough = false;
-    int             rc     = 0;
+    bool            enough = false, few = false, narrow = false;
+    bool            based = lib->base && s->top.k <= (size_t)vindex_info(lib->base)->count / 4;
+    int             rc    = 0;
     if (s->exact)
         return search_everything(s, err);
-    if (s->filter) {
-        int64_t *ids = NULL;
-        size_t   n   = 0;
-        bool     few = false;
-        rc           = catalog_filter_few(s->filter, &ids, &n, &few, err);
-        if (rc == 0 && few)
-            rc = search_images(s, ids, n, err);
-        free(ids);
-        if (rc || few)
-            return rc;
-    }
+    if (s->filter && based)
+        rc = catalog_filter_narrow(s->filter, &narrow, err);
+    if (rc == 0 && s->filter && based && !narrow)
+        rc = search_base(s, true, &enough, err);
+    if (rc == 0 && s->filter && !enough)
+        rc = search_few(s, &few, err);
+    if (rc || few)
+        return rc;
     if (!lib->base)
         return search_delta(s, err);
-    if (s->top.k <= (size_t)vindex_info(lib->base)->count / 4)
-        rc = search_base(s, &enough, err);
+    if (based && !enough)
+        rc = search_base(s, false, &enough, err);
     if (rc)
         return rc;
     return enough ? search_delta(s, err) : search_everything(s, err);

@@ -588,6 +588,43 @@ static void what_cannot_be_asked_is_refused(void **state)
         assert_int_equal(library_count(shelf.lib, &bad[i], &n, &err), ERR_USAGE);
 }
 
+/* What is kept of the images that pass serves until one of them changes. */
+static void the_few_are_those_of_now(void **state)
+{
+    (void)state;
+    const uint64_t        at     = 3; /* of d3/s0, in the first folder */
+    struct err            err    = ERR_INIT;
+    struct library_filter filter = {.folder_id = shelf.folders[0], .below = "d3/s0"};
+    struct library_model  model;
+    struct library_hit   *hits = NULL;
+    size_t                n    = 0;
+    float                 query[DIM], changed[DIM];
+    struct library_item   item = picture(shelf.folders[0], "d3/s0/Pic_3%.jpg", N + 77, changed);
+    unit_vector(query, DIM, N + 77);
+    for (int i = 0; i < 3; i++)
+        check(&filter, false);
+    for (int i = 0; i < 3; i++) {
+        assert_ok(library_search(shelf.lib, query, 5, &filter, &hits, &n, &err), &err);
+        assert_int_equal(n, 5);
+        assert_true(hits[0].score < 0.9);
+        free(hits);
+    }
+    assert_true(shelf.lib->few.held > 5);
+    assert_ok(library_model_active(shelf.lib, &model, &err), &err);
+    assert_ok(library_add(shelf.lib, model.id, &item, 1, &err), &err);
+    for (int i = 0; i < 3; i++) {
+        assert_ok(library_search(shelf.lib, query, 5, &filter, &hits, &n, &err), &err);
+        assert_int_equal(hits[0].id, shelf.rows[at].id);
+        assert_true(hits[0].score > 0.999);
+        free(hits);
+    }
+    const char *const path = item.path;
+    assert_ok(library_remove(shelf.lib, shelf.folders[0], &path, 1, &err), &err);
+    assert_ok(library_search(shelf.lib, query, 5, &filter, &hits, &n, &err), &err);
+    assert_true(hits[0].score < 0.9);
+    free(hits);
+}
+
 int main(void)
 {
     const struct CMUnitTest all[] = {
@@ -595,6 +632,7 @@ int main(void)
         cmocka_unit_test(every_two_together),
         cmocka_unit_test(what_is_said_counts_at_once),
         cmocka_unit_test(what_cannot_be_asked_is_refused),
+        cmocka_unit_test(the_few_are_those_of_now), /* last: rows are stale then */
     };
     return cmocka_run_group_tests(all, set_up, tear_down);
 }

@@ -10,6 +10,7 @@
 #define IN_EACH 256 /* three chunks in all */
 #define QUERIES 100
 #define K       10
+#define WIDE    5000 /* pixels that one picture in sixteen has */
 
 /* A vector near the centre of its folder. */
 static void near_centre(float *out, int folder, uint64_t seed)
@@ -37,18 +38,21 @@ static void fill(struct library *lib, int64_t model, int64_t folder, int from, i
             (void)snprintf(paths[i], sizeof paths[i], "%02d/%03d.jpg", f, (int)i);
             items[i] = picture(folder, paths[i], seed, embeddings[i]);
             near_centre(embeddings[i], f, seed);
+            if (i % 16 == 0)
+                items[i].width = WIDE;
         }
         assert_ok(library_add(lib, model, items, IN_EACH, &err), &err);
     }
 }
 
-static size_t found_of(struct library *lib, const float *query)
+static size_t found_of(struct library *lib, const float *query, const struct library_filter *filter)
 {
-    const struct library_filter exactly = {.exact = true};
-    struct library_hit         *hits, *best;
-    struct err                  err = ERR_INIT;
-    size_t                      n, m, found = 0;
-    assert_ok(library_search(lib, query, K, NULL, &hits, &n, &err), &err);
+    struct library_filter exactly = *filter;
+    struct library_hit   *hits, *best;
+    struct err            err = ERR_INIT;
+    size_t                n, m, found = 0;
+    exactly.exact = true;
+    assert_ok(library_search(lib, query, K, filter, &hits, &n, &err), &err);
     assert_ok(library_search(lib, query, K, &exactly, &best, &m, &err), &err);
     assert_int_equal(n, K);
     assert_int_equal(m, K);
@@ -60,7 +64,7 @@ static size_t found_of(struct library *lib, const float *query)
     return found;
 }
 
-static size_t found_near_all(struct library *lib)
+static size_t found_near_all(struct library *lib, const struct library_filter *filter)
 {
     struct library_stats stats;
     struct err           err   = ERR_INIT;
@@ -70,7 +74,7 @@ static size_t found_near_all(struct library *lib)
     for (int q = 0; q < QUERIES; q++) {
         float query[DIM];
         near_centre(query, q % FOLDERS, 5000000U + (uint64_t)q);
-        found += found_of(lib, query);
+        found += found_of(lib, query, filter);
     }
     assert_sound(lib);
     return found;
@@ -90,7 +94,15 @@ static void folders_make_no_islands(void **state)
         fill(lib, model, folder, f, f + step);
         assert_ok(library_index_maintain(lib, true, &err), &err);
     }
-    assert_true(found_near_all(lib) >= QUERIES * K * 995 / 1000);
+    assert_true(found_near_all(lib, &(struct library_filter){0}) >= QUERIES * K * 995 / 1000);
+    /* a filter that all pass, which no index knows; one that few pass; one of a folder, far
+     * from nearly all that is asked for */
+    assert_true(found_near_all(lib, &(struct library_filter){.min_size = 1}) >=
+                QUERIES * K * 995 / 1000);
+    assert_int_equal(found_near_all(lib, &(struct library_filter){.min_width = WIDE}), QUERIES * K);
+    assert_int_equal(
+        found_near_all(lib, &(struct library_filter){.folder_id = folder, .below = "07"}),
+        QUERIES * K);
     library_close(lib);
     remove_dir(dir);
 }
