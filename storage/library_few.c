@@ -84,6 +84,5 @@ int library_few_read(struct library *lib, const int64_t *ids, size_t n,
         if (!again)
             remember(lib, ids, n);
     }
-    return catalog_embeddings_read(lib->cat, lib->model.id, ids, n, lib->model.dim, take, ctx,
-                                   err);
+    return catalog_embeddings_read(lib->cat, lib->model.id, ids, n, lib->model.dim, take, ctx, err);
 }

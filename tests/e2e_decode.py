@@ -191,6 +191,20 @@ class Decode(unittest.TestCase):
         self.assertEqual(lines[-1]["images"], 300)
         self.assertEqual(lines[-1]["errors"], 0)
 
+    def test_interrupted_while_decoders_start(self):
+        """A decoder outlives a Ctrl-C that comes before it can say so itself."""
+        pictures.fill(self.folder, 3)
+        for wait in (0, 0.001, 0.002, 0.004, 0.008):
+            process = subprocess.Popen([INDEXER, "--library", self.library, "--json", self.folder],
+                                       env=environment(), stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE, start_new_session=True)
+            while not children(process.pid) and process.poll() is None:
+                pass
+            time.sleep(wait)
+            os.killpg(process.pid, signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+            self.assertNotIn(b"does not start", err)
+
     def test_a_missing_decoder_fails_the_run(self):
         pictures.fill(self.folder, 3)
         _, err = self.index(environment(OSPREY_DECODE="/no/such/program"), status=3)

@@ -98,13 +98,18 @@ static int add_actions(posix_spawn_file_actions_t *actions, const int from[3])
     return why;
 }
 
-/* Every signal as it is for a new program, whatever this one catches or blocks. */
+/* Every signal as it is for a new program, whatever this one catches or blocks. What a
+ * terminal sends to all of its programs must not end a worker, not even one that did not
+ * come to say so itself yet. */
 static int add_signals(posix_spawnattr_t *attributes)
 {
-    sigset_t none, all;
-    sigemptyset(&none);
+    static const int terminal[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    sigset_t         blocked, all;
+    sigemptyset(&blocked);
+    for (size_t i = 0; i < sizeof terminal / sizeof *terminal; i++)
+        sigaddset(&blocked, terminal[i]);
     sigfillset(&all);
-    int why = posix_spawnattr_setsigmask(attributes, &none);
+    int why = posix_spawnattr_setsigmask(attributes, &blocked);
     if (!why)
         why = posix_spawnattr_setsigdefault(attributes, &all);
     if (!why)
