@@ -156,14 +156,14 @@ static long memory_kb(const char *field)
     return kb;
 }
 
-static double search_ms(struct library *lib, uint64_t seed, size_t k, struct library_hit **hits,
-                        size_t *n)
+static double search_ms(struct library *lib, uint64_t seed, size_t k,
+                        const struct library_filter *filter, struct library_hit **hits, size_t *n)
 {
     struct err err = ERR_INIT;
     float      query[MAX_DIM];
     point(query, seed);
     double t = now_ms();
-    check(library_search(lib, query, k, NULL, hits, n, &err), &err);
+    check(library_search(lib, query, k, filter, hits, n, &err), &err);
     return now_ms() - t;
 }
 
@@ -178,8 +178,8 @@ static double recall_at_10(struct bench *b, int queries)
     for (int q = 0; q < queries; q++) {
         struct library_hit *some, *all;
         size_t              n, m;
-        search_ms(b->lib, 1u << 28 | (uint64_t)q, 10, &some, &n);
-        search_ms(b->lib, 1u << 28 | (uint64_t)q, (size_t)stats.images / 3, &all, &m);
+        search_ms(b->lib, 1u << 28 | (uint64_t)q, 10, NULL, &some, &n);
+        search_ms(b->lib, 1u << 28 | (uint64_t)q, (size_t)stats.images / 3, NULL, &all, &m);
         for (size_t i = 0; i < 10; i++)
             for (size_t j = 0; j < n; j++)
                 found += some[j].id == all[i].id;
@@ -198,7 +198,7 @@ static int cold(const char *dir)
     size_t              n;
     double              t = now_ms();
     check(library_open(dir, LIBRARY_EXISTING, &lib, &err), &err);
-    search_ms(lib, 1u << 29, 10, &hits, &n);
+    search_ms(lib, 1u << 29, 10, NULL, &hits, &n);
     printf("%.2f\n", now_ms() - t);
     free(hits);
     library_close(lib);
@@ -236,53 +236,39 @@ static void tag_rare(struct bench *b)
     }
 }
 
-static double filtered_ms(struct library *lib, const float *query,
-                          const struct library_filter *filter, struct library_hit **hits, size_t *n)
-{
-    struct err err = ERR_INIT;
-    double     t   = now_ms();
-    check(library_search(lib, query, 10, filter, hits, n, &err), &err);
-    return now_ms() - t;
-}
-
-/* A filtered search beside the same without: as if another filter had been asked before it,
- * and as one of many with this filter. And how many of the ten that are truly the best among
- * those that pass it finds, in the first `judged` queries: of a broad filter that reads
- * everything. */
+/* A filtered search beside one without: as if another filter had been asked before it, and
+ * as one of many with this filter; each with a query of its own, so that none finds what
+ * another one had to fetch. And how many of the ten that are truly the best among those that
+ * pass it finds, in the first `judged` queries: of a broad filter that reads everything. */
 static void filtered(struct bench *b, const char *name, const struct library_filter *filter,
                      int judged)
 {
-    struct err            err   = ERR_INIT;
     struct library_filter exact = *filter;
     double                without[QUERIES], first[QUERIES], again[QUERIES];
     size_t                found = 0, all = 0;
-    exact.exact = true;
+    uint64_t              seed = 1u << 27;
+    exact.exact                = true;
     for (int q = -5; q < QUERIES; q++) { /* the first warm up */
-        struct library_hit *hits, *some, *best;
-        size_t              n, m, k;
-        float               query[MAX_DIM];
-        uint64_t            seed = (1u << 27) + (uint64_t)(q + 5);
-        int                 at   = q < 0 ? 0 : q;
-        without[at]              = search_ms(b->lib, seed, 10, &hits, &n);
+        struct library_hit *hits, *best;
+        size_t              n, k;
+        int                 at = q < 0 ? 0 : q;
+        without[at]            = search_ms(b->lib, seed++, 10, NULL, &hits, &n);
         free(hits);
-        point(query, seed);
         library_few_release(&b->lib->few);
-        first[at] = filtered_ms(b->lib, query, filter, &some, &m);
-        free(some);
-        filtered_ms(b->lib, query, filter, &some, &m); /* which keeps what passes */
-        free(some);
-        again[at] = filtered_ms(b->lib, query, filter, &some, &m);
-        if (q >= judged) {
-            free(some);
-            continue;
+        first[at] = search_ms(b->lib, seed++, 10, filter, &hits, &n);
+        free(hits);
+        search_ms(b->lib, seed++, 10, filter, &hits, &n); /* which keeps what passes */
+        free(hits);
+        again[at] = search_ms(b->lib, seed++, 10, filter, &hits, &n);
+        if (q < judged) {
+            search_ms(b->lib, seed - 1, 10, &exact, &best, &k);
+            for (size_t i = 0; i < k; i++)
+                for (size_t j = 0; j < n; j++)
+                    found += hits[j].id == best[i].id;
+            all += k;
+            free(best);
         }
-        check(library_search(b->lib, query, 10, &exact, &best, &k, &err), &err);
-        for (size_t i = 0; i < k; i++)
-            for (size_t j = 0; j < m; j++)
-                found += some[j].id == best[i].id;
-        all += k;
-        free(some);
-        free(best);
+        free(hits);
     }
     double plain = median(without, QUERIES), one = median(first, QUERIES),
            more = median(again, QUERIES);
@@ -312,7 +298,7 @@ static void measure(struct bench *b, const char *program)
     for (int q = 0; q < QUERIES; q++) {
         struct library_hit *hits;
         size_t              n;
-        v[q] = search_ms(b->lib, 1u << 28 | (uint64_t)q, 10, &hits, &n);
+        v[q] = search_ms(b->lib, 1u << 28 | (uint64_t)q, 10, NULL, &hits, &n);
         free(hits);
     }
     double warm = median(v, QUERIES);
@@ -360,7 +346,7 @@ static int search_alone(const char *dir, int queries)
     check(library_stats(b.lib, &stats, &err), &err);
     for (int round = 0; v && round < 2; round++) { /* the first one warms */
         for (int q = 0; q < queries; q++) {
-            v[q] = search_ms(b.lib, 1u << 28 | (uint64_t)q, 10, &hits, &n);
+            v[q] = search_ms(b.lib, 1u << 28 | (uint64_t)q, 10, NULL, &hits, &n);
             free(hits);
         }
     }
