@@ -3,7 +3,7 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/places.h"
-#include "cli/write_pictures.h"
+#include "cli/take_back.h"
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -22,6 +22,7 @@ static const char help[] =
     "no picture is read again. The best one is kept in the library as Osprey's caption.\n"
     "\n"
     "Usage: osprey caption [OPTION...] [DIR...]\n"
+    "       osprey caption --remove [OPTION...] [DIR...]\n"
     "\n"
     "All pictures of the library, or those below the folders DIR. Where none fits, a picture\n"
     "has none.\n"
@@ -31,11 +32,13 @@ static const char help[] =
     "  --threshold X       how well a sentence fits at least, 0 to 1 (default 0.35)\n"
     "  --write PLACE       write captions, as alternative texts too, where other programs read\n"
     "                      them: sidecar (NAME.xmp beside each picture) or file (in JPEG, PNG,\n"
-    "                      TIFF and WebP); another program's caption stays\n"
-    "  --dry-run           only show, store nothing; with --write what would be written\n"
-    "  --remove            take Osprey's captions back out of the library, and out of the\n"
-    "                      pictures and what lies beside them\n" HELP_LIBRARY HELP_MODEL
-        HELP_PRECISION HELP_OUTPUT "\n"
+    "                      TIFF and WebP); another program's caption stays. Without --bank, -k\n"
+    "                      and --threshold: the captions that the library keeps, if any\n"
+    "  --dry-run           only show, store nothing; with --write or --remove what would change\n"
+    "                      in files\n"
+    "  --remove            take Osprey's captions back, out of the library and out of the\n"
+    "                      pictures and what lies beside them (with --write: there "
+    "alone)\n" HELP_LIBRARY HELP_MODEL HELP_PRECISION HELP_OUTPUT "\n"
     "Exit status: 0 some picture got one, 1 none did, 2 wrong usage, 3 failed.\n"
     "\n"
     "Examples:\n"
@@ -46,7 +49,7 @@ static const char help[] =
 struct request {
     const char      *bank;
     double           threshold;
-    bool             dry_run, remove;
+    bool             has_bank, has_threshold, dry_run, remove;
     size_t           k;
     const char      *write;
     enum write_place place; /* of write */
@@ -231,16 +234,32 @@ static int caption(struct session *s, const struct request *r, const struct plac
     return rc;
 }
 
-static int take_back(struct session *s, const struct request *r, int64_t *removed, struct err *err)
+/* ---- What is kept: written, or taken back ---- */
+
+/* Captions that were asked for, and not anew. */
+static int write_kept(struct session *s, const struct request *r, const struct places *places,
+                      int64_t kept, int64_t *done, struct err *err)
 {
     const struct write_options options = writing(s, r);
-    int                        rc      = session_library(s, err);
-    if (!rc)
-        rc = write_pictures_back(s->lib, &options, NULL, 0, err);
-    if (!rc)
-        rc = library_captions_remove(s->lib, LIBRARY_OSPREY, removed, err);
-    if (!rc)
-        note(s->common, "%lld captions of Osprey's removed", (long long)*removed);
+    note(s->common,
+         "captions as the library keeps them, %lld of Osprey's (--bank, -k or --threshold make "
+         "them anew)",
+         (long long)kept);
+    *done = kept;
+    return write_pictures(s->lib, &options, places->filters, places->n, err);
+}
+
+static int remove_captions(struct session *s, const struct request *r,
+                           const struct library_filter *filters, size_t n, int64_t *done,
+                           struct err *err)
+{
+    const struct write_options options = writing(s, r);
+    struct taken_back          taken;
+    int                        rc = take_back(s->lib, &options, filters, n, &taken, err);
+    if ((!rc || rc == ERR_FAILED) && !r->dry_run)
+        note(s->common, "%lld captions of Osprey's removed from the library",
+             (long long)taken.images);
+    *done = taken.images + (int64_t)taken.files;
     return rc;
 }
 
@@ -248,14 +267,18 @@ static int run(struct session *s, const struct request *r, const char *const *di
                int64_t *done, struct err *err)
 {
     struct places places = {0};
-    if (r->remove && (n_dirs || r->dry_run))
-        return err_set(err, ERR_USAGE, "--remove stands alone: it goes for the whole library");
-    if (r->remove)
-        return take_back(s, r, done, err);
-    int rc = session_library(s, err);
+    int64_t       kept   = 0;
+    bool          anew   = r->has_bank || r->has_threshold || s->common->k;
+    int           rc     = session_library(s, err);
     if (!rc)
         rc = places_init(&places, s->lib, dirs, n_dirs, err);
-    if (!rc)
+    if (!rc && r->place && !anew)
+        rc = library_captioned_count(s->lib, LIBRARY_OSPREY, &kept, err);
+    if (!rc && r->remove)
+        rc = remove_captions(s, r, places.filters, n_dirs ? places.n : 0, done, err);
+    else if (!rc && kept)
+        rc = write_kept(s, r, &places, kept, done, err);
+    else if (!rc)
         rc = caption(s, r, &places, done, err);
     places_release(&places);
     return rc;
@@ -272,8 +295,14 @@ int cmd_caption(int argc, char **argv)
     size_t                   n_dirs  = 0;
     int64_t                  done    = 0;
     const struct option_spec own[]   = {
-          {.name = "--bank", .kind = OPTION_TEXT, .target = &request.bank},
-          {.name = "--threshold", .kind = OPTION_REAL, .target = &request.threshold},
+          {.name   = "--bank",
+           .kind   = OPTION_TEXT,
+           .target = &request.bank,
+           .given  = &request.has_bank},
+          {.name   = "--threshold",
+           .kind   = OPTION_REAL,
+           .target = &request.threshold,
+           .given  = &request.has_threshold},
           {.name = "--dry-run", .kind = OPTION_FLAG, .target = &request.dry_run},
           {.name = "--remove", .kind = OPTION_FLAG, .target = &request.remove},
           {.name = "--write", .kind = OPTION_TEXT, .target = &request.write},
@@ -287,6 +316,8 @@ int cmd_caption(int argc, char **argv)
         rc = err_set(&err, ERR_USAGE, "--threshold takes a number from 0 to 1");
     if (!rc && common.k > MOST_K)
         rc = err_set(&err, ERR_USAGE, "-k takes at most %d here", MOST_K);
+    if (!rc && request.remove && (request.has_bank || request.has_threshold || common.k))
+        rc = err_set(&err, ERR_USAGE, "--remove goes with --write, --dry-run and folders alone");
     if (!rc)
         rc = write_place_of(request.write, &request.place, &err);
     if (!rc)

@@ -9,6 +9,7 @@
 #include "cli/places.h"
 #include "cli/session.h"
 #include "cli/tag_labels.h"
+#include "cli/take_back.h"
 #include "cli/write_pictures.h"
 
 #include "base/file.h"
@@ -176,7 +177,7 @@ static int get_labels(struct session *s, const struct tag_options *o, struct tag
     return rc;
 }
 
-/* ---- Writing, and taking back ---- */
+/* ---- Writing ---- */
 
 static struct write_options writing(const struct session *s, const struct tag_options *o)
 {
@@ -189,47 +190,6 @@ static int tell_writer(void *ctx, int64_t id, const struct library_said *tags, s
                        struct err *err)
 {
     return picture_writer_write(ctx, id, tags, n, err);
-}
-
-/* What Osprey said of the pictures that a filter allows goes from the library. */
-static int forget_filtered(struct session *s, const struct library_filter *filter, struct err *err)
-{
-    struct library_cursor after = {0};
-    size_t                n     = 1;
-    int                   rc    = 0;
-    while (!rc && n > 0) {
-        struct library_image *page        = NULL;
-        struct library_saying saying[256] = {0};
-        n                                 = 0;
-        rc = library_list(s->lib, filter, LIBRARY_BY_ID, &after, 256, &page, &n, err);
-        for (size_t i = 0; i < n; i++) {
-            saying[i].image_id = after.id = page[i].id;
-            library_image_release(&page[i]);
-        }
-        free(page);
-        if (!rc && n)
-            rc = library_tags_replace(s->lib, LIBRARY_OSPREY, saying, n, NULL, err);
-    }
-    return rc;
-}
-
-/* From both places, unless one is named; then from the library. */
-static int take_back(struct session *s, const struct tag_options *o,
-                     const struct library_filter *filters, size_t n, struct err *err)
-{
-    const struct write_options options = writing(s, o);
-    int64_t                    removed;
-    int                        rc = write_pictures_back(s->lib, &options, filters, n, err);
-    if (rc || o->dry_run)
-        return rc;
-    for (size_t i = 0; i < n && !rc; i++)
-        rc = forget_filtered(s, &filters[i], err);
-    if (n == 0) {
-        rc = library_tagger_forget(s->lib, err);
-        if (!rc)
-            rc = library_tags_remove(s->lib, LIBRARY_OSPREY, NULL, &removed, err);
-    }
-    return rc;
 }
 
 /* ---- All of it ---- */
@@ -279,7 +239,9 @@ static int tag(struct session *s, const struct tag_options *o, const struct args
     const struct library_filter *filters = places.filters; /* none: the whole library */
     n                                    = places.n;
     if (!rc && o->remove) {
-        rc = take_back(s, o, filters, n, err);
+        const struct write_options options = writing(s, o);
+        struct taken_back          taken;
+        rc = take_back(s->lib, &options, filters, n, &taken, err);
         goto out;
     }
     if (!rc)

@@ -18,7 +18,8 @@ struct picture_writer {
     struct write_options options;
     struct library      *lib;
     struct decoder      *decoder;
-    size_t               written, same, failed;
+    size_t               written[2], same[2]; /* beside pictures, in them */
+    size_t               failed;              /* pictures */
 };
 
 int write_place_of(const char *text, enum write_place *out, struct err *err)
@@ -101,10 +102,8 @@ static int make_wish(const struct picture_writer *w, int64_t id, const struct li
                      size_t n, struct metadata_wish *wish, struct err *err)
 {
     const struct write_options *o = &w->options;
-    *wish                         = (struct metadata_wish){.sidecar      = o->place == WRITE_SIDECAR,
-                                                           .set_tags     = o->tags,
-                                                           .set_caption  = o->captions,
-                                                           .set_alt_text = o->captions};
+    *wish                         = (struct metadata_wish){
+                                .set_tags = o->tags, .set_caption = o->captions, .set_alt_text = o->captions};
     if (o->take_out)
         return 0;
     struct library_said       *kept   = NULL;
@@ -171,24 +170,43 @@ static int tell(const struct picture_writer *w, const struct library_image *imag
 
 /* ---- Pictures ---- */
 
+/* In one of the places. *bad: why not, where it could not be written. */
+static int write_at(struct picture_writer *w, const struct library_image *image,
+                    const struct metadata_wish *wish, int *bad, struct err *err)
+{
+    struct library_written done = {0};
+    struct err             why  = ERR_INIT;
+    int                    rc = 0, in = !wish->sidecar;
+    *bad = library_write(w->lib, w->decoder, image, wish, w->options.dry, &done, &why);
+    w->same[in] += !*bad && done.outcome == METADATA_SAME;
+    w->written[in] += !*bad && done.outcome != METADATA_SAME;
+    if (*bad == ERR_NOMEM || decoder_is_broken(w->decoder))
+        rc = err_set(err, why.code, "%s", why.msg);
+    else if (*bad || done.outcome != METADATA_SAME)
+        rc = tell(w, image, &done, *bad ? &why : NULL, err);
+    library_written_release(&done);
+    return rc;
+}
+
+static bool goes_to(const struct picture_writer *w, enum write_place place)
+{
+    return w->options.place == place || w->options.place == WRITE_BOTH;
+}
+
 static int write_image(struct picture_writer *w, const struct library_image *image,
                        const struct library_said *said, size_t n, struct err *err)
 {
-    struct metadata_wish   wish;
-    struct library_written done = {0};
-    struct err             why  = ERR_INIT;
-    int                    rc   = make_wish(w, image->id, said, n, &wish, err);
-    if (!rc) {
-        int bad = library_write(w->lib, w->decoder, image, &wish, w->options.dry, &done, &why);
-        w->failed += bad != 0;
-        w->same += !bad && done.outcome == METADATA_SAME;
-        w->written += !bad && done.outcome != METADATA_SAME;
-        if (bad == ERR_NOMEM || decoder_is_broken(w->decoder))
-            rc = err_set(err, why.code, "%s", why.msg);
-        else if (bad || done.outcome != METADATA_SAME)
-            rc = tell(w, image, &done, bad ? &why : NULL, err);
-    }
-    library_written_release(&done);
+    struct metadata_wish wish;
+    int                  rc     = make_wish(w, image->id, said, n, &wish, err);
+    int                  beside = 0, in = 0;
+    wish.sidecar = true;
+    if (!rc && goes_to(w, WRITE_SIDECAR))
+        rc = write_at(w, image, &wish, &beside, err);
+    wish.sidecar = false;
+    bool gone    = beside == ERR_NOTFOUND || beside == ERR_BUSY; /* for both alike */
+    if (!rc && !gone && goes_to(w, WRITE_FILE))
+        rc = write_at(w, image, &wish, &in, err);
+    w->failed += beside || in;
     metadata_wish_release(&wish);
     return rc ? rc : output_broken() ? ERR_CANCELLED : 0;
 }
@@ -238,17 +256,37 @@ int picture_writer_write_all(struct picture_writer *w, const struct library_filt
     return rc;
 }
 
+/* Of what was taken back, what is left to do; else only how many. */
+static int tell_failed(const struct picture_writer *w, struct err *err)
+{
+    const struct write_options *o    = &w->options;
+    const char                 *what = o->tags ? "tag" : "caption";
+    const char                 *are  = w->failed == 1 ? "picture" : "pictures";
+    if (!o->take_out || o->dry)
+        return err_set(err, ERR_FAILED, "%zu %s could not be written", w->failed, are);
+    return err_set(err, ERR_FAILED,
+                   "%zu %s could not be written: Osprey's %ss may still be there, though the "
+                   "library keeps none of them; `osprey %s --remove` takes them out once that can "
+                   "be done",
+                   w->failed, are, what, what);
+}
+
 int picture_writer_end(const struct picture_writer *w, int rc, struct err *err)
 {
-    const char *done  = w->options.dry ? "would change" : "written";
-    const char *where = w->options.place == WRITE_FILE ? "in pictures" : "beside pictures";
+    static const char *const where[] = {"beside pictures", "in pictures"};
+    const char              *done    = w->options.dry ? "would change" : "written";
     if (rc)
         return rc;
-    note(w->options.common, "%s: %zu %s, %zu %s as wished already", where, w->written, done,
-         w->same, w->same == 1 ? "is" : "are");
-    return w->failed ? err_set(err, ERR_FAILED, "%zu %s could not be written", w->failed,
-                               w->failed == 1 ? "picture" : "pictures")
-                     : 0;
+    for (int in = 0; in < 2; in++)
+        if (goes_to(w, in ? WRITE_FILE : WRITE_SIDECAR))
+            note(w->options.common, "%s: %zu %s, %zu %s as wished already", where[in],
+                 w->written[in], done, w->same[in], w->same[in] == 1 ? "is" : "are");
+    return w->failed ? tell_failed(w, err) : 0;
+}
+
+size_t picture_writer_written(const struct picture_writer *w)
+{
+    return w->written[0] + w->written[1];
 }
 
 int write_pictures(struct library *lib, const struct write_options *options,
@@ -259,22 +297,5 @@ int write_pictures(struct library *lib, const struct write_options *options,
     if (!rc)
         rc = picture_writer_end(w, picture_writer_write_all(w, filters, n_filters, err), err);
     picture_writer_close(w);
-    return rc;
-}
-
-int write_pictures_back(struct library *lib, const struct write_options *options,
-                        const struct library_filter *filters, size_t n_filters, struct err *err)
-{
-    static const enum write_place places[] = {WRITE_SIDECAR, WRITE_FILE};
-    int                           rc       = 0;
-    for (size_t i = 0; i < 2 && (!rc || rc == ERR_FAILED); i++) { /* some may fail in one */
-        struct write_options here = *options;
-        here.take_out             = true;
-        here.place                = places[i];
-        if (options->place != WRITE_NOWHERE && options->place != here.place)
-            continue;
-        int done = write_pictures(lib, &here, filters, n_filters, err);
-        rc       = done ? done : rc;
-    }
     return rc;
 }

@@ -11,8 +11,8 @@
 #include "storage/library.h"
 #include "storage/library_tags.h"
 
-/* The values of --write. */
-enum write_place { WRITE_NOWHERE, WRITE_SIDECAR, WRITE_FILE };
+/* The values of --write; and both of them, of which what Osprey wrote is taken out. */
+enum write_place { WRITE_NOWHERE, WRITE_SIDECAR, WRITE_FILE, WRITE_BOTH };
 /* text NULL: nowhere. */
 int write_place_of(const char *text, enum write_place *out, struct err *err);
 
@@ -34,20 +34,19 @@ void picture_writer_close(struct picture_writer *w); /* NULL-safe */
 
 /* One picture. said (n): what Osprey says of it now, in place of what the catalogue has;
  * NULL: as the catalogue has it. Fails only where going on is pointless. */
-int picture_writer_write(struct picture_writer *w, int64_t image_id,
-                         const struct library_said *said, size_t n, struct err *err);
+int    picture_writer_write(struct picture_writer *w, int64_t image_id,
+                            const struct library_said *said, size_t n, struct err *err);
 /* Every picture that one of the filters allows, in order of their ids; n_filters 0: all. */
-int picture_writer_write_all(struct picture_writer *w, const struct library_filter *filters,
-                             size_t n_filters, struct err *err);
+int    picture_writer_write_all(struct picture_writer *w, const struct library_filter *filters,
+                                size_t n_filters, struct err *err);
 /* Notes how many were written; ERR_FAILED where some could not be. rc: what came of the
  * writing itself, which comes first. */
-int picture_writer_end(const struct picture_writer *w, int rc, struct err *err);
+int    picture_writer_end(const struct picture_writer *w, int rc, struct err *err);
+/* Files that changed, or would. */
+size_t picture_writer_written(const struct picture_writer *w);
 
 /* All of it: a writer for every picture that the filters allow. */
 int write_pictures(struct library *lib, const struct write_options *options,
                    const struct library_filter *filters, size_t n_filters, struct err *err);
-/* The same with take_out, in options->place, or nowhere chosen: beside and in pictures. */
-int write_pictures_back(struct library *lib, const struct write_options *options,
-                        const struct library_filter *filters, size_t n_filters, struct err *err);
 
 #endif

@@ -268,11 +268,11 @@ static void outcome_add(struct outcome *sum, const struct ingest *run, const str
         sum->offline += plan->targets[i].offline;
 }
 
-/* By the labels that are kept with the library, where there are any. */
-static int tag_new(struct library *lib, struct outcome *sum, struct err *err)
+static int tag_new(struct library *lib, struct progress *progress, struct outcome *sum,
+                   struct err *err)
 {
     struct library_tag_tally tagged;
-    int                      rc = library_tagger_catch_up(lib, &tagged, err);
+    int                      rc = run_tag(lib, progress, &tagged, err);
     if (!rc) {
         sum->judged += tagged.images;
         sum->tagged += tagged.tagged;
@@ -302,7 +302,7 @@ static int run_model(const struct options *o, struct library *lib, struct choice
         sum->switched = sum->switched || run.switched;
     }
     if (!rc)
-        rc = tag_new(lib, sum, err);
+        rc = tag_new(lib, progress, sum, err);
     plan_release(&plan);
     return rc;
 }

@@ -59,3 +59,18 @@ int run_plan(struct run *run, struct err *err)
         rc = settle_model(run, err);
     return rc ? rc : library_background_maintain(run->lib, choice->encoder, err);
 }
+
+int run_tag(struct library *lib, struct progress *progress, struct library_tag_tally *tagged,
+            struct err *err)
+{
+    char       text[sizeof(struct err) + 64];
+    struct err why = ERR_INIT;
+    int        rc  = library_tagger_catch_up(lib, tagged, &why);
+    if (rc && rc != ERR_DAMAGED)
+        return err_set(err, why.code, "%s", why.msg);
+    if (rc) {
+        (void)snprintf(text, sizeof text, "new pictures get no tags: %s", why.msg);
+        progress_note(progress, text);
+    }
+    return 0;
+}

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "indexer/choice.h"
 #include "indexer/ingest.h"
+#include "storage/library_tagger.h"
 
 /* What commands that run it say of the options they share. */
 #define RUN_HELP                                                                                   \
@@ -33,5 +34,9 @@ struct run {
 /* How folders are walked: hidden as it says, and never the library's own. */
 struct walk_options run_walk_options(const struct library *lib, bool hidden);
 int                 run_plan(struct run *run, struct err *err);
+/* After the last of them: pictures that came get tags by the labels that are kept with the
+ * library, where there are any. Labels that cannot be read are told, and stop nothing. */
+int run_tag(struct library *lib, struct progress *progress, struct library_tag_tally *tagged,
+            struct err *err);
 
 #endif

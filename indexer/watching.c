@@ -12,7 +12,6 @@
 #include "indexer/run.h"
 #include "indexer/watch.h"
 #include "storage/library_encoder.h"
-#include "storage/library_tagger.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -241,8 +240,8 @@ static int run_locked(struct loop *l, struct plan *plan, struct err *err)
     run.progress = progress;
     if (!rc)
         rc = run_plan(&run, err);
-    if (!rc) /* by the labels that are kept with the library, where there are any */
-        rc = library_tagger_catch_up(l->w->lib, &tagged, err);
+    if (!rc)
+        rc = run_tag(l->w->lib, progress, &tagged, err);
     progress_free(progress);
     if (!rc)
         tell_updated(l, &run, (double)(now_ms() - begun) * 1e-3);

@@ -241,6 +241,8 @@ int catalog_said_join(struct catalog *cat, int64_t from, int64_t into, struct er
 int catalog_tags_list(struct catalog *cat, struct library_tag_count **out, size_t *n,
                       struct err *err);
 int catalog_tagged_count(struct catalog *cat, int64_t *n, struct err *err);
+int catalog_captioned_count(struct catalog *cat, enum library_source source, int64_t *n,
+                            struct err *err);
 
 /* ---- What pictures say of themselves (catalog_metadata.c) ---- */
 
@@ -250,6 +252,9 @@ int catalog_metadata_put(struct catalog *cat, int64_t image_id, const struct met
 int catalog_metadata_move(struct catalog *cat, int64_t from, int64_t into, struct err *err);
 int catalog_sidecar_get(struct catalog *cat, int64_t image_id, int64_t *sidecar_ns,
                         struct err *err);
+/* The next image after an id whose file had this content and time; *id 0: none. */
+int catalog_image_same(struct catalog *cat, const uint8_t *hash, int64_t mtime_ns, int64_t after,
+                       int64_t *id, struct err *err);
 /* Osprey wrote into a picture, or beside it: it is what it was, in other bytes. Nothing
  * where the catalogue knew something else of it. */
 int catalog_image_rewritten(struct catalog *cat, int64_t image_id, const uint8_t *old_hash,

@@ -79,6 +79,15 @@ int catalog_sidecar_get(struct catalog *cat, int64_t image_id, int64_t *sidecar_
                        image_id);
 }
 
+int catalog_image_same(struct catalog *cat, const uint8_t *hash, int64_t mtime_ns, int64_t after,
+                       int64_t *id, struct err *err)
+{
+    return catalog_int(cat, id, err,
+                       "SELECT coalesce(min(id), 0) FROM images WHERE hash = ? AND mtime_ns = ?"
+                       " AND id > ?",
+                       "bii", (const void *)hash, (size_t)LIBRARY_HASH_BYTES, mtime_ns, after);
+}
+
 int catalog_image_rewritten(struct catalog *cat, int64_t image_id, const uint8_t *old_hash,
                             const uint8_t *hash, int64_t size, int64_t mtime_ns, struct err *err)
 {

@@ -312,6 +312,14 @@ void library_tag_counts_free(struct library_tag_count *counts, size_t n)
     free(counts);
 }
 
+int catalog_captioned_count(struct catalog *cat, enum library_source source, int64_t *n,
+                            struct err *err)
+{
+    return catalog_int(cat, n, err,
+                       "SELECT count(DISTINCT image_id) FROM captions WHERE source = ?", "t",
+                       source_names[source]);
+}
+
 int catalog_tagged_count(struct catalog *cat, int64_t *n, struct err *err)
 {
     /* Read in the order of the key: nothing is sorted. */

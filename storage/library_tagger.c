@@ -248,23 +248,27 @@ int library_tagger_keep(struct library *lib, const struct library_tagging *job,
 static int get_kept(struct library *lib, struct library_model *model, struct kept_tagger *kept,
                     struct tagger **out, struct err *err)
 {
-    int rc = library_model_active(lib, model, err);
+    struct err why = ERR_INIT;
+    int        rc  = library_model_active(lib, model, err);
     if (rc == 0)
         rc = catalog_tagger_get(lib->cat, model->id, kept, err);
     if (rc)
         return rc;
-    rc = tagger_unpack(kept->data, kept->len, out, err);
+    rc = tagger_unpack(kept->data, kept->len, out, &why);
     free(kept->data);
     kept->data = NULL;
-    if (rc)
-        return err_prefix(err, "library %s", lib->dir);
-    if ((*out)->dim == (size_t)model->dim)
-        return 0;
-    rc = err_set(err, ERR_DAMAGED, "library %s keeps labels of %zu dimensions for %s with %d",
-                 lib->dir, (*out)->dim, model->name, model->dim);
-    tagger_free(*out);
-    *out = NULL;
-    return rc;
+    if (!rc && (*out)->dim != (size_t)model->dim) {
+        rc = err_set(&why, ERR_DAMAGED, "they are of %zu dimensions for %s with %d", (*out)->dim,
+                     model->name, model->dim);
+        tagger_free(*out);
+        *out = NULL;
+    }
+    return rc ? err_set(err, why.code,
+                        "the labels that library %s keeps cannot be used: %s (osprey tag with "
+                        "--vocab or --examples makes them anew, osprey verify --repair forgets "
+                        "them)",
+                        lib->dir, why.msg)
+              : 0;
 }
 
 int library_tagger_get(struct library *lib, struct tagger **out, struct err *err)
@@ -304,7 +308,7 @@ int library_tagger_catch_up(struct library *lib, struct library_tag_tally *out, 
     if (catalog_is_read_only(lib->cat))
         return 0;
     int rc = get_kept(lib, &j.model, &kept, &t, &why);
-    if (rc == ERR_NOTFOUND || rc == ERR_DAMAGED) /* of the latter verify tells */
+    if (rc == ERR_NOTFOUND)
         return 0;
     if (rc)
         return err_set(err, why.code, "%s", why.msg);

@@ -52,7 +52,8 @@ int library_tagger_get(struct library *lib, struct tagger **out, struct err *err
 /* Keeps none any more; what it said stays. */
 int library_tagger_forget(struct library *lib, struct err *err);
 /* Judges with the kept tagger, if there is one, what came or changed since it did so last.
- * Called by the indexer at the end of a run. */
+ * Called by the indexer at the end of a run. ERR_DAMAGED: the kept one cannot be read, and
+ * nothing was judged. */
 int library_tagger_catch_up(struct library *lib, struct library_tag_tally *out, struct err *err);
 
 #endif

@@ -150,3 +150,9 @@ int library_tagged_count(struct library *lib, int64_t *n, struct err *err)
 {
     return catalog_tagged_count(lib->cat, n, err);
 }
+
+int library_captioned_count(struct library *lib, enum library_source source, int64_t *n,
+                            struct err *err)
+{
+    return catalog_captioned_count(lib->cat, source, n, err);
+}

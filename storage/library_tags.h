@@ -95,7 +95,9 @@ struct library_tag_count {
 int  library_tags_list(struct library *lib, struct library_tag_count **out, size_t *n,
                        struct err *err);
 void library_tag_counts_free(struct library_tag_count *counts, size_t n);
-/* How many images have tags. */
+/* How many images have tags; captions of a source. */
 int  library_tagged_count(struct library *lib, int64_t *n, struct err *err);
+int  library_captioned_count(struct library *lib, enum library_source source, int64_t *n,
+                             struct err *err);
 
 #endif

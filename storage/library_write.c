@@ -27,6 +27,7 @@ struct seen {
 struct writing {
     struct library             *lib;
     const struct library_image *image;
+    struct library_image        fresh; /* what image points to, where the caller's was old */
     const struct metadata_wish *wish;
     struct seen                 picture, sidecar;
     const uint8_t              *bytes; /* of the picture, then of the sidecar */
@@ -83,6 +84,31 @@ static int read_seen(const struct seen *s, int fd, uint8_t *to, struct err *err)
     return 0;
 }
 
+static bool is_as_indexed(const struct writing *w)
+{
+    return w->picture.st.st_size == w->image->size &&
+           file_mtime_ns(&w->picture.st) == w->image->mtime_ns;
+}
+
+/* The picture is what was indexed, as the caller has it or, where it was written by
+ * another of its names meanwhile, as the catalogue has it now. */
+static int check_indexed(struct writing *w, const char *path, struct err *err)
+{
+    struct err why = ERR_INIT;
+    if (is_as_indexed(w))
+        return 0;
+    int rc = catalog_image_get(w->lib->cat, w->image->id, &w->fresh, &why);
+    if (rc && rc != ERR_NOTFOUND)
+        return err_set(err, why.code, "%s", why.msg);
+    if (!rc)
+        w->image = &w->fresh;
+    if (!rc && is_as_indexed(w))
+        return 0;
+    return err_set(err, ERR_BUSY,
+                   "cannot write %s: it changed since it was indexed (osprey index looks again)",
+                   path);
+}
+
 /* Finds both files and reads them into the decoder's room. */
 static int read_both(struct writing *w, struct decoder *decoder, struct err *err)
 {
@@ -101,11 +127,8 @@ static int read_both(struct writing *w, struct decoder *decoder, struct err *err
         rc = err_set(err, ERR_NOTFOUND, "cannot write %s: it is not there any more", path);
     if (!rc)
         rc = open_seen(&w->picture, PICTURE_MAX, &picture, err);
-    if (!rc && (w->picture.st.st_size != w->image->size ||
-                file_mtime_ns(&w->picture.st) != w->image->mtime_ns))
-        rc = err_set(err, ERR_BUSY,
-                     "cannot write %s: it changed since it was indexed (osprey index looks again)",
-                     path);
+    if (!rc)
+        rc = check_indexed(w, path, err);
     if (!rc && w->wish->sidecar)
         rc = look(other, &w->sidecar, err);
     if (!rc && w->sidecar.there)
@@ -142,6 +165,37 @@ static int check_kind(const struct writing *w, struct err *err)
                    w->picture.path);
 }
 
+static bool is_file(const struct library_image *image, const struct stat *now)
+{
+    struct stat st;
+    char       *path = path_join(image->folder, image->path);
+    bool is = path && !stat(path, &st) && st.st_dev == now->st_dev && st.st_ino == now->st_ino;
+    free(path);
+    return is;
+}
+
+/* The picture's row, and those of links to it: of what was the same, what is this very
+ * file. (Hard links keep the old version.) */
+static int tell_names(struct writing *w, const uint8_t *hash, const struct stat *now,
+                      struct err *err)
+{
+    struct catalog             *cat = w->lib->cat;
+    const struct library_image *old = w->image;
+    int64_t                     id  = 0;
+    int                         rc  = 0;
+    do {
+        struct library_image image = {0};
+        rc = catalog_image_same(cat, old->hash, old->mtime_ns, id, &id, err);
+        if (!rc && id)
+            rc = catalog_image_get(cat, id, &image, err);
+        if (!rc && id && (id == old->id || is_file(&image, now)))
+            rc = catalog_image_rewritten(cat, id, old->hash, hash, (int64_t)now->st_size,
+                                         file_mtime_ns(now), err);
+        library_image_release(&image);
+    } while (!rc && id);
+    return rc;
+}
+
 static int tell_picture(struct writing *w, const struct container_parts *parts,
                         const struct stat *now, struct err *err)
 {
@@ -149,11 +203,7 @@ static int tell_picture(struct writing *w, const struct container_parts *parts,
     if (!hash_parts(parts->part, parts->n, hash))
         return err_set(err, ERR_NOMEM, "out of memory");
     int rc = catalog_begin_write(w->lib->cat, err);
-    if (rc)
-        return rc;
-    rc = catalog_image_rewritten(w->lib->cat, w->image->id, w->image->hash, hash,
-                                 (int64_t)now->st_size, file_mtime_ns(now), err);
-    return catalog_finish(w->lib->cat, rc, err);
+    return rc ? rc : catalog_finish(w->lib->cat, tell_names(w, hash, now, err), err);
 }
 
 static int write_picture(struct writing *w, const struct metadata_edit *edit, bool dry,
@@ -169,7 +219,9 @@ static int write_picture(struct writing *w, const struct metadata_edit *edit, bo
                           err);
     if (rc)
         err_prefix(err, "cannot write %s", w->picture.path);
-    if (!rc && !dry)
+    if (!rc && dry)
+        rc = file_swap_check(w->picture.path, &w->picture.st, false, err);
+    else if (!rc)
         rc = file_swap(w->picture.path, &w->picture.st, true, parts.part, parts.n, &now, err);
     if (!rc && !dry)
         rc = tell_picture(w, &parts, &now, err);
@@ -188,7 +240,8 @@ static int tell_sidecar(struct writing *w, int64_t now_ns, struct err *err)
 }
 
 /* Its times tell other programs that it is new. */
-static int write_sidecar(struct writing *w, const struct metadata_edit *edit, struct err *err)
+static int write_sidecar(struct writing *w, const struct metadata_edit *edit, bool dry,
+                         struct err *err)
 {
     static const char      head[]  = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
     const struct file_part parts[] = {
@@ -196,6 +249,8 @@ static int write_sidecar(struct writing *w, const struct metadata_edit *edit, st
     const struct stat *seen = w->sidecar.there ? &w->sidecar.st : NULL;
     struct stat        now  = {0};
     int                rc;
+    if (dry)
+        return file_swap_check(w->sidecar.path, seen, edit->outcome == METADATA_DROP, err);
     if (edit->outcome == METADATA_DROP)
         rc = file_remove_seen(w->sidecar.path, seen, err);
     else
@@ -221,8 +276,8 @@ int library_write(struct library *lib, struct decoder *decoder, const struct lib
     }
     if (!rc && edit.outcome != METADATA_SAME && !wish->sidecar)
         rc = write_picture(&w, &edit, dry, err);
-    if (!rc && edit.outcome != METADATA_SAME && wish->sidecar && !dry)
-        rc = write_sidecar(&w, &edit, err);
+    if (!rc && edit.outcome != METADATA_SAME && wish->sidecar)
+        rc = write_sidecar(&w, &edit, dry, err);
     if (!rc) {
         struct seen *target = wish->sidecar ? &w.sidecar : &w.picture;
         *out                = (struct library_written){
@@ -231,6 +286,7 @@ int library_write(struct library *lib, struct decoder *decoder, const struct lib
         target->path = NULL;
     }
     metadata_edit_release(&edit);
+    library_image_release(&w.fresh);
     free(w.picture.path);
     free(w.sidecar.path);
     return rc;

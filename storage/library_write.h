@@ -3,8 +3,8 @@
  * Into the file (JPEG, PNG, TIFF, WebP) or the sidecar NAME.xmp, as core/meta describes:
  * only what is Osprey's own changes, pixels never do. Files are replaced at one stroke
  * (base/file_swap.h); a picture that is a symbolic link stays one, what it leads to is
- * replaced. The catalogue learns of it in the same breath, so that the picture is not
- * taken for a changed one.
+ * replaced. The catalogue learns of it in the same breath, under each name that the file
+ * has there, so that the picture is not taken for a changed one.
  */
 #ifndef OSPREY_STORAGE_LIBRARY_WRITE_H
 #define OSPREY_STORAGE_LIBRARY_WRITE_H
@@ -19,8 +19,9 @@ struct library_written {
 };
 void library_written_release(struct library_written *w);
 
-/* dry: all but the writing. ERR_BUSY: the picture is not what was indexed, or changed
- * meanwhile; ERR_USAGE: it is read-only; ERR_UNSUPPORTED: no such file can hold it. */
+/* dry: all but the writing, and whether it would fail. ERR_NOTFOUND: the picture is not
+ * there; ERR_BUSY: it is not what was indexed, or changed meanwhile; ERR_USAGE: it is read-only;
+ * ERR_UNSUPPORTED: no such file can hold it. */
 int library_write(struct library *lib, struct decoder *decoder, const struct library_image *image,
                   const struct metadata_wish *wish, bool dry, struct library_written *out,
                   struct err *err);

@@ -257,7 +257,7 @@ class Archive(unittest.TestCase):
             self.assertIn(why, err)
         _, err = self.osprey("caption", "--bank", "no-such", status=3)
         self.assertIn("no-such", err)
-        self.osprey("caption", "--remove", self.dir, status=2)
+        self.osprey("caption", "--remove", "--bank", "no-such", status=2)
         self.osprey("caption", "--threshold", "2", status=2)
 
     # ---- export and import ----

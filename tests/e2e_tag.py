@@ -323,6 +323,37 @@ class Tag(unittest.TestCase):
         shutil.copy(self.stamps("animals/birds")[21], later)
         self.assertNotIn("tagged", json.loads(self.osprey("index", "--json").stdout))
 
+    def test_any_top_can_be_kept(self):
+        """More tags a picture than there are labels: all of them."""
+        for top in ("20001", "2000000"):
+            tags = self.tag("--vocab", self.vocabulary, "--threshold", "0", "--top", top)
+            self.assertEqual({len(found) for found in tags.values()}, {8})
+            self.assertEqual(self.tag(), tags)
+        later = self.pictures / "later"
+        later.mkdir()
+        self.addCleanup(shutil.rmtree, later)
+        shutil.copy(self.stamps("animals/birds")[14], later)
+        self.assertEqual(json.loads(self.osprey("index", "--json").stdout)["tagged"], 1)
+        self.osprey("verify")
+
+    def test_labels_that_cannot_be_read_are_told(self):
+        self.osprey("tag", "--vocab", self.vocabulary)
+        db = sqlite3.connect(self.library / "catalog.db")
+        db.execute("UPDATE taggers SET data = substr(data, 1, length(data) - 5)")
+        db.commit()
+        db.close()
+        later = self.pictures / "later"
+        later.mkdir()
+        self.addCleanup(shutil.rmtree, later)
+        shutil.copy(self.stamps("animals/birds")[14], later)
+        done = self.osprey("index", "--json")
+        self.assertEqual(json.loads(done.stdout)["added"], 1)
+        self.assertRegex(done.stderr, "new pictures get no tags: .*--vocab.*verify --repair")
+        done = self.osprey("tag", status=3)
+        self.assertIn("--vocab", done.stderr)
+        self.osprey("verify", "--repair")
+        self.assertEqual(self.osprey("index").stderr.count("tags"), 0)
+
     def test_moved_pictures_keep_their_tags(self):
         self.osprey("tag", "--once", "--vocab", self.vocabulary)
         before = {os.path.basename(p): len(t) for p, t in self.stored().items() if "/birds/" in p}

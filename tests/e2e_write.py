@@ -366,6 +366,144 @@ class Library(unittest.TestCase):
         self.osprey("tag", "--remove", "--write", "file")
         self.assertEqual(read(elsewhere), self.before["00.jpg"])
 
+    def test_links_of_the_library_itself(self):
+        """A file that has a second name there is known by both as it was written."""
+        for i, name in enumerate(("a link.jpg", "00 link.jpg")):  # before it and behind it
+            os.symlink("00.jpg", self.path(name))
+        os.link(self.path("02.jpg"), self.path("hard.jpg"))
+        self.index()
+        self.tag("--write", "file")
+        self.assertTrue(os.path.islink(self.path("a link.jpg")))
+        self.assertNotEqual(read(self.path("00.jpg")), self.before["00.jpg"])
+        self.assertEqual(self.index()["unchanged"], 19)
+        self.osprey("verify")
+        times = {n: os.stat(self.path(n)).st_ctime_ns for n in self.files()}
+        self.tag("--write", "file")
+        self.assertEqual(times, {n: os.stat(self.path(n)).st_ctime_ns for n in self.files()})
+        self.osprey("tag", "--remove", "--write", "file")
+        self.assertEqual({n: read(self.path(n)) for n in self.names}, self.before)
+        self.assertEqual(self.index()["unchanged"], 19)
+
+    def test_taking_back_goes_past_what_cannot_be_written(self):
+        """The library keeps nothing of it, and what is left to do is said."""
+        self.index()
+        self.caption()
+        for command in ("tag", "caption"):
+            with self.subTest(command):
+                self.tag("--write", "file") if command == "tag" else self.caption("--write", "file")
+                away = os.path.join(self.dir, "away.jpg")
+                os.rename(self.path("00.jpg"), away)
+                os.chmod(self.path("01.png"), 0o444)
+                told = run(OSPREY, command, "--library", self.library, "--remove", status=3,
+                           stderr_too=True)
+                self.assertRegex(told, r"00\.jpg: it is not there any more")
+                self.assertEqual(told.count("00.jpg"), 1, told)  # and not for each place
+                self.assertRegex(told, r"01\.png: it is read-only")
+                self.assertRegex(told, r"\b2 pictures\b.*osprey %s --remove" % command)
+                self.assertEqual(self.rows("SELECT count(*) FROM %ss" % command), [(0,)])
+                if command == "tag":
+                    self.assertEqual(self.rows("SELECT count(*) FROM taggers"), [(0,)])
+                    pictures.write(self.path("new.jpg"), pictures.jpeg(77))
+                    self.assertNotIn("tagged", self.index())
+                    os.unlink(self.path("new.jpg"))
+                os.rename(away, self.path("00.jpg"))
+                os.chmod(self.path("01.png"), 0o644)
+                self.index()
+                self.osprey(command, "--remove")
+        self.assertEqual(self.files(), self.before)
+
+    def test_broken_sidecars_of_others_are_no_obstacle(self):
+        broken = b"<?xml version='1.0'?><x:xmpmeta xmlns:x='adobe:ns:meta/'><unfinished"
+        pictures.write(self.path("02.jpg.xmp"), broken)
+        self.index()
+        self.tag()
+        told = run(OSPREY, "tag", "--library", self.library, "--write", "sidecar", status=3,
+                   stderr_too=True)
+        self.assertRegex(told, r"cannot write .*02\.jpg\.xmp")
+        self.osprey("tag", "--remove")
+        self.assertEqual(self.files(), dict(self.before, **{"02.jpg.xmp": broken}))
+        broken += b" http://ns.osprey/xmp/1.0/"  # which may be Osprey's
+        pictures.write(self.path("02.jpg.xmp"), broken)
+        self.osprey("tag", "--remove", status=3)
+        self.assertEqual(self.files(), dict(self.before, **{"02.jpg.xmp": broken}))
+
+    def caption(self, *more, status=0):
+        bank = os.path.join(self.dir, "bank.txt")
+        pictures.write(bank, b"a pattern of our own\nblocks of our own\n")
+        return self.osprey("caption", "--bank", bank, "--threshold", "0", *more, status=status)
+
+    def captions(self):
+        return dict(self.rows("SELECT image_id, text FROM captions WHERE source = 'osprey'"))
+
+    def test_captions_that_are_kept_are_written(self):
+        self.index()
+        self.caption()
+        kept = self.captions()
+        self.assertEqual(len(kept), 16)
+        would = self.osprey("caption", "--write", "sidecar", "--dry-run")
+        self.assertEqual(would.count("of our own"), 16 * 2, would)
+        self.assertEqual(self.files(), self.before)
+        self.osprey("caption", "--write", "sidecar", self.path(""))
+        self.assertEqual(self.captions(), kept)
+        for name in self.names:
+            self.assertIn(b"of our own", read(self.path(name + ".xmp")))
+        self.osprey("caption", "--write", "file", "--threshold", "0")  # anew: Osprey's own bank
+        self.assertFalse(any("of our own" in text for text in self.captions().values()))
+        self.osprey("caption", "--remove")
+        told = run(OSPREY, "caption", "--library", self.library, "--write", "sidecar",
+                   stderr_too=True, status=None)
+        self.assertRegex(told, r"of 16 pictures got a caption")  # none are kept: made first
+
+    def test_captions_of_a_folder_are_taken_back(self):
+        below = os.path.join(self.folder, "below")
+        os.mkdir(below)
+        for name in self.names[:3]:
+            os.rename(self.path(name), os.path.join(below, name))
+        self.index()
+        self.caption("--write", "sidecar")
+        os.unlink(os.path.join(below, self.names[0] + ".xmp"))
+        self.index()
+        written = {n: read(os.path.join(below, n)) for n in os.listdir(below)}
+        would = self.osprey("caption", "--remove", "--dry-run", below)
+        self.assertEqual(would.count("- dc:description"), 2, would)
+        self.assertEqual({n: read(os.path.join(below, n)) for n in os.listdir(below)}, written)
+        self.assertEqual(len(self.captions()), 16)
+        told = run(OSPREY, "caption", "--library", self.library, "--remove", below,
+                   stderr_too=True)
+        self.assertIn("3 captions", told)
+        self.assertEqual(sorted(os.listdir(below)), self.names[:3])
+        self.assertEqual(len(self.captions()), 13)
+        self.assertTrue(os.path.exists(self.path(self.names[3] + ".xmp")))
+        # A library that has said nothing takes back what another one wrote.
+        shutil.rmtree(self.library)
+        self.index()
+        self.osprey("caption", "--remove")
+        self.assertFalse([n for n in os.listdir(self.folder) if n.endswith(".xmp")])
+        self.osprey("caption", "--remove", status=1)
+
+    def test_a_dry_run_knows_what_cannot_be_written(self):
+        self.index()
+        self.tag()
+        os.chmod(self.path("03.png"), 0o444)
+        os.unlink(self.path("04.jpg"))
+        for place in ("file", "sidecar"):
+            with self.subTest(place):
+                would, done = ([json.loads(line) for line in self.osprey(
+                    "tag", "--json", "--write", place, *more, status=3).splitlines()]
+                    for more in (["--dry-run", self.folder], [self.folder]))
+                for line in would + done:
+                    line.get("changes", []).sort()
+                would, done = (sorted((l for l in lines if "tags" not in l),
+                                      key=lambda l: l["path"]) for lines in (would, done))
+                self.assertEqual(would, done)
+                self.assertEqual(sum("error" in l for l in would), 2 if place == "file" else 1)
+                self.assertIn("04.jpg", [os.path.basename(l["path"]) for l in would
+                                         if "error" in l])
+                self.assertGreater(sum("changes" in l for l in would), 12)
+                self.osprey("tag", "--remove", "--write", place, self.folder, status=3)
+                self.tag(status=0)
+                os.chmod(self.path("03.png"), 0o444)
+
     @unittest.skipUnless(EXIFTOOL, "exiftool is missing (libimage-exiftool-perl)")
     def test_what_pictures_say_is_read(self):
         a, b, c = (self.path(n) for n in ("00.jpg", "02.jpg", "01.png"))

@@ -244,6 +244,14 @@ static void a_tagger_comes_back(void **state)
     assert_memory_equal(back->rows, t->rows, sizeof(float) * LABELS * DIM);
     assert_memory_equal(back->bias, t->bias, sizeof(float) * LABELS);
     tagger_free(back);
+    t->top        = SIZE_MAX; /* as many as there are */
+    uint8_t *more = NULL;
+    size_t   n    = 0;
+    assert_ok(tagger_pack(t, &more, &n, &err), &err);
+    assert_ok(tagger_unpack(more, n, &back, &err), &err);
+    assert_true(back->top == SIZE_MAX);
+    tagger_free(back);
+    free(more);
     for (size_t cut = 0; cut < len; cut++) { /* whatever is cut off is missed */
         uint8_t *part = malloc(cut + 1);     /* a heap block of its own, for sanitizers */
         memcpy(part, bytes, cut);
@@ -457,7 +465,7 @@ static void new_pictures_are_tagged(void **state)
     remove_dir(dir);
 }
 
-/* A damaged tagger stops no indexing; verify finds it and forgets it. */
+/* A damaged tagger judges nothing, and is told; verify finds it and forgets it. */
 static void damage_is_found(void **state)
 {
     (void)state;
@@ -479,7 +487,10 @@ static void damage_is_found(void **state)
     assert_ok(catalog_tagger_put(lib->cat, model, &kept, &err), &err);
     free(kept.data);
     add(lib, model, folder, "b.jpg", 5, &a);
-    assert_int_equal(catch_up(lib), 0);
+    assert_int_equal(library_tagger_catch_up(lib, &tally, &err), ERR_DAMAGED);
+    assert_int_equal(tally.images, 0);
+    assert_non_null(strstr(err.msg, dir));
+    assert_non_null(strstr(err.msg, "--vocab"));
     assert_int_equal(library_tagger_get(lib, &back, &err), ERR_DAMAGED);
     assert_ok(library_verify(lib, false, NULL, NULL, &damage, &err), &err);
     assert_int_equal(damage, 1);

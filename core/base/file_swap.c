@@ -62,16 +62,27 @@ static int check_writable(const struct swap *s, struct err *err)
 
 /* ---- The new one ---- */
 
+static int failed_new(const struct swap *s, struct err *err)
+{
+    return failed(s, "cannot make a file in its folder", err);
+}
+
+/* Without a name; false: its file system, or kernel, has no such files. */
+static bool open_nameless(struct swap *s, mode_t mode)
+{
+    s->new = openat(s->folder, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
+    return s->new >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT);
+}
+
 static int open_new(struct swap *s, struct err *err)
 {
     mode_t mode = s->seen ? 0600 : 0666;
-    s->new      = openat(s->folder, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
-    if (s->new < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT)) {
+    if (!open_nameless(s, mode)) {
         (void)unlinkat(s->folder, s->aside, 0); /* of one that was killed */
         s->new   = openat(s->folder, s->aside, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
         s->named = s->new >= 0;
     }
-    return s->new < 0 ? failed(s, "cannot make a file in its folder", err) : 0;
+    return s->new < 0 ? failed_new(s, err) : 0;
 }
 
 static bool has_attribute(int fd, const char *name, const void *value, size_t len)
@@ -202,15 +213,35 @@ static int open_old(struct swap *s, struct err *err)
     return 0;
 }
 
+/* The folder and the old one, which may be written. */
+static int begin(struct swap *s, struct err *err)
+{
+    int rc = open_folder(s, err);
+    if (!rc && s->seen)
+        rc = open_old(s, err);
+    return rc ? rc : check_writable(s, err);
+}
+
+static void close_all(struct swap *s)
+{
+    if (s->new >= 0)
+        close(s->new);
+    if (s->old >= 0)
+        close(s->old);
+    if (s->folder >= 0)
+        close(s->folder);
+}
+
+#define SWAP_INIT(path_, seen_)                                                                    \
+    {                                                                                              \
+        .path = (path_), .seen = (seen_), .folder = -1, .old = -1, .new = -1                       \
+    }
+
 int file_swap(const char *path, const struct stat *seen, bool keep_times,
               const struct file_part *parts, size_t n, struct stat *now, struct err *err)
 {
-    struct swap s  = {.path = path, .seen = seen, .folder = -1, .old = -1, .new = -1};
-    int         rc = open_folder(&s, err);
-    if (!rc && seen)
-        rc = open_old(&s, err);
-    if (!rc)
-        rc = check_writable(&s, err);
+    struct swap s  = SWAP_INIT(path, seen);
+    int         rc = begin(&s, err);
     if (!rc)
         rc = open_new(&s, err);
     if (!rc)
@@ -227,18 +258,30 @@ int file_swap(const char *path, const struct stat *seen, bool keep_times,
         rc = failed(&s, "cannot look at it", err);
     if (!rc && fsync(s.folder))
         rc = failed(&s, "cannot flush its folder", err);
-    if (s.new >= 0)
-        close(s.new);
-    if (s.old >= 0)
-        close(s.old);
-    if (s.folder >= 0)
-        close(s.folder);
+    close_all(&s);
+    return rc;
+}
+
+/* A file without a name shows whether there may be one, with the old one's owner and
+ * attributes. Where there are no such files, permission to make one must do. */
+int file_swap_check(const char *path, const struct stat *seen, bool remove, struct err *err)
+{
+    struct swap s  = SWAP_INIT(path, seen);
+    int         rc = begin(&s, err);
+    if (!rc && faccessat(s.folder, ".", W_OK | X_OK, AT_EACCESS))
+        rc = remove ? failed(&s, "cannot remove it", err) : failed_new(&s, err);
+    if (!rc && !remove && open_nameless(&s, 0600)) {
+        rc = s.new < 0 ? failed_new(&s, err) : 0;
+        if (!rc && seen)
+            rc = keep_all(&s, true, err);
+    }
+    close_all(&s);
     return rc;
 }
 
 int file_remove_seen(const char *path, const struct stat *seen, struct err *err)
 {
-    struct swap s  = {.path = path, .seen = seen, .folder = -1};
+    struct swap s  = SWAP_INIT(path, seen);
     int         rc = open_folder(&s, err);
     if (!rc)
         rc = check_writable(&s, err);
@@ -248,7 +291,6 @@ int file_remove_seen(const char *path, const struct stat *seen, struct err *err)
         rc = failed(&s, "cannot remove it", err);
     if (!rc && fsync(s.folder))
         rc = failed(&s, "cannot flush its folder", err);
-    if (s.folder >= 0)
-        close(s.folder);
+    close_all(&s);
     return rc;
 }

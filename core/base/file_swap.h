@@ -25,4 +25,8 @@ int file_swap(const char *path, const struct stat *seen, bool keep_times,
 /* Removes it, if it is still what was read. */
 int file_remove_seen(const char *path, const struct stat *seen, struct err *err);
 
+/* Fails as file_swap would (remove: as file_remove_seen), as far as can be told without
+ * doing it: nothing that has a name is made, changed or removed. */
+int file_swap_check(const char *path, const struct stat *seen, bool remove, struct err *err);
+
 #endif

@@ -243,14 +243,14 @@ int tagger_unpack(const uint8_t *bytes, size_t len, struct tagger **out, struct 
         memcpy(&h, bytes, sizeof h);
     sound = sound && h.magic == MAGIC && h.version == 1 && h.n > 0 && h.n <= TAGGER_MOST_LABELS &&
             h.dim > 0 && h.dim <= 65536 && h.label_bytes <= len && h.label_bytes > 0 &&
-            isfinite(h.threshold) && h.top <= TAGGER_MOST_LABELS;
+            isfinite(h.threshold); /* any top: more than there are labels is all of them */
     if (sound) {
         rows = (size_t)(h.n * h.dim) * sizeof(float);
         bias = (size_t)h.n * sizeof(float);
         whole += rows + bias + (size_t)h.label_bytes;
     }
     if (!sound || whole != len || bytes[len - 1] != '\0')
-        return err_set(err, ERR_DAMAGED, "the labels that are kept are not as they were written");
+        return err_set(err, ERR_DAMAGED, "they are not as they were written");
     const char       **labels = mem_array((size_t)h.n, sizeof *labels);
     struct tagger_rows r      = {.n    = (size_t)h.n,
                                  .dim  = (size_t)h.dim,
@@ -262,7 +262,7 @@ int tagger_unpack(const uint8_t *bytes, size_t len, struct tagger **out, struct 
         memcpy(r.bias, bytes + sizeof h + rows, bias);
         if (!split_labels((const char *)bytes + sizeof h + rows + bias, (size_t)h.label_bytes,
                           labels, r.n))
-            rc = err_set(err, ERR_DAMAGED, "the names of the labels that are kept are cut short");
+            rc = err_set(err, ERR_DAMAGED, "their names are cut short");
     }
     if (!rc)
         rc = tagger_new(labels, &r, h.threshold, (size_t)h.top, out, err);

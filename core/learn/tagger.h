@@ -66,7 +66,8 @@ struct tagger {
     float *rows;   /* (n, dim) */
     float *bias;   /* (n) hugely negative: only its children speak for it */
     double threshold;
-    size_t top; /* labels of one picture, not counting what lies above them */
+    size_t top; /* labels of one picture, not counting what lies above them; 0, or more than
+                 * there are: all */
 };
 
 struct tagger_tag {

@@ -230,6 +230,24 @@ static int change_all(struct change *c, struct err *err)
     return xmp_text_of(c->x, &c->out->packet, &c->out->len, err);
 }
 
+/* Where something is to be said. */
+static bool says_anything(const struct metadata_wish *wish)
+{
+    return (wish->set_tags && wish->tags.n) || (wish->set_caption && wish->caption) ||
+           (wish->set_alt_text && wish->alt_text);
+}
+
+/* A broken packet of another program's is no obstacle where Osprey's words are taken out:
+ * c->x stays NULL then, and nothing changes. */
+static int open_packet(struct change *c, const struct span *packet, struct err *err)
+{
+    struct err why = ERR_INIT;
+    int        rc  = xmp_open(packet->data, packet->len, &c->x, &why);
+    if (rc == ERR_FORMAT && !says_anything(c->wish) && !xmp_names_osprey(packet->data, packet->len))
+        return 0;
+    return rc ? err_set(err, why.code, "%s", why.msg) : 0;
+}
+
 int metadata_change(const struct metadata_files *files, const struct metadata_wish *wish,
                     struct metadata_edit *out, struct err *err)
 {
@@ -251,8 +269,8 @@ int metadata_change(const struct metadata_files *files, const struct metadata_wi
     struct span packet =
         packet_trim(wish->sidecar ? (struct span){files->sidecar, files->sidecar_n} : places.xmp);
     if (!rc)
-        rc = xmp_open(packet.data, packet.len, &c.x, err);
-    if (!rc)
+        rc = open_packet(&c, &packet, err);
+    if (!rc && c.x)
         rc = change_all(&c, err);
     xmp_close(c.x);
     layer_release(&c.file);

@@ -143,6 +143,11 @@ bool xmp_is_empty(struct xmp *x)
     return !any;
 }
 
+bool xmp_names_osprey(const void *packet, size_t n)
+{
+    return n && memmem(packet, n, NS_OSPREY, sizeof NS_OSPREY - 1);
+}
+
 int xmp_text_of(struct xmp *x, char **out, size_t *n, struct err *err)
 {
     if (!xmp_serialize_and_format(x->packet, x->text,

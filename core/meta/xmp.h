@@ -69,6 +69,9 @@ int  xmp_text_put_own(struct xmp *x, enum xmp_text text, const char *value, stru
 bool xmp_simple_get(struct xmp *x, enum xmp_simple simple, char *out, size_t size);
 
 bool xmp_is_empty(struct xmp *x); /* not one property */
+/* Whether bytes that may be broken can hold a word of Osprey's: it writes no packet that
+ * does not name its namespace. */
+bool xmp_names_osprey(const void *packet, size_t n);
 /* As XML, without the packet's wrapper; freed by the caller. */
 int  xmp_text_of(struct xmp *x, char **out, size_t *n, struct err *err);
 

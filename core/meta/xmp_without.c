@@ -135,6 +135,13 @@ bool xmp_is_empty(struct xmp *x)
     return true;
 }
 
+bool xmp_names_osprey(const void *packet, size_t n)
+{
+    (void)packet;
+    (void)n;
+    return false;
+}
+
 int xmp_text_of(struct xmp *x, char **out, size_t *n, struct err *err)
 {
     (void)x;
