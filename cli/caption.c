@@ -258,8 +258,8 @@ static int remove_captions(struct session *s, const struct request *r,
     int                        rc = take_back(s->lib, &options, filters, n, &taken, err);
     if ((!rc || rc == ERR_FAILED) && !r->dry_run)
         note(s->common, "%lld captions of Osprey's removed from the library",
-             (long long)taken.images);
-    *done = taken.images + (int64_t)taken.files;
+             (long long)taken.removed);
+    *done = taken.removed + (int64_t)taken.files;
     return rc;
 }
 

@@ -13,7 +13,7 @@ typedef int replacer(struct library *lib, enum library_source source,
 
 /* What Osprey said of the pictures that a filter allows goes from the library. */
 static int forget_filtered(struct library *lib, bool tags, const struct library_filter *filter,
-                           int64_t *images, struct err *err)
+                           int64_t *removed, struct err *err)
 {
     replacer             *replace = tags ? library_tags_replace : library_captions_replace;
     struct library_cursor after   = {0};
@@ -32,21 +32,25 @@ static int forget_filtered(struct library *lib, bool tags, const struct library_
         free(page);
         if (!rc && n)
             rc = replace(lib, LIBRARY_OSPREY, saying, n, &changed, err);
-        *images += changed;
+        *removed += changed;
     }
     return rc;
 }
 
-static int forget(struct library *lib, bool tags, const struct library_filter *filters,
-                  size_t n_filters, int64_t *images, struct err *err)
+static int forget_all(struct library *lib, bool tags, int64_t *removed, struct err *err)
 {
-    int rc = 0;
+    if (!tags)
+        return library_captions_remove(lib, LIBRARY_OSPREY, removed, err);
+    int rc = library_tagger_forget(lib, err); /* first: nothing that comes meanwhile gets any */
+    return rc ? rc : library_tags_remove(lib, LIBRARY_OSPREY, NULL, removed, err);
+}
+
+static int forget(struct library *lib, bool tags, const struct library_filter *filters,
+                  size_t n_filters, int64_t *removed, struct err *err)
+{
+    int rc = n_filters ? 0 : forget_all(lib, tags, removed, err);
     for (size_t i = 0; i < n_filters && !rc; i++)
-        rc = forget_filtered(lib, tags, &filters[i], images, err);
-    if (!n_filters && tags) /* first: what is indexed meanwhile gets none either */
-        rc = library_tagger_forget(lib, err);
-    if (!n_filters && !rc)
-        rc = forget_filtered(lib, tags, NULL, images, err);
+        rc = forget_filtered(lib, tags, &filters[i], removed, err);
     return rc;
 }
 
@@ -68,7 +72,7 @@ int take_back(struct library *lib, const struct write_options *options,
     out->files = picture_writer_written(w);
     picture_writer_close(w);
     if (!rc && !how.dry)
-        rc = forget(lib, how.tags, filters, n_filters, &out->images, err);
+        rc = forget(lib, how.tags, filters, n_filters, &out->removed, err);
     else if (rc)
         rc = err_set(err, left.code, "%s", left.msg);
     return rc || !failed ? rc : err_set(err, left.code, "%s", left.msg);

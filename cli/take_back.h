@@ -8,8 +8,8 @@
 #include "cli/write_pictures.h"
 
 struct taken_back {
-    int64_t images; /* of which the library said something */
-    size_t  files;  /* that changed, or would */
+    int64_t removed; /* tags or captions from the library; with filters, of how many pictures */
+    size_t  files;   /* that changed, or would */
 };
 
 /* options: tags or captions; place: WRITE_NOWHERE for both; dry: only shows what would change

@@ -105,8 +105,15 @@ class ExifTool:
             cls.process = None
 
 
+def setUpModule():
+    global cache
+    cache = tempfile.mkdtemp(prefix="osprey-write-")
+    os.environ["XDG_CACHE_HOME"] = cache
+
+
 def tearDownModule():
     ExifTool.end()
+    shutil.rmtree(cache)
 
 
 def read(path):

@@ -106,6 +106,7 @@ static void what_changed_is_left_alone(void **state)
     struct stat seen = look(path);
     put_text("changed", "another's");
     assert_int_equal(file_swap(path, &seen, true, new_version, 2, NULL, &err), ERR_BUSY);
+    assert_int_equal(file_swap_check(path, &seen, false, &err), ERR_BUSY);
     assert_holds(path, "another's");
     assert_int_equal(file_swap(path, NULL, true, new_version, 2, NULL, &err), ERR_BUSY);
     assert_int_equal(file_remove_seen(path, &seen, &err), ERR_BUSY);
@@ -129,7 +130,75 @@ static void what_is_read_only_is_left_alone(void **state)
     assert_non_null(strstr(err.msg, "read-only"));
     assert_holds(path, "old");
     assert_int_equal(file_remove_seen(path, &seen, &err), ERR_USAGE);
+    for (int removing = 0; removing < 2; removing++) {
+        err = (struct err)ERR_INIT;
+        assert_int_equal(file_swap_check(path, &seen, removing, &err), ERR_USAGE);
+        assert_non_null(strstr(err.msg, "read-only"));
+    }
     assert_int_equal(names_in_folder(), 1);
+    unlink(path);
+    free(path);
+}
+
+/* What could be done is said to be, and is not done. */
+static void looking_ahead_changes_nothing(void **state)
+{
+    char       *path = path_in("ahead"), *fresh = path_in("fresh");
+    struct err  err = ERR_INIT;
+    struct stat there;
+    (void)state;
+    put_text("ahead", "old");
+    assert_int_equal(chmod(path, 0640), 0);
+    (void)!chown(path, 1234, 2345); /* root can keep them */
+    struct stat seen = look(path), before = look(folder);
+    for (int removing = 0; removing < 2; removing++)
+        if (file_swap_check(path, &seen, removing, &err))
+            fail_msg("%s", err.msg);
+    if (file_swap_check(fresh, NULL, false, &err))
+        fail_msg("%s", err.msg);
+    assert_holds(path, "old");
+    assert_int_equal(lstat(fresh, &there), -1);
+    there = look(path);
+    assert_int_equal(there.st_ino, seen.st_ino);
+    assert_true(there.st_ctim.tv_sec == seen.st_ctim.tv_sec &&
+                there.st_ctim.tv_nsec == seen.st_ctim.tv_nsec);
+    there = look(folder);
+    assert_true(there.st_mtim.tv_sec == before.st_mtim.tv_sec &&
+                there.st_mtim.tv_nsec == before.st_mtim.tv_nsec);
+    assert_int_equal(names_in_folder(), 1);
+    unlink(path);
+    free(fresh);
+    fresh = path_in("nowhere/fresh");
+    assert_int_equal(file_swap_check(fresh, NULL, false, &err), ERR_IO);
+    assert_non_null(strstr(err.msg, "nowhere/fresh"));
+    free(fresh);
+    free(path);
+}
+
+/* As somebody who may write the file, but not in its folder, or not keep its owner. */
+static void what_is_not_permitted_is_foreseen(void **state)
+{
+    char *path = path_in("theirs");
+    (void)state;
+    if (geteuid())
+        skip();
+    put_text("theirs", "old");
+    assert_int_equal(chmod(path, 0666), 0);
+    struct stat of_folder = look(folder), seen = look(path);
+    for (int open_to_all = 0; open_to_all < 2; open_to_all++) {
+        struct err err = ERR_INIT, done = ERR_INIT;
+        assert_int_equal(chmod(folder, open_to_all ? 0777 : 0755), 0);
+        assert_int_equal(seteuid(1234), 0);
+        int foreseen = file_swap_check(path, &seen, false, &err);
+        int met      = file_swap(path, &seen, true, new_version, 2, NULL, &done);
+        assert_int_equal(seteuid(0), 0);
+        assert_int_equal(met, open_to_all ? ERR_USAGE : ERR_IO);
+        assert_int_equal(foreseen, met);
+        assert_string_equal(err.msg, done.msg);
+    }
+    assert_holds(path, "old");
+    assert_int_equal(names_in_folder(), 1);
+    assert_int_equal(chmod(folder, of_folder.st_mode & 07777), 0);
     unlink(path);
     free(path);
 }
@@ -234,6 +303,8 @@ int main(void)
         cmocka_unit_test(all_is_kept),
         cmocka_unit_test(what_changed_is_left_alone),
         cmocka_unit_test(what_is_read_only_is_left_alone),
+        cmocka_unit_test(looking_ahead_changes_nothing),
+        cmocka_unit_test(what_is_not_permitted_is_foreseen),
         cmocka_unit_test(new_files_are_made),
         cmocka_unit_test(kills_leave_one_version_or_the_other),
         cmocka_unit_test(pieces_hash_as_the_whole),

@@ -185,6 +185,27 @@ static void broken_xmp_says_nothing_and_is_not_replaced(void **state)
     shot_release(&s);
 }
 
+/* Where Osprey's tags are taken out, broken XMP has none of them unless it names Osprey. */
+static void broken_xmp_of_others_holds_nothing_to_take_out(void **state)
+{
+    static const char broken[] = "<x:xmpmeta><not closed";
+    static const char ours[]   = "<x:xmpmeta xmlns:osprey='http://ns.osprey/xmp/1.0/'><not closed";
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        bool                  sidecar = i & 1, foreign = i & 2;
+        struct shot           s     = shot_new(foreign ? broken : ours, foreign ? broken : ours);
+        struct metadata_files files = files_of(&s);
+        struct metadata_wish  wish  = wish_of(sidecar, NULL);
+        struct metadata_edit  edit;
+        struct err            err = ERR_INIT;
+        assert_int_equal(metadata_change(&files, &wish, &edit, &err), foreign ? 0 : ERR_FORMAT);
+        assert_true(foreign ? edit.outcome == METADATA_SAME : strstr(err.msg, "XMP") != NULL);
+        metadata_edit_release(&edit);
+        metadata_wish_release(&wish);
+        shot_release(&s);
+    }
+}
+
 static void own_tags_come_and_go(void **state)
 {
     static const char *const two[] = {"animal|dog", "beach", NULL}, *const one[] = {"beach", NULL};
@@ -529,6 +550,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_what_others_wrote),
         cmocka_unit_test(broken_xmp_says_nothing_and_is_not_replaced),
+        cmocka_unit_test(broken_xmp_of_others_holds_nothing_to_take_out),
         cmocka_unit_test(own_tags_come_and_go),
         cmocka_unit_test(what_others_wrote_stays),
         cmocka_unit_test(others_may_change_what_is_osprey_s),

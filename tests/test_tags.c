@@ -172,6 +172,12 @@ static void captions_have_an_order(void **state)
     assert_string_equal(said(s->room.lib, id, library_captions_get),
                         "osprey:a herd\nof zebras:0.5;osprey:zebras:0.5;");
     assert_ok(library_captions_replace(s->room.lib, LIBRARY_USER, &first, 1, NULL, &err), &err);
+    for (int source = 0; source < LIBRARY_SOURCES; source++) { /* images, not captions */
+        int64_t n = -1;
+        assert_ok(library_captioned_count(s->room.lib, (enum library_source)source, &n, &err),
+                  &err);
+        assert_int_equal(n, source != LIBRARY_PICTURE);
+    }
     assert_ok(library_captions_remove(s->room.lib, LIBRARY_OSPREY, &removed, &err), &err);
     assert_int_equal(removed, 2);
     assert_string_equal(said(s->room.lib, id, library_captions_get),
