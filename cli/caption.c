@@ -236,7 +236,7 @@ static int caption(struct session *s, const struct request *r, const struct plac
 
 /* ---- What is kept: written, or taken back ---- */
 
-/* Captions that were asked for, and not anew. */
+/* --write without what would make captions anew. */
 static int write_kept(struct session *s, const struct request *r, const struct places *places,
                       int64_t kept, int64_t *done, struct err *err)
 {
