@@ -188,8 +188,8 @@ static int text_begin(struct exchange_table *t, struct err *err)
     int rc = file_map(&t->map, t->what, err);
     if (rc)
         return rc;
-    t->at  = (const char *)t->map.data;
-    t->end = t->at ? t->at + t->map.len : NULL;
+    t->at  = t->map.data ? (const char *)t->map.data : ""; /* an empty file has no data */
+    t->end = t->at + t->map.len;
     t->csv = ends_in(t->what, ".csv");
     return t->csv ? csv_header(t, err) : 0;
 }
