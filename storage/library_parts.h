@@ -20,6 +20,9 @@ struct library_whole {
 int  library_whole_get(struct library *lib, int64_t id, struct library_whole *out, struct err *err);
 void library_whole_release(struct library_whole *whole);
 
+/* Whether it has pages, or frames, beside the one that it is shown by. */
+int library_has_parts(struct library *lib, int64_t id, bool *yes, struct err *err);
+
 /* One part of an image, by its page in a scan, or with time_ms >= 0 by its time in a film. *first:
  * it is the one that the image itself is shown by. ERR_NOTFOUND: the image has no such part. */
 int library_part_find(struct library *lib, int64_t image_id, int page, int32_t time_ms, bool *first,
