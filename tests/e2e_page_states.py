@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The page where things are not as they should be, or not yet: no pictures, an indexer
 at work, a token asked for, a daemon that stops and comes again, files that went,
-matches that are not good. Screenshots as in e2e_page.py."""
+matches that are not good. Screenshots as in page.py."""
 
 import json
 import os
