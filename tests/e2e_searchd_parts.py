@@ -79,6 +79,39 @@ class Parts(World, unittest.TestCase):
         second = self.search(id=self.page, k=2, offset=1, pages=True)
         self.assertEqual(second, every[1:3])
 
+    def test_it_is_told_how_many_parts_a_file_has(self):
+        """In each description; and which, of one that is asked for by its id."""
+        told = {"pages.tif": (3, None), "h264.mp4": (3, True)}
+        other = self.daemon.get("/v1/images/%d?library=archive" % self.page).json
+        self.assertEqual({"pages", "film", "parts"} & set(other), set())
+        listed = self.daemon.get("/v1/search?library=archive&kind=TIFF").json["results"]
+        self.assertEqual([i["path"] for i in listed], ["pages.tif"])
+        for found in (self.images.values(), listed, self.search(id=self.page, k=100),
+                      self.search(id=self.page, k=100, pages=True)):
+            for i in found:
+                self.assertEqual((i.get("pages"), i.get("film")), told.get(i["path"], (None, None)))
+                self.assertNotIn("parts", i)
+        scan, film = (self.daemon.get("/v1/images/%d?library=archive" % i).json
+                      for i in (self.scan, self.film))
+        self.assertEqual([(p.get("page"), p.get("time_ms")) for p in scan["parts"]],
+                         [(1, None), (2, None), (3, None)])
+        self.assertEqual([(p.get("page"), p.get("time_ms")) for p in film["parts"]],
+                         [(None, 500), (None, 2500), (None, 4000)])
+        # Each is shown as the result is that it would be.
+        as_results = {self.parts([r])[0]: r["thumbnail"]
+                      for r in self.search(id=self.page, k=100, pages=True)}
+        for whole in (scan, film):
+            for p in whole["parts"]:
+                self.assertEqual(p["thumbnail"],
+                                 as_results[whole["id"], p.get("page"), p.get("time_ms")])
+
+    def test_the_kinds_of_files_are_told(self):
+        kinds = self.daemon.get("/v1/stats?library=archive").json["kinds"]
+        films = {k["kind"] for k in kinds if k.get("film")}
+        self.assertEqual(films, {"MP4", "MOV", "Matroska", "WebM", "AVI"})
+        self.assertLessEqual({i["kind"] for i in self.images.values()}, {k["kind"] for k in kinds})
+        self.assertEqual(len({k["kind"] for k in kinds}), len(kinds))
+
     def test_the_command_line_asks_the_daemon(self):
         run = [OSPREY, "search", "--json", "--pages", "-k", "100", "stripes"]
         here, there, found = (
@@ -87,10 +120,13 @@ class Parts(World, unittest.TestCase):
             for more in (["--library", self.shop.library, "--server", "none"],
                          ["--server", self.daemon.url + "/?library=archive"],
                          ["--library", self.shop.library]))
-        key = [(h["path"], h.get("page"), h.get("time_ms")) for h in here]
-        self.assertEqual(len(key), len(self.images) + 4)
-        for other in (there, found):
-            self.assertEqual([(h["path"], h.get("page"), h.get("time_ms")) for h in other], key)
+        keys = [[[h.get(name) for name in ("path", "page", "time_ms", "pages", "film")] for h in one]
+                for one in (here, there, found)]
+        self.assertEqual(len(keys[0]), len(self.images) + 4)
+        self.assertEqual(keys[1:], keys[:1] * 2)
+        told = {os.path.basename(path): more for path, _, _, *more in keys[0]}
+        self.assertEqual((told["pages.tif"], told["h264.mp4"], told["page-2.png"]),
+                         ([3, None], [3, True], [None, None]))
 
     def test_a_result_shows_its_page(self):
         every = self.search(id=self.page, k=100, pages=True)
