@@ -202,7 +202,9 @@ def called(result):
     if "time_ms" in result:
         seconds = result["time_ms"] // 1000
         return "at 0:%02d" % seconds, "at %d second%s" % (seconds, "" if seconds == 1 else "s")
-    return ("film",) * 2 if result["kind"] == "MP4" else (None, None)
+    if result.get("film"):
+        return ("film",) * 2
+    return ("%d pages" % result["pages"],) * 2 if "pages" in result else (None, None)
 
 
 @unittest.skipUnless(webdriver.CHROMIUM and webdriver.DRIVER,
@@ -247,6 +249,17 @@ class Page(World, unittest.TestCase):
             self.assertIn(part, source.split("?")[1].split("&"))
             self.assertTrue(address.endswith("&" + part), address)
 
+    def words(self, result):
+        """What the full view says of a result's part."""
+        if result.get("film"):
+            return "%s, %d of 3" % (called(result)[0], [500, 2500, 4000].index(result["time_ms"]) + 1)
+        return "page %d of 3" % result["page"] if "page" in result else ""
+
+    def ways(self):
+        """Whether there is a way back, and on; None where there is nothing to turn."""
+        return self.browser.run("""return [...document.querySelectorAll('.turner button')].map(
+            (n) => n.checkVisibility() ? n.getAttribute('aria-disabled') !== 'true' : null)""")
+
     def labels(self):
         """The names of the tiles' links, as the browser computes them for a screen reader."""
         found = self.browser.call("POST", "/elements", {"using": "css selector", "value": ".tile a"})
@@ -264,7 +277,7 @@ class Page(World, unittest.TestCase):
         self.assertEqual(page_checks.faults(self.browser), [])
         self.open("")
         listed = self.daemon.get("/v1/images?library=archive").json["images"]
-        self.assertEqual([called(i)[0] for i in listed if i["id"] == self.film], ["film"])
+        self.assertEqual({called(i)[0] for i in listed}, {"film", "3 pages", None})
         self.wait_for_tiles(listed)
         self.assertEqual(self.browser.complaints(), [])
 
@@ -273,7 +286,7 @@ class Page(World, unittest.TestCase):
         self.open(self.like)
         self.wait_for_tiles(self.search(id=self.page, k=60))
         b.click('.tile:has(img[alt="pages.tif"]) a')
-        self.wait_for_view(self.scan, "page=2", "page 2")
+        self.wait_for_view(self.scan, "page=2", "page 2 of 3")
         b.wait("document.querySelector('#viewer .big').src.includes('size=1280')", what="it large")
         self.assertEqual(b.run("return document.querySelector('#viewer .big').alt"), "pages.tif, page 2")
         self.assertRegex(b.run("return document.querySelector('#viewer .place').textContent"),
@@ -283,17 +296,17 @@ class Page(World, unittest.TestCase):
         rows = """Object.fromEntries([...document.querySelectorAll('#details dl > div')].map((n) =>
             [n.querySelector('dt').innerText, n.querySelector('dd').innerText]))"""
         found = b.run("return " + rows)
-        self.assertEqual((found["Page"], found["File type"]), ("2", "TIFF"))
+        self.assertEqual((found["Page"], found["File type"]), ("2 of 3", "TIFF"))
         self.assertEqual(page_checks.faults(b), [])
         b.press("Escape")
         b.wait("!document.querySelector('#viewer').open && !/view|page/.test(location.search)")
         # What one sends to somebody is this page, found or not.
         for more in ("", self.like):
             self.open(more + "&view=%d&page=3" % self.scan)
-            self.wait_for_view(self.scan, "page=3", "page 3")
+            self.wait_for_view(self.scan, "page=3", "page 3 of 3")
         b.wait("!document.querySelector('#viewer .next').hidden", what="the way on in the list")
         self.open("&view=%d&time=4000" % self.film)
-        self.wait_for_view(self.film, "time=4000", "at 0:04")
+        self.wait_for_view(self.film, "time=4000", "at 0:04, 3 of 3")
         if b.run("return document.querySelector('#details').hidden"):
             b.press("i")
         found = b.run("return " + rows)
@@ -301,21 +314,83 @@ class Page(World, unittest.TestCase):
         self.assertEqual(found["File type"], "Film, MP4")
         self.assertEqual(self.browser.complaints(), [])
 
+    def test_pages_are_turned(self):
+        b = self.browser
+        self.open(self.like)
+        self.wait_for_tiles(self.search(id=self.page, k=60))
+        b.click('.tile:has(img[alt="pages.tif"]) a')
+        self.wait_for_view(self.scan, "page=2", "page 2 of 3")
+        if b.run("return document.querySelector('#details').hidden"):
+            b.press("i")
+        rows = "[...document.querySelectorAll('#details dt')].map((n) => n.innerText)"
+        b.wait("%s.includes('Score')" % rows, what="how near it is")
+        place = b.run("return document.querySelector('#viewer .place').innerText").split(",")[0]
+        # By the button, which keeps the focus at the end, and by keys.
+        b.click(".turner button:last-child")
+        self.wait_for_view(self.scan, "page=3", "page 3 of 3")
+        self.assertEqual(self.ways(), [True, False])
+        self.assertEqual(b.run("return [document.activeElement.title, document.activeElement.matches('.turner button')]"),
+                         ["Next page", True])
+        self.assertEqual(b.run("return document.querySelector('.turner').getAttribute('aria-label')"), "page 3")
+        self.assertEqual(b.run("return document.querySelector('#viewer .big').alt"), "pages.tif, page 3")
+        self.assertNotIn("Score", b.run("return " + rows), "another page's")
+        b.screenshot(os.path.join(os.environ["OSPREY_BUILD"], "screenshots", "pages.png"))
+        b.press("PageDown")
+        b.press("PageUp")
+        self.wait_for_view(self.scan, "page=2", "page 2 of 3")
+        b.wait("%s.includes('Score')" % rows, what="how near the page found is")
+        b.press("PageUp")
+        self.wait_for_view(self.scan, "page=1", "page 1 of 3")
+        self.assertEqual(self.ways(), [False, True])
+        self.assertTrue(b.run("return document.querySelector('#viewer .place').innerText").startswith(place))
+        self.assertEqual(page_checks.faults(b), [])
+        # The address is the page's; what was opened by one click is closed by one step back.
+        b.call("POST", "/refresh")
+        self.wait_for_view(self.scan, "page=1", "page 1 of 3")
+        b.press("Escape")
+        b.wait("!document.querySelector('#viewer').open && !/view|page/.test(location.search)")
+        # From a listing, which names no page.
+        self.open("")
+        self.wait_for_tiles(self.daemon.get("/v1/images?library=archive").json["images"])
+        b.click('.tile:has(img[alt="pages.tif"]) a')
+        self.wait_for_view(self.scan, None, "page 1 of 3")
+        b.press("PageDown")
+        self.wait_for_view(self.scan, "page=2", "page 2 of 3")
+        self.open("&view=%d" % self.page)
+        self.wait_for_view(self.page, None, "")
+        self.assertEqual(self.ways(), [None, None])
+        b.press("PageDown")
+        self.wait_for_view(self.page, None, "")
+        self.assertEqual(b.complaints(), [])
+
+    def test_moments_of_a_film(self):
+        b = self.browser
+        self.open("&view=%d" % self.film)
+        self.wait_for_view(self.film, None, "at 0:00, 1 of 3")
+        b.press("PageDown", "PageDown")
+        self.wait_for_view(self.film, "time=4000", "at 0:04, 3 of 3")
+        self.assertEqual(self.ways(), [True, False])
+        b.screenshot(os.path.join(os.environ["OSPREY_BUILD"], "screenshots", "moments.png"))
+        b.click(".turner button")
+        self.wait_for_view(self.film, "time=2500", "at 0:02, 2 of 3")
+        self.assertEqual(page_checks.faults(b), [])
+        self.assertEqual(b.complaints(), [])
+
     def test_addresses_of_before(self):
         """They have no page, and open what was found."""
         self.open("&view=%d" % self.scan)
-        self.wait_for_view(self.scan, None, "")
+        self.wait_for_view(self.scan, None, "page 1 of 3")
         self.open("&view=%d" % self.film)
-        self.wait_for_view(self.film, None, "film")
+        self.wait_for_view(self.film, None, "at 0:00, 1 of 3")
         self.open(self.like + "&view=%d" % self.scan)
-        self.wait_for_view(self.scan, None, "page 2")
+        self.wait_for_view(self.scan, None, "page 2 of 3")
         self.assertEqual(self.browser.complaints(), [])
 
     def test_a_page_that_is_not_there(self):
         """The file is shown, and the address no longer names the page."""
         for part in ("page=9", "page=9999999", "time=500"):
             self.open("&view=%d&%s" % (self.scan, part))
-            self.wait_for_view(self.scan, None, "")
+            self.wait_for_view(self.scan, None, "page 1 of 3")
             self.browser.wait("location.search.endsWith('&view=%d')" % self.scan)
 
     def test_every_page(self):
@@ -330,11 +405,11 @@ class Page(World, unittest.TestCase):
                          [True, "true"])
         third = self.parts(every).index((self.scan, 3, None))
         b.click('.tile[data-i="%d"] a' % third)
-        self.wait_for_view(self.scan, "page=3", "page 3")
+        self.wait_for_view(self.scan, "page=3", "page 3 of 3")
         other = every[third - 1]
         b.press("Left")
         part = [name + "=%d" % other[key] for key, name in (("page", "page"), ("time_ms", "time")) if key in other]
-        self.wait_for_view(other["id"], part[0] if part else None, called(other)[0] or "")
+        self.wait_for_view(other["id"], part[0] if part else None, self.words(other))
         b.press("Escape")
         b.wait("!document.querySelector('#viewer').open")
         b.click("#every-page")
@@ -349,9 +424,17 @@ class Page(World, unittest.TestCase):
         self.open("")
         b.click("#filter-button")
         b.wait("!document.querySelector('#filters').hidden", what="the filters")
+        b.wait("[...document.querySelectorAll('#f-kind option')].some((o) => o.label === 'Film, MP4')",
+               what="the kinds of files")
         b.type("#f-kind", "Film, MP4")
         b.wait("location.search.includes('kind=MP4')")
         self.wait_for_tiles([self.images["h264.mp4"]])
+        # A kind that the daemon does not tell of stays asked for.
+        self.open("&kind=mp4")
+        self.wait_for_tiles([self.images["h264.mp4"]])
+        b.click("#filter-button")
+        b.type("#f-name", "264")
+        b.wait("location.search.includes('name=264') && location.search.includes('kind=mp4')")
 
     def test_in_german(self):
         b = self.browser
@@ -363,7 +446,9 @@ class Page(World, unittest.TestCase):
             b.wait(tile % "pages.tif" + "?.innerText.includes('Seite 2')", what="the page in German")
             self.assertIn("bei 0:0", b.run("return %s.innerText" % (tile % "h264.mp4")))
             self.open("&view=%d&time=2500" % self.film)
-            self.wait_for_view(self.film, "time=2500", "bei 0:02")
+            self.wait_for_view(self.film, "time=2500", "bei 0:02, 2 von 3")
+            self.assertEqual(b.run("return [...document.querySelectorAll('.turner button')].map((n) => n.title)"),
+                             ["Vorige Stelle", "Nächste Stelle"])
             self.assertIn("h264.mp4, bei 2 Sekunden", b.run("return document.querySelector('#viewer .big').alt"))
         finally:
             b.run("localStorage.removeItem('osprey.language')")
