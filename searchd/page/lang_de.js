@@ -216,6 +216,7 @@ export default {
   dupes_keep: 'Behalten',
   dupes_open: '{name} groß zeigen',
   dupes_beyond: 'und {n} weiteres|und {n} weitere',
+  dupes_why_file: 'das erste ist die Datei selbst, das nächste eine Verknüpfung',
   dupes_why_resolution: 'das erste hat die höchste Auflösung',
   dupes_why_colour: 'das erste hat Farben, das nächste ist grau',
   dupes_why_metadata: 'das erste nennt Kamera oder Datum, das nächste nicht',

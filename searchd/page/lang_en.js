@@ -216,6 +216,7 @@ export default {
   dupes_keep: 'Keep',
   dupes_open: 'Show {name} in full',
   dupes_beyond: 'and {n} more|and {n} more',
+  dupes_why_file: 'kept as the file: the next is a link',
   dupes_why_resolution: 'kept for its resolution',
   dupes_why_colour: 'kept for its colours: the next is grey',
   dupes_why_metadata: 'kept for its camera or date, which the next lacks',
