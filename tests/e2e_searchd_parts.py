@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 import unittest
 
 import page_checks
@@ -393,6 +394,11 @@ class Page(World, unittest.TestCase):
             self.open("&view=%d&%s" % (self.scan, part))
             self.wait_for_view(self.scan, None, "page 1 of 3")
             self.browser.wait("location.search.endsWith('&view=%d')" % self.scan)
+            # The console tells of the refusal, maybe later: it is this test's, not the next one's.
+            end = time.monotonic() + 40
+            while not any("&" + part in said for said in self.browser.complaints()):
+                self.assertLess(time.monotonic(), end, "the daemon was not asked for " + part)
+                time.sleep(0.04)
 
     def test_every_page(self):
         b = self.browser
