@@ -304,7 +304,7 @@ static void a_step_that_fails_leaves_all_as_it_was(void **state)
         char           *dir = temporary_dir();
         make_version(dir, version);
         fill_to(dir, version);
-        change_catalog(dir, "CREATE INDEX images_time ON images (path)"); /* the last one's */
+        change_catalog(dir, "CREATE TABLE tags_taken (other)"); /* the last one's */
         char *before = dump(dir, true);
         assert_int_not_equal(library_open(dir, LIBRARY_EXISTING, &lib, &err), 0);
         assert_non_null(strstr(err.msg, "cannot bring the catalogue to version 13"));

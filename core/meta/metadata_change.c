@@ -146,15 +146,15 @@ static int was_taken_out(const struct change *c, const char *tag, bool *out, str
     return rc;
 }
 
-/* Whether a tag that is left in the hierarchy ends in a word. */
-static int is_end(struct change *c, const char *word, bool *out, struct err *err)
+/* Whether a tag in the hierarchy, left there and not Osprey's, ends in a word. */
+static int is_end(const struct change *c, const char *word, bool *out, struct err *err)
 {
-    struct strings left = {0}, ends = {0};
-    int            rc = xmp_list_get(c->x, XMP_HIERARCHY, XMP_ALL, &left, NULL, err);
+    const struct list_state *left = &c->lists[XMP_HIERARCHY];
+    struct strings           ends = {0};
+    int                      rc   = items_of(XMP_SUBJECT, &left->others, &ends, err);
     if (!rc)
-        rc = items_of(XMP_SUBJECT, &left, &ends, err);
+        rc = items_of(XMP_SUBJECT, &left->keep, &ends, err);
     *out = strings_have(&ends, word);
-    strings_release(&left);
     strings_release(&ends);
     return rc;
 }
