@@ -18,7 +18,7 @@ struct picture_writer {
     struct write_options options;
     struct library      *lib;
     struct decoder      *decoder;
-    bool   said_nothing; /* Osprey, of anything: what it wrote by another library stays */
+    bool   said_nothing; /* Osprey, of anything: what it wrote from another library stays */
     size_t written, same, failed;
     size_t left_out; /* tags of which a picture has too many */
 };
@@ -279,7 +279,7 @@ int picture_writer_end(const struct picture_writer *w, int rc, struct err *err)
         return rc;
     note(w->options.common, "%s: %zu %s, %zu %s as wished already", where, w->written, done,
          w->same, w->same == 1 ? "is" : "are");
-    if (w->left_out)
+    if (w->left_out && !w->options.take_out)
         note(w->options.common, "%zu tag%s left out: at most %d are written for a picture",
              w->left_out, w->left_out == 1 ? "" : "s", METADATA_TAGS);
     return w->failed ? err_set(err, ERR_FAILED, "%zu %s could not be written", w->failed,
