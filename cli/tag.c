@@ -249,8 +249,9 @@ static int tag(struct session *s, const struct tag_options *o, const struct args
     if (!rc && tagger)
         rc = judge(s, o, tagger, filters, n, tally, err);
     if (!rc && o->place && !(o->dry_run && tagger)) {
-        const struct write_options options = writing(s, o);
-        rc                                 = write_pictures(s->lib, &options, filters, n, err);
+        struct write_options options = writing(s, o);
+        options.judged               = tagger != NULL;
+        rc                           = write_pictures(s->lib, &options, filters, n, err);
     }
 out:
     tagger_free(tagger);

@@ -18,8 +18,10 @@ struct picture_writer {
     struct write_options options;
     struct library      *lib;
     struct decoder      *decoder;
-    size_t               written[2], same[2]; /* beside pictures, in them */
-    size_t               failed;              /* pictures */
+    bool   said_nothing;        /* Osprey, of anything: what it wrote from another library stays */
+    size_t written[2], same[2]; /* beside pictures, in them */
+    size_t failed;              /* pictures */
+    size_t left_out;            /* tags of which a picture has too many */
 };
 
 int write_place_of(const char *text, enum write_place *out, struct err *err)
@@ -44,7 +46,12 @@ int picture_writer_open(struct library *lib, const struct write_options *options
         return err_set(err, ERR_NOMEM, "out of memory");
     w->lib     = lib;
     w->options = *options;
-    int rc     = decoder_open(NULL, &w->decoder, err);
+    bool any   = true;
+    int  rc    = decoder_open(NULL, &w->decoder, err);
+    if (!rc && !options->judged && !options->take_out)
+        rc = options->tags ? library_tags_any(lib, LIBRARY_OSPREY, &any, err)
+                           : library_captions_any(lib, LIBRARY_OSPREY, &any, err);
+    w->said_nothing = !any;
     if (rc) {
         picture_writer_close(w);
         return rc;
@@ -66,30 +73,57 @@ void picture_writer_close(struct picture_writer *w)
 typedef int getter(struct library *lib, int64_t id, struct library_said **out, size_t *n,
                    struct err *err);
 
-/* Tags of one source that are not there yet. */
-static int add_tags(struct strings *to, const struct library_said *said, size_t n,
-                    enum library_source source, struct err *err)
+/* Tags of one source that neither list has; *left_out counts those for which there is no
+ * room. */
+static int add_tags(struct strings *to, const struct strings *other,
+                    const struct library_said *said, size_t n, enum library_source source,
+                    size_t *left_out, struct err *err)
 {
     int rc = 0;
-    for (size_t i = 0; i < n && !rc && to->n < METADATA_TAGS; i++) {
+    for (size_t i = 0; i < n && !rc; i++) {
         if (said[i].source != source)
             continue;
         char *clean = text_clean(said[i].text, strlen(said[i].text), METADATA_TAG_MAX);
         if (!clean)
             return err_set(err, ERR_NOMEM, "out of memory");
-        rc = *clean ? strings_add_new(to, clean, err) : 0;
+        bool wanted = *clean && !strings_have(to, clean) && !strings_have(other, clean);
+        if (wanted && to->n + other->n < METADATA_TAGS)
+            rc = strings_add(to, clean, err);
+        else
+            *left_out += wanted;
         free(clean);
     }
     return rc;
 }
 
+/* A person's tags come first, where there are more than a picture takes; then Osprey's. */
+static int wish_tags(struct picture_writer *w, int64_t id, const struct library_said *kept,
+                     size_t n_kept, const struct library_said *now, size_t n_now,
+                     struct metadata_wish *wish, struct err *err)
+{
+    const struct strings none  = {0};
+    struct library_said *taken = NULL;
+    size_t               n = 0, unused = 0;
+    int rc = add_tags(&wish->people, &none, kept, n_kept, LIBRARY_USER, &w->left_out, err);
+    if (rc || w->options.take_out)
+        return rc;
+    rc = add_tags(&wish->tags, &wish->people, now, n_now, LIBRARY_OSPREY, &w->left_out, err);
+    if (!rc)
+        rc = library_tags_taken(w->lib, id, &taken, &n, err);
+    if (!rc)
+        rc = add_tags(&wish->taken, &none, taken, n, LIBRARY_USER, &unused, err);
+    library_said_free(taken, n);
+    return rc;
+}
+
 /* A person's first caption, else Osprey's; *to stays NULL where there is none. */
-static int find_caption(char **to, const struct library_said *kept, size_t n_kept,
+static int find_caption(char **to, bool *person_s, const struct library_said *kept, size_t n_kept,
                         const struct library_said *now, size_t n_now, struct err *err)
 {
     const char *text = NULL;
     for (size_t i = 0; i < n_kept && !text; i++)
         text = kept[i].source == LIBRARY_USER ? kept[i].text : NULL;
+    *person_s = text != NULL;
     for (size_t i = 0; i < n_now && !text; i++)
         text = now[i].source == LIBRARY_OSPREY ? now[i].text : NULL;
     if (!text)
@@ -98,26 +132,26 @@ static int find_caption(char **to, const struct library_said *kept, size_t n_kep
     return *to ? 0 : err_set(err, ERR_NOMEM, "out of memory");
 }
 
-static int make_wish(const struct picture_writer *w, int64_t id, const struct library_said *said,
+/* To take out is to wish for what people said alone, which stays where it is. */
+static int make_wish(struct picture_writer *w, int64_t id, const struct library_said *said,
                      size_t n, struct metadata_wish *wish, struct err *err)
 {
-    const struct write_options *o = &w->options;
-    *wish                         = (struct metadata_wish){
-                                .set_tags = o->tags, .set_caption = o->captions, .set_alt_text = o->captions};
-    if (o->take_out)
-        return 0;
+    const struct write_options *o     = &w->options;
+    *wish                             = (struct metadata_wish){.set_tags     = o->tags,
+                                                               .set_caption  = o->captions,
+                                                               .set_alt_text = o->captions,
+                                                               .only_out     = o->take_out,
+                                                               .keep_own     = w->said_nothing && !said};
     struct library_said       *kept   = NULL;
     size_t                     n_kept = 0;
     getter                    *get    = o->tags ? library_tags_get : library_captions_get;
     int                        rc     = get(w->lib, id, &kept, &n_kept, err);
     const struct library_said *now    = said ? said : kept;
-    size_t                     n_now  = said ? n : n_kept;
+    size_t                     n_now  = o->take_out ? 0 : said ? n : n_kept;
     if (!rc && o->tags)
-        rc = add_tags(&wish->tags, now, n_now, LIBRARY_OSPREY, err);
-    if (!rc && o->tags)
-        rc = add_tags(&wish->tags, kept, n_kept, LIBRARY_USER, err);
+        rc = wish_tags(w, id, kept, n_kept, now, n_now, wish, err);
     if (!rc && o->captions)
-        rc = find_caption(&wish->caption, kept, n_kept, now, n_now, err);
+        rc = find_caption(&wish->caption, &wish->people_texts, kept, n_kept, now, n_now, err);
     if (!rc && wish->caption && !(wish->alt_text = mem_strdup(wish->caption)))
         rc = err_set(err, ERR_NOMEM, "out of memory");
     library_said_free(kept, n_kept);
@@ -281,6 +315,9 @@ int picture_writer_end(const struct picture_writer *w, int rc, struct err *err)
         if (goes_to(w, in ? WRITE_FILE : WRITE_SIDECAR))
             note(w->options.common, "%s: %zu %s, %zu %s as wished already", where[in],
                  w->written[in], done, w->same[in], w->same[in] == 1 ? "is" : "are");
+    if (w->left_out && !w->options.take_out)
+        note(w->options.common, "%zu tag%s left out: at most %d are written for a picture",
+             w->left_out, w->left_out == 1 ? "" : "s", METADATA_TAGS);
     return w->failed ? tell_failed(w, err) : 0;
 }
 

@@ -22,7 +22,9 @@ struct write_options {
     bool                 tags;     /* write tags: Osprey's, and those of people */
     bool                 captions; /* a person's caption, else Osprey's first; and the same
                                       as the alternative text */
-    bool                 take_out; /* what Osprey wrote of them goes */
+    bool                 take_out; /* what Osprey wrote of them goes, but for what people said */
+    bool                 judged;   /* what Osprey says is known; else a library in which it has
+                                      said nothing leaves what it wrote by another one */
     bool                 dry;      /* only show what would change */
 };
 

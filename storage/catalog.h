@@ -221,7 +221,8 @@ int catalog_stats(struct catalog *cat, struct library_stats *out, struct err *er
 
 /* ---- Tags and captions (library_tags.h, catalog_tags.c) ---- */
 
-enum catalog_said { CATALOG_TAGS, CATALOG_CAPTIONS };
+/* Taken: tags that a person took away; they can be read alone. */
+enum catalog_said { CATALOG_TAGS, CATALOG_CAPTIONS, CATALOG_TAKEN };
 
 int catalog_said_get(struct catalog *cat, enum catalog_said kind, int64_t image_id,
                      struct library_said **out, size_t *n, struct err *err);
@@ -240,6 +241,9 @@ int catalog_said_copy(struct catalog *cat, int64_t from, int64_t to, struct err 
 int catalog_said_join(struct catalog *cat, int64_t from, int64_t into, struct err *err);
 int catalog_tags_list(struct catalog *cat, struct library_tag_count **out, size_t *n,
                       struct err *err);
+/* Whether a source says any of anything. */
+int catalog_said_any(struct catalog *cat, enum catalog_said kind, enum library_source source,
+                     bool *any, struct err *err);
 int catalog_tagged_count(struct catalog *cat, int64_t *n, struct err *err);
 int catalog_captioned_count(struct catalog *cat, enum library_source source, int64_t *n,
                             struct err *err);
@@ -256,7 +260,8 @@ int catalog_sidecar_get(struct catalog *cat, int64_t image_id, int64_t *sidecar_
 int catalog_image_same(struct catalog *cat, const uint8_t *hash, int64_t mtime_ns, int64_t after,
                        int64_t *id, struct err *err);
 /* Osprey wrote into a picture, or beside it: it is what it was, in other bytes. Nothing
- * where the catalogue knew something else of it. */
+ * where the catalogue knew something else of it. What the picture says is read again where
+ * a person took some of it away. */
 int catalog_image_rewritten(struct catalog *cat, int64_t image_id, const uint8_t *old_hash,
                             const uint8_t *hash, int64_t size, int64_t mtime_ns, struct err *err);
 int catalog_sidecar_rewritten(struct catalog *cat, int64_t image_id, int64_t old_ns, int64_t now_ns,

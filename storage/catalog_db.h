@@ -8,7 +8,7 @@
 
 #include <sqlite3.h>
 
-#define CATALOG_VERSION          12
+#define CATALOG_VERSION          13
 #define CATALOG_APPLICATION_ID   0x4f737072 /* "Ospr" */
 /* Of what is read from pictures: grows when more of it is, so that all are read again. */
 #define CATALOG_METADATA_VERSION 1

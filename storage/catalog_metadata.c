@@ -20,19 +20,43 @@ static int put_columns(struct catalog *cat, int64_t image_id, const struct metad
         m->has_place ? m->longitude : (double)NAN, sidecar_ns, (int64_t)CATALOG_METADATA_VERSION);
 }
 
+/* Whether a tag in a picture is what a person of this library said, or said and took away,
+ * and Osprey wrote there: then it is that person's, not the picture's. */
+static int is_person_s(struct catalog *cat, int64_t image_id, const struct metadata *m,
+                       const char *tag, bool *out, struct err *err)
+{
+    int64_t known = 0;
+    int     rc    = strings_have(&m->people, tag)
+                        ? catalog_int(cat, &known, err,
+                                      "SELECT EXISTS (SELECT 1 FROM tags WHERE image_id = ?1 AND"
+                                             " tag = ?2 AND source = 'user')"
+                                             " OR EXISTS (SELECT 1 FROM tags_taken WHERE image_id = ?1"
+                                             " AND tag = ?2)",
+                                      "it", image_id, tag)
+                        : 0;
+    *out          = known != 0;
+    return rc;
+}
+
 int catalog_metadata_put(struct catalog *cat, int64_t image_id, const struct metadata *m,
                          int64_t sidecar_ns, struct err *err)
 {
     struct library_said   captions[2];
-    struct library_saying saying = {.image_id = image_id, .n = m->tags.n};
+    struct library_saying saying = {.image_id = image_id};
     struct library_said  *tags   = mem_zeroed(m->tags.n, sizeof *tags);
     int64_t               changed;
+    int                   rc = 0;
     if (!tags)
         return err_set(err, ERR_NOMEM, "cannot keep a picture's tags: out of memory");
-    for (size_t i = 0; i < m->tags.n; i++)
-        tags[i] = (struct library_said){.text = m->tags.list[i], .score = (double)NAN};
+    for (size_t i = 0; i < m->tags.n && rc == 0; i++) {
+        bool known;
+        rc = is_person_s(cat, image_id, m, m->tags.list[i], &known, err);
+        if (rc == 0 && !known)
+            tags[saying.n++] = (struct library_said){.text = m->tags.list[i], .score = (double)NAN};
+    }
     saying.said = tags;
-    int rc      = put_columns(cat, image_id, m, sidecar_ns, err);
+    if (rc == 0)
+        rc = put_columns(cat, image_id, m, sidecar_ns, err);
     if (rc == 0)
         rc = catalog_said_replace(cat, CATALOG_TAGS, LIBRARY_PICTURE, &saying, 1, &changed, err);
     saying.said = captions;
@@ -88,6 +112,11 @@ int catalog_image_same(struct catalog *cat, const uint8_t *hash, int64_t mtime_n
                        "bii", (const void *)hash, (size_t)LIBRARY_HASH_BYTES, mtime_ns, after);
 }
 
+/* A tag that the picture was read to say, and a person took away, may have gone with this. */
+#define READ_AGAIN                                                                                 \
+    "metadata = CASE WHEN EXISTS (SELECT 1 FROM tags JOIN tags_taken USING (image_id, tag)"        \
+    " WHERE image_id = ?1 AND source = 'picture') THEN 0 ELSE metadata END"
+
 int catalog_image_rewritten(struct catalog *cat, int64_t image_id, const uint8_t *old_hash,
                             const uint8_t *hash, int64_t size, int64_t mtime_ns, struct err *err)
 {
@@ -101,8 +130,8 @@ int catalog_image_rewritten(struct catalog *cat, int64_t image_id, const uint8_t
     if (rc)
         return rc;
     return catalog_run(cat, err,
-                       "UPDATE images SET hash = ?3, size = ?4, mtime_ns = ?5 WHERE id = ?1 AND"
-                       " hash = ?2",
+                       "UPDATE images SET hash = ?3, size = ?4, mtime_ns = ?5, " READ_AGAIN
+                       " WHERE id = ?1 AND hash = ?2",
                        "ibbii", image_id, (const void *)old_hash, (size_t)LIBRARY_HASH_BYTES,
                        (const void *)hash, (size_t)LIBRARY_HASH_BYTES, size, mtime_ns);
 }
@@ -111,6 +140,7 @@ int catalog_sidecar_rewritten(struct catalog *cat, int64_t image_id, int64_t old
                               struct err *err)
 {
     return catalog_run(cat, err,
-                       "UPDATE images SET sidecar_ns = ?3 WHERE id = ?1 AND sidecar_ns = ?2", "iii",
-                       image_id, old_ns, now_ns);
+                       "UPDATE images SET sidecar_ns = ?3, " READ_AGAIN
+                       " WHERE id = ?1 AND sidecar_ns = ?2",
+                       "iii", image_id, old_ns, now_ns);
 }

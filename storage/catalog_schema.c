@@ -171,10 +171,24 @@ static const char times_sql[] =
     "ALTER TABLE images ADD COLUMN time_ms INTEGER;"
     "CREATE INDEX images_time ON images (id) WHERE time_ms IS NOT NULL;";
 
+/* What a person said of an image and took away, until it is said again: files into which
+ * it was written are to lose it. An image that is forgotten takes nothing away. */
+static const char taken_sql[] =
+    "CREATE TABLE tags_taken ("
+    " image_id INTEGER NOT NULL REFERENCES images (id) ON DELETE CASCADE,"
+    " tag      TEXT NOT NULL,"
+    " PRIMARY KEY (image_id, tag)) WITHOUT ROWID;"
+    "CREATE TRIGGER tags_came_taken AFTER INSERT ON tags WHEN NEW.source = 'user' BEGIN"
+    " DELETE FROM tags_taken WHERE image_id = NEW.image_id AND tag = NEW.tag; END;"
+    "CREATE TRIGGER tags_went_taken AFTER DELETE ON tags WHEN OLD.source = 'user'"
+    " AND EXISTS (SELECT 1 FROM images WHERE id = OLD.image_id) BEGIN"
+    " INSERT OR IGNORE INTO tags_taken VALUES (OLD.image_id, OLD.tag); END;";
+
 static const struct catalog_step steps_known[] = {
     {1, schema_sql},  {2, schema_heads}, {3, regions_sql},      {4, backgrounds_sql},
     {5, sources_sql}, {6, taggers_sql},  {7, fingerprints_sql}, {8, metadata_sql},
     {9, colour_sql},  {10, parts_sql},   {11, words_sql},       {12, times_sql},
+    {13, taken_sql},
 };
 
 static int read_version(struct catalog *cat, int64_t *version, int64_t *application,

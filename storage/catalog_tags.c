@@ -34,6 +34,10 @@ static const struct {
             "caption",
             LIBRARY_CAPTION_MAX,
         },
+    [CATALOG_TAKEN] =
+        {
+            .get = "SELECT tag, 'user', NULL FROM tags_taken WHERE image_id = ? ORDER BY tag",
+        },
 };
 
 static const char *const source_names[LIBRARY_SOURCES] = {
@@ -318,6 +322,19 @@ int catalog_captioned_count(struct catalog *cat, enum library_source source, int
     return catalog_int(cat, n, err,
                        "SELECT count(DISTINCT image_id) FROM captions WHERE source = ?", "t",
                        source_names[source]);
+}
+
+int catalog_said_any(struct catalog *cat, enum catalog_said kind, enum library_source source,
+                     bool *any, struct err *err)
+{
+    int64_t n  = 0;
+    int     rc = catalog_int(cat, &n, err,
+                         kind == CATALOG_TAGS
+                                 ? "SELECT EXISTS (SELECT 1 FROM tags WHERE source = ?)"
+                                 : "SELECT EXISTS (SELECT 1 FROM captions WHERE source = ?)",
+                             "t", source_names[source]);
+    *any       = n != 0;
+    return rc;
 }
 
 int catalog_tagged_count(struct catalog *cat, int64_t *n, struct err *err)

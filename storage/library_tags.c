@@ -118,6 +118,23 @@ int library_captions_get(struct library *lib, int64_t image_id, struct library_s
     return catalog_said_get(lib->cat, CATALOG_CAPTIONS, image_id, out, n, err);
 }
 
+int library_tags_taken(struct library *lib, int64_t image_id, struct library_said **out, size_t *n,
+                       struct err *err)
+{
+    return catalog_said_get(lib->cat, CATALOG_TAKEN, image_id, out, n, err);
+}
+
+int library_tags_any(struct library *lib, enum library_source source, bool *any, struct err *err)
+{
+    return catalog_said_any(lib->cat, CATALOG_TAGS, source, any, err);
+}
+
+int library_captions_any(struct library *lib, enum library_source source, bool *any,
+                         struct err *err)
+{
+    return catalog_said_any(lib->cat, CATALOG_CAPTIONS, source, any, err);
+}
+
 static int remove_said(struct library *lib, enum catalog_said kind, enum library_source source,
                        const char *tag, int64_t *removed, struct err *err)
 {

@@ -79,6 +79,14 @@ int library_tags_get(struct library *lib, int64_t image_id, struct library_said 
 int library_captions_get(struct library *lib, int64_t image_id, struct library_said **out,
                          size_t *n, struct err *err);
 
+/* What people said of an image and took away, unless they said it again; as above. */
+int library_tags_taken(struct library *lib, int64_t image_id, struct library_said **out, size_t *n,
+                       struct err *err);
+/* Whether a source says anything at all. */
+int library_tags_any(struct library *lib, enum library_source source, bool *any, struct err *err);
+int library_captions_any(struct library *lib, enum library_source source, bool *any,
+                         struct err *err);
+
 /* Takes back a source's tag and those below it ("animal" and "animal|dog"), or all of its
  * tags (tag NULL), everywhere; *removed counts them. */
 int library_tags_remove(struct library *lib, enum library_source source, const char *tag,

@@ -56,6 +56,8 @@ static const char *const since[CATALOG_VERSION + 1] = {
     [11] = "INSERT INTO tags VALUES (2, 'late', 'user', NULL);"
            "DELETE FROM captions WHERE id = 1;",
     [12] = "UPDATE images SET time_ms = 1500 WHERE id = 7;",
+    [13] = "INSERT INTO tags VALUES (2, 'given up', 'user', NULL);"
+           "DELETE FROM tags WHERE tag = 'given up';",
 };
 
 /* Labels as the library keeps them; the caller frees them. */
@@ -302,10 +304,10 @@ static void a_step_that_fails_leaves_all_as_it_was(void **state)
         char           *dir = temporary_dir();
         make_version(dir, version);
         fill_to(dir, version);
-        change_catalog(dir, "CREATE INDEX images_time ON images (path)"); /* the last one's */
+        change_catalog(dir, "CREATE TABLE tags_taken (other)"); /* the last one's */
         char *before = dump(dir, true);
         assert_int_not_equal(library_open(dir, LIBRARY_EXISTING, &lib, &err), 0);
-        assert_non_null(strstr(err.msg, "cannot bring the catalogue to version 12"));
+        assert_non_null(strstr(err.msg, "cannot bring the catalogue to version 13"));
         char *after = dump(dir, true);
         assert_same(after, before, version);
         assert_int_equal(ask_catalog(dir, "PRAGMA user_version"), version);

@@ -295,6 +295,24 @@ static void sources_have_names(void **state)
     assert_int_equal(back, LIBRARY_USER);
 }
 
+static void whether_anything_is_said(void **state)
+{
+    (void)state;
+    struct shelf *s   = open_shelf();
+    struct err    err = ERR_INIT;
+    bool          any = true;
+    assert_ok(library_tags_any(s->room.lib, LIBRARY_OSPREY, &any, &err), &err);
+    assert_false(any);
+    say(s->room.lib, LIBRARY_OSPREY, s->items[0].id, dog, 2, 1);
+    assert_ok(library_tags_any(s->room.lib, LIBRARY_OSPREY, &any, &err), &err);
+    assert_true(any);
+    assert_ok(library_tags_any(s->room.lib, LIBRARY_USER, &any, &err), &err);
+    assert_false(any);
+    assert_ok(library_captions_any(s->room.lib, LIBRARY_OSPREY, &any, &err), &err);
+    assert_false(any);
+    close_shelf(s);
+}
+
 static void changes_keep_the_rest(void **state)
 {
     (void)state;
@@ -321,6 +339,14 @@ static void changes_keep_the_rest(void **state)
     assert_int_equal(changed, 1);
     assert_string_equal(said(s->room.lib, a, library_tags_get),
                         "osprey:animal:0.75;osprey:animal|dog:0.5;user:beach;");
+    /* What a person took away is known, until it is said again. */
+    assert_string_equal(said(s->room.lib, a, library_tags_taken), "user:Rex;");
+    assert_string_equal(said(s->room.lib, b, library_tags_taken), "");
+    edit = (struct library_tags_edit){.add = more + 1, .n_add = 1};
+    assert_ok(library_tags_change(s->room.lib, LIBRARY_USER, ids, 1, &edit, &changed, &err), &err);
+    assert_string_equal(said(s->room.lib, a, library_tags_taken), "");
+    say(s->room.lib, LIBRARY_OSPREY, a, dog, 1, 1);
+    assert_string_equal(said(s->room.lib, a, library_tags_taken), ""); /* of people alone */
 
     const char *const bad[] = {"two\nlines"};
     edit                    = (struct library_tags_edit){.add = bad, .n_add = 1};
@@ -340,6 +366,7 @@ int main(void)
         cmocka_unit_test(a_move_keeps_what_is_said),
         cmocka_unit_test(new_content_voids_what_osprey_said),
         cmocka_unit_test(changes_keep_the_rest),
+        cmocka_unit_test(whether_anything_is_said),
         cmocka_unit_test(sources_have_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

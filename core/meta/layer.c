@@ -11,6 +11,7 @@ void layer_release(struct layer *layer)
     for (int i = 0; i < XMP_LISTS; i++) {
         strings_release(&layer->list[i]);
         strings_release(&layer->own[i]);
+        strings_release(&layer->people[i]);
     }
     for (int i = 0; i < XMP_TEXTS; i++)
         free(layer->text[i]);
@@ -58,9 +59,11 @@ int layer_read(struct layer *layer, const struct span *packet, struct err *err)
         bool there;
         if (layer->has_list[i])
             continue;
-        rc = xmp_list_get(x, (enum xmp_list)i, false, &layer->list[i], &there, &why);
+        rc = xmp_list_get(x, (enum xmp_list)i, XMP_ALL, &layer->list[i], &there, &why);
         if (!rc)
-            rc = xmp_list_get(x, (enum xmp_list)i, true, &layer->own[i], NULL, &why);
+            rc = xmp_list_get(x, (enum xmp_list)i, XMP_OWN, &layer->own[i], NULL, &why);
+        if (!rc)
+            rc = xmp_list_get(x, (enum xmp_list)i, XMP_PEOPLE, &layer->people[i], NULL, &why);
         layer->has_list[i] = there;
         rc                 = rc == ERR_LIMIT ? 0 : rc; /* as many as were taken */
     }
@@ -77,14 +80,30 @@ int layer_read(struct layer *layer, const struct span *packet, struct err *err)
     return rc == ERR_NOMEM ? err_set(err, rc, "%s", why.msg) : 0;
 }
 
-int layer_others(const struct layer *layer, enum xmp_list list, struct strings *out,
+int layer_others(const struct layer *layer, enum xmp_list list, bool noted, struct strings *out,
                  struct err *err)
 {
     int rc = 0;
     for (size_t i = 0; i < layer->list[list].n && !rc; i++) {
         const char *item = layer->list[list].list[i];
-        if (!strings_have(&layer->own[list], item))
+        if (noted ? strings_have(&layer->people[list], item)
+                  : !strings_have(&layer->own[list], item))
             rc = strings_add_new(out, item, err);
     }
+    return rc;
+}
+
+int layer_item(enum xmp_list list, const char *tag, struct strings *to, struct err *err)
+{
+    const char *last = strrchr(tag, '|');
+    if (list == XMP_SUBJECT)
+        return strings_add_new(to, last ? last + 1 : tag, err);
+    char *path = mem_strdup(tag);
+    if (!path)
+        return err_set(err, ERR_NOMEM, "out of memory for a tag");
+    for (char *at = path; list == XMP_TAGS_LIST && *at; at++)
+        *at = *at == '/' ? '\\' : *at == '|' ? '/' : *at;
+    int rc = strings_add_new(to, path, err);
+    free(path);
     return rc;
 }

@@ -23,6 +23,7 @@
 
 struct metadata {
     struct strings tags;     /* without Osprey's own; a tag below another: "animal|dog" */
+    struct strings people;   /* those of them that Osprey wrote at a person's word */
     char          *caption;  /* NULL: none, or Osprey's own */
     char          *alt_text; /* likewise */
     char           lens[96]; /* "" when unknown */
@@ -49,14 +50,20 @@ struct metadata_files {
 /* What cannot be parsed is as good as not there. ERR_NOMEM alone. */
 int metadata_read(const struct metadata_files *files, struct metadata *out, struct err *err);
 
-/* What of Osprey's shall be said. Each of the three is left alone unless it is chosen;
- * chosen and empty, what Osprey said before goes. */
+/* What shall be said. Each of the three is left alone unless it is chosen; chosen and
+ * empty, what Osprey said before goes. What people said through Osprey stays, whoever asks,
+ * until it is named as taken away. */
 struct metadata_wish {
     bool           sidecar; /* where: beside the picture, or in it */
     bool           set_tags, set_caption, set_alt_text;
-    struct strings tags;     /* "animal|dog" */
-    char          *caption;  /* NULL: none */
-    char          *alt_text; /* NULL: none */
+    bool           only_out;     /* nothing is written that isn't there */
+    bool           keep_own;     /* what Osprey said before stays, wished or not */
+    bool           people_texts; /* caption and alt_text are a person's */
+    struct strings tags;         /* Osprey's: "animal|dog" */
+    struct strings people;       /* a person's */
+    struct strings taken;        /* which that person said once, and took away */
+    char          *caption;      /* NULL: none */
+    char          *alt_text;     /* NULL: none */
 };
 void metadata_wish_release(struct metadata_wish *wish);
 
@@ -75,9 +82,10 @@ struct metadata_edit {
 void metadata_edit_release(struct metadata_edit *edit);
 
 /* What other programs wrote stays, and counts: a tag that is there already is not
- * Osprey's, nor is its caption put in place of another one. What Osprey puts there it
- * notes in the packet itself, so that it finds it again. ERR_FORMAT where the packet
- * there cannot be parsed, ERR_UNSUPPORTED where nothing can be written. */
+ * Osprey's, nor is its caption put in place of another one, and a tag of Osprey's that
+ * they took out is not written again. What Osprey puts there it notes in the packet
+ * itself, its own and people's apart, so that it finds it again. ERR_FORMAT where the
+ * packet there cannot be parsed, ERR_UNSUPPORTED where nothing can be written. */
 int metadata_change(const struct metadata_files *files, const struct metadata_wish *wish,
                     struct metadata_edit *out, struct err *err);
 

@@ -30,6 +30,7 @@ int64_t metadata_sidecar_ns(const struct stat *st)
 void metadata_release(struct metadata *m)
 {
     strings_release(&m->tags);
+    strings_release(&m->people);
     free(m->caption);
     free(m->alt_text);
     *m = (struct metadata){0};
@@ -223,41 +224,58 @@ static bool is_level(const struct strings *tags, const char *word)
     return false;
 }
 
+/* What is looked at: of people, what they said by way of Osprey alone. */
+struct places {
+    const struct layer   *file, *sidecar;
+    const struct strings *keywords; /* IIM's */
+    bool                  people;
+};
+
 /* Of one list, what counts: the sidecar's where it has that list, else the file's. What
  * Osprey copied from the file into the sidecar is the file's. */
-static int effective(const struct layer *file, const struct layer *sidecar, enum xmp_list list,
-                     const struct strings *more, struct strings *out, struct err *err)
+static int effective(const struct places *p, enum xmp_list list, struct strings *out,
+                     struct err *err)
 {
-    struct strings base = {0};
-    int            rc   = layer_others(file, list, &base, err);
-    if (!rc && more)
-        rc = strings_join(&base, more, err);
+    const struct layer *sidecar = p->sidecar;
+    struct strings      base    = {0};
+    int                 rc      = layer_others(p->file, list, p->people, &base, err);
+    if (!rc && list == XMP_SUBJECT && !p->people)
+        rc = strings_join(&base, p->keywords, err);
     if (!rc && !sidecar->has_list[list])
         rc = strings_join(out, &base, err);
     for (size_t i = 0; i < sidecar->list[list].n && !rc; i++) {
-        const char *item = sidecar->list[list].list[i];
-        if (!strings_have(&sidecar->own[list], item) || strings_have(&base, item))
+        const char *item   = sidecar->list[list].list[i];
+        bool        counts = p->people ? strings_have(&sidecar->people[list], item)
+                                       : !strings_have(&sidecar->own[list], item);
+        if (counts || strings_have(&base, item))
             rc = strings_add_new(out, item, err);
     }
     strings_release(&base);
     return rc;
 }
 
-static int read_tags(const struct layer *file, const struct layer *sidecar,
-                     const struct strings *keywords, struct strings *tags, struct err *err)
+static int read_tags(const struct places *p, struct strings *tags, struct err *err)
 {
     static const char slashes[XMP_LISTS] = {[XMP_HIERARCHY] = '|', [XMP_TAGS_LIST] = '/'};
-    int               rc                 = 0;
+    struct strings    list[XMP_LISTS] = {0}, slashed = {0}; /* as TagsList has the hierarchy's */
+    int               rc = 0;
+    for (int i = 0; i < XMP_LISTS && !rc; i++)
+        rc = effective(p, (enum xmp_list)i, &list[i], err);
+    for (size_t k = 0; k < list[XMP_HIERARCHY].n && !rc; k++)
+        rc = layer_item(XMP_TAGS_LIST, list[XMP_HIERARCHY].list[k], &slashed, err);
     for (int i = XMP_LISTS - 1; i >= 0 && !rc; i--) { /* the flat list last */
-        struct strings list = {0};
-        bool           flat = i == XMP_SUBJECT;
-        rc = effective(file, sidecar, (enum xmp_list)i, flat ? keywords : NULL, &list, err);
-        for (size_t k = 0; k < list.n && !rc; k++) {
-            if (!flat || !is_level(tags, list.list[k]))
-                rc = add_tag(tags, list.list[k], slashes[i], err);
+        for (size_t k = 0; k < list[i].n && !rc; k++) {
+            const char *item = list[i].list[k];
+            bool        told = i == XMP_SUBJECT     ? is_level(tags, item)
+                               : i == XMP_TAGS_LIST ? strchr(item, '\\') && strings_have(&slashed, item)
+                                                    : false;
+            if (!told)
+                rc = add_tag(tags, item, slashes[i], err);
         }
-        strings_release(&list);
     }
+    for (int i = 0; i < XMP_LISTS; i++)
+        strings_release(&list[i]);
+    strings_release(&slashed);
     return rc;
 }
 
@@ -283,6 +301,7 @@ int metadata_read(const struct metadata_files *files, struct metadata *out, stru
     struct container c    = {0};
     struct layer     file = {0}, sidecar = {0};
     struct strings   keywords = {0};
+    struct places    places   = {.file = &file, .sidecar = &sidecar, .keywords = &keywords};
     struct span      beside   = {files->sidecar, files->sidecar_n};
     char            *iim = NULL, *exif = NULL;
     *out   = (struct metadata){0};
@@ -296,7 +315,10 @@ int metadata_read(const struct metadata_files *files, struct metadata *out, stru
     if (!rc && c.iim.data)
         rc = iim_read(c.iim.data, c.iim.len, &keywords, &iim, err);
     if (!rc)
-        rc = read_tags(&file, &sidecar, &keywords, &out->tags, err);
+        rc = read_tags(&places, &out->tags, err);
+    places.people = true;
+    if (!rc)
+        rc = read_tags(&places, &out->people, err);
     if (!rc) {
         bool rated = read_rating(&sidecar, out) || read_rating(&file, out);
         read_layer(&sidecar, out);

@@ -19,8 +19,12 @@ enum record_kind {
     RECORD_CHOICE,
     RECORD_OUTCOME,
     RECORD_CHANGE,
-    RECORD_PACKET
+    RECORD_PACKET,
+    RECORD_PEOPLE,
+    RECORD_TAKEN
 };
+
+#define CHOICES 7 /* of a wish */
 
 struct record_head {
     uint32_t kind, len;
@@ -62,6 +66,8 @@ int metadata_pack(const struct metadata *m, struct buf *out, struct err *err)
     int32_t      rating   = m->rating;
     int          rc       = put_list(out, RECORD_TAG, &m->tags, err);
     if (!rc)
+        rc = put_list(out, RECORD_PEOPLE, &m->people, err);
+    if (!rc)
         rc = put_text(out, RECORD_CAPTION, m->caption, err);
     if (!rc)
         rc = put_text(out, RECORD_ALT_TEXT, m->alt_text, err);
@@ -76,11 +82,16 @@ int metadata_pack(const struct metadata *m, struct buf *out, struct err *err)
 
 int metadata_wish_pack(const struct metadata_wish *wish, struct buf *out, struct err *err)
 {
-    const uint8_t choice[4] = {wish->sidecar, wish->set_tags, wish->set_caption,
-                               wish->set_alt_text};
-    int           rc        = put(out, RECORD_CHOICE, choice, sizeof choice, err);
+    const uint8_t choice[CHOICES] = {wish->sidecar,      wish->set_tags, wish->set_caption,
+                                     wish->set_alt_text, wish->only_out, wish->keep_own,
+                                     wish->people_texts};
+    int           rc              = put(out, RECORD_CHOICE, choice, sizeof choice, err);
     if (!rc)
         rc = put_list(out, RECORD_TAG, &wish->tags, err);
+    if (!rc)
+        rc = put_list(out, RECORD_PEOPLE, &wish->people, err);
+    if (!rc)
+        rc = put_list(out, RECORD_TAKEN, &wish->taken, err);
     if (!rc)
         rc = put_text(out, RECORD_CAPTION, wish->caption, err);
     return rc ? rc : put_text(out, RECORD_ALT_TEXT, wish->alt_text, err);
@@ -187,6 +198,8 @@ int metadata_unpack(const uint8_t *bytes, size_t n, struct metadata *out, struct
     while ((rc = next(bytes, n, &at, &r, err)) > 0) {
         if (r.kind == RECORD_TAG)
             rc = list_of(&r, METADATA_TAG_MAX, METADATA_TAGS, &out->tags, err);
+        else if (r.kind == RECORD_PEOPLE)
+            rc = list_of(&r, METADATA_TAG_MAX, METADATA_TAGS, &out->people, err);
         else if (r.kind == RECORD_CAPTION)
             rc = text_of(&r, METADATA_TEXT_MAX, &out->caption, err);
         else if (r.kind == RECORD_ALT_TEXT)
@@ -207,12 +220,15 @@ int metadata_unpack(const uint8_t *bytes, size_t n, struct metadata *out, struct
 
 static int choice_of(const struct record *r, struct metadata_wish *wish, struct err *err)
 {
-    if (r->len != 4)
+    if (r->len != CHOICES)
         return senseless(r, err);
     wish->sidecar      = r->data[0] != 0;
     wish->set_tags     = r->data[1] != 0;
     wish->set_caption  = r->data[2] != 0;
     wish->set_alt_text = r->data[3] != 0;
+    wish->only_out     = r->data[4] != 0;
+    wish->keep_own     = r->data[5] != 0;
+    wish->people_texts = r->data[6] != 0;
     return 0;
 }
 
@@ -227,6 +243,10 @@ int metadata_wish_unpack(const uint8_t *bytes, size_t n, struct metadata_wish *o
             rc = choice_of(&r, out, err);
         else if (r.kind == RECORD_TAG)
             rc = list_of(&r, METADATA_TAG_MAX, METADATA_TAGS, &out->tags, err);
+        else if (r.kind == RECORD_PEOPLE)
+            rc = list_of(&r, METADATA_TAG_MAX, METADATA_TAGS, &out->people, err);
+        else if (r.kind == RECORD_TAKEN)
+            rc = list_of(&r, METADATA_TAG_MAX, METADATA_TAGS, &out->taken, err);
         else if (r.kind == RECORD_CAPTION)
             rc = text_of(&r, METADATA_TEXT_MAX, &out->caption, err);
         else

@@ -1,7 +1,8 @@
 /* XMP packets through libexempi: see xmp.h. Its schemas:
  * Dublin Core, XMP basic, EXIF for XMP (ISO 16684-1, CIPA DC-010), IPTC Photo Metadata
  * Standard 2021.1 (alternative text), and those of Lightroom and digiKam as these write
- * them. Osprey's own has one property of the same name for each that it changes.
+ * them. Osprey's own has a property of the same name for each that it changes, and for lists
+ * another one for what people said.
  */
 #include "meta/xmp.h"
 
@@ -31,28 +32,30 @@
 struct property {
     const char *schema, *name, *shown;
     uint32_t    form;
+    const char *people; /* of a list: the name of their twin */
 };
 
 static const struct property lists[XMP_LISTS] = {
-    [XMP_SUBJECT]   = {NS_DC, "subject", "dc:subject", XMP_PROP_ARRAY_IS_UNORDERED},
+    [XMP_SUBJECT] = {NS_DC, "subject", "dc:subject", XMP_PROP_ARRAY_IS_UNORDERED, "peopleSubject"},
     [XMP_HIERARCHY] = {NS_LR, "hierarchicalSubject", "lr:hierarchicalSubject",
-                       XMP_PROP_ARRAY_IS_UNORDERED},
+                       XMP_PROP_ARRAY_IS_UNORDERED, "peopleHierarchicalSubject"},
     [XMP_TAGS_LIST] = {NS_DK, "TagsList", "digiKam:TagsList",
-                       XMP_PROP_VALUE_IS_ARRAY | XMP_PROP_ARRAY_IS_ORDERED},
+                       XMP_PROP_VALUE_IS_ARRAY | XMP_PROP_ARRAY_IS_ORDERED, "peopleTagsList"},
 };
 
 static const struct property texts[XMP_TEXTS] = {
-    [XMP_DESCRIPTION] = {NS_DC, "description", "dc:description", 0},
-    [XMP_ALT_TEXT]    = {NS_IPTC, "AltTextAccessibility", "Iptc4xmpCore:AltTextAccessibility", 0},
+    [XMP_DESCRIPTION] = {NS_DC, "description", "dc:description", 0, NULL},
+    [XMP_ALT_TEXT]    = {NS_IPTC, "AltTextAccessibility", "Iptc4xmpCore:AltTextAccessibility", 0,
+                         NULL},
 };
 
 static const struct property simples[XMP_SIMPLES] = {
-    [XMP_RATING]    = {NS_XMP, "Rating", "xmp:Rating", 0},
-    [XMP_LENS_EX]   = {NS_EXIFEX, "LensModel", "exifEX:LensModel", 0},
-    [XMP_LENS_AUX]  = {NS_AUX, "Lens", "aux:Lens", 0},
-    [XMP_LATITUDE]  = {NS_EXIF, "GPSLatitude", "exif:GPSLatitude", 0},
-    [XMP_LONGITUDE] = {NS_EXIF, "GPSLongitude", "exif:GPSLongitude", 0},
-    [XMP_EXTENDED]  = {NS_NOTE, "HasExtendedXMP", "xmpNote:HasExtendedXMP", 0},
+    [XMP_RATING]    = {NS_XMP, "Rating", "xmp:Rating", 0, NULL},
+    [XMP_LENS_EX]   = {NS_EXIFEX, "LensModel", "exifEX:LensModel", 0, NULL},
+    [XMP_LENS_AUX]  = {NS_AUX, "Lens", "aux:Lens", 0, NULL},
+    [XMP_LATITUDE]  = {NS_EXIF, "GPSLatitude", "exif:GPSLatitude", 0, NULL},
+    [XMP_LONGITUDE] = {NS_EXIF, "GPSLongitude", "exif:GPSLongitude", 0, NULL},
+    [XMP_EXTENDED]  = {NS_NOTE, "HasExtendedXMP", "xmpNote:HasExtendedXMP", 0, NULL},
 };
 
 struct xmp {
@@ -191,15 +194,16 @@ static const char *list_item(struct xmp *x, const char *schema, const char *name
     return text && *text && utf8_valid(text, strlen(text)) ? text : NULL;
 }
 
-int xmp_list_get(struct xmp *x, enum xmp_list list, bool own, struct strings *out, bool *is_there,
-                 struct err *err)
+int xmp_list_get(struct xmp *x, enum xmp_list list, enum xmp_whose whose, struct strings *out,
+                 bool *is_there, struct err *err)
 {
-    const char *schema = own ? NS_OSPREY : lists[list].schema;
+    const char *schema = whose == XMP_ALL ? lists[list].schema : NS_OSPREY;
+    const char *name   = whose == XMP_PEOPLE ? lists[list].people : lists[list].name;
     bool        there;
-    int32_t     n  = list_size(x, schema, lists[list].name, &there);
+    int32_t     n  = list_size(x, schema, name, &there);
     int         rc = 0;
     for (int32_t i = 1; i <= n && !rc; i++) {
-        const char *text = list_item(x, schema, lists[list].name, i);
+        const char *text = list_item(x, schema, name, i);
         rc               = text ? strings_add(out, text, err) : 0;
     }
     if (is_there)
@@ -207,13 +211,14 @@ int xmp_list_get(struct xmp *x, enum xmp_list list, bool own, struct strings *ou
     return rc;
 }
 
-int xmp_list_put_own(struct xmp *x, enum xmp_list list, const struct strings *items,
-                     struct err *err)
+int xmp_list_put_twin(struct xmp *x, enum xmp_list list, enum xmp_whose whose,
+                      const struct strings *items, struct err *err)
 {
-    const struct property *p = &lists[list];
-    xmp_delete_property(x->packet, NS_OSPREY, p->name);
+    const struct property *p    = &lists[list];
+    const char            *name = whose == XMP_PEOPLE ? p->people : p->name;
+    xmp_delete_property(x->packet, NS_OSPREY, name);
     for (size_t i = 0; i < items->n; i++) {
-        if (!xmp_append_array_item(x->packet, NS_OSPREY, p->name, XMP_PROP_ARRAY_IS_UNORDERED,
+        if (!xmp_append_array_item(x->packet, NS_OSPREY, name, XMP_PROP_ARRAY_IS_UNORDERED,
                                    items->list[i], 0))
             return cannot(p, err);
     }

@@ -18,11 +18,12 @@
 
 #define XMP_PACKET_MAX ((size_t)16 << 20) /* bytes */
 
-/* Properties that are lists of texts. Each has a twin in Osprey's own namespace: which
- * of its items are Osprey's. */
+/* Properties that are lists of texts. Each has two twins in Osprey's own namespace: which
+ * of its items are Osprey's, and which it wrote at a person's word. */
 enum xmp_list { XMP_SUBJECT, XMP_HIERARCHY, XMP_TAGS_LIST, XMP_LISTS };
+enum xmp_whose { XMP_ALL, XMP_OWN, XMP_PEOPLE }; /* the list itself, or a twin */
 /* Properties that are a text in several languages, of which the default one counts;
- * with twins as well. */
+ * with a twin that holds the text, where it is Osprey's. */
 enum xmp_text { XMP_DESCRIPTION, XMP_ALT_TEXT, XMP_TEXTS };
 /* Simple ones, to be read. */
 enum xmp_simple {
@@ -48,13 +49,13 @@ struct xmp;
 int  xmp_open(const void *packet, size_t n, struct xmp **out, struct err *err);
 void xmp_close(struct xmp *x); /* NULL-safe */
 
-/* own: the twin. *is_there (may be NULL): also where it is empty. Items that are no
+/* *is_there (may be NULL): also where it is empty. Items that are no
  * plain texts are passed over. */
-int  xmp_list_get(struct xmp *x, enum xmp_list list, bool own, struct strings *out, bool *is_there,
-                  struct err *err);
-/* Replaces the twin, which goes when there are none. */
-int  xmp_list_put_own(struct xmp *x, enum xmp_list list, const struct strings *items,
-                      struct err *err);
+int  xmp_list_get(struct xmp *x, enum xmp_list list, enum xmp_whose whose, struct strings *out,
+                  bool *is_there, struct err *err);
+/* Replaces a twin, which goes when there are none. */
+int  xmp_list_put_twin(struct xmp *x, enum xmp_list list, enum xmp_whose whose,
+                       const struct strings *items, struct err *err);
 int  xmp_list_add(struct xmp *x, enum xmp_list list, const char *item, struct err *err);
 /* The last one with this text; the list goes with its last item. */
 int  xmp_list_remove(struct xmp *x, enum xmp_list list, const char *item, struct err *err);

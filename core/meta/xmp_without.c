@@ -50,12 +50,12 @@ void xmp_close(struct xmp *x)
     free(x);
 }
 
-int xmp_list_get(struct xmp *x, enum xmp_list list, bool own, struct strings *out, bool *is_there,
-                 struct err *err)
+int xmp_list_get(struct xmp *x, enum xmp_list list, enum xmp_whose whose, struct strings *out,
+                 bool *is_there, struct err *err)
 {
     (void)x;
     (void)list;
-    (void)own;
+    (void)whose;
     (void)out;
     (void)err;
     if (is_there)
@@ -63,11 +63,12 @@ int xmp_list_get(struct xmp *x, enum xmp_list list, bool own, struct strings *ou
     return 0;
 }
 
-int xmp_list_put_own(struct xmp *x, enum xmp_list list, const struct strings *items,
-                     struct err *err)
+int xmp_list_put_twin(struct xmp *x, enum xmp_list list, enum xmp_whose whose,
+                      const struct strings *items, struct err *err)
 {
     (void)x;
     (void)list;
+    (void)whose;
     (void)items;
     return not_here(err);
 }

@@ -1,5 +1,9 @@
 -- What takes each step of storage/catalog_schema.c back, the newest first: the tests make
 -- catalogues of older versions with it. "-- N" begins what undoes version N.
+-- 13
+DROP TRIGGER tags_came_taken;
+DROP TRIGGER tags_went_taken;
+DROP TABLE tags_taken;
 -- 12
 DROP INDEX images_time;
 ALTER TABLE images DROP COLUMN time_ms;

@@ -30,6 +30,7 @@ static struct metadata read_all(const struct metadata_files *files)
     fuzz_check(metadata_pack(&said, &packed, &err) == 0);
     fuzz_check(metadata_unpack((const uint8_t *)packed.data, packed.len, &back, &err) == 0);
     fuzz_check(strings_equal(&said.tags, &back.tags) && said.has_place == back.has_place);
+    fuzz_check(strings_equal(&said.people, &back.people));
     fuzz_check(!said.caption == !back.caption && !strcmp(said.lens, back.lens));
     metadata_release(&back);
     buf_release(&packed);
@@ -122,6 +123,38 @@ static void change(const struct metadata_files *files, bool sidecar, const struc
     metadata_wish_release(&wish);
 }
 
+/* What a person says is there for all, and settled once it is written, or taken away. */
+static void change_people(const struct metadata_files *files, bool sidecar)
+{
+    struct metadata_wish  wish = {.sidecar = sidecar, .set_tags = true};
+    struct metadata_wish  gone = wish;
+    struct metadata_edit  edit, again, third;
+    struct metadata_files with, without;
+    struct err            err = ERR_INIT;
+    fuzz_check(strings_add(&wish.people, "fuzz|person", &err) == 0);
+    fuzz_check(strings_add(&gone.taken, "fuzz|person", &err) == 0);
+    int rc = metadata_change(files, &wish, &edit, &err);
+    fuzz_check_err(rc, &err);
+    if (!rc && edit.outcome != METADATA_SAME && apply(files, sidecar, &edit, &with)) {
+        fuzz_check(metadata_change(&with, &wish, &again, &err) == 0);
+        fuzz_check(again.outcome == METADATA_SAME);
+        metadata_edit_release(&again);
+        fuzz_check(metadata_change(&with, &gone, &again, &err) == 0);
+        if (again.outcome != METADATA_SAME && apply(&with, sidecar, &again, &without)) {
+            fuzz_check(metadata_change(&without, &gone, &third, &err) == 0);
+            fuzz_check(third.outcome == METADATA_SAME);
+            metadata_edit_release(&third);
+            release(sidecar, &without);
+        }
+        metadata_edit_release(&again);
+        release(sidecar, &with);
+    }
+    if (!rc)
+        metadata_edit_release(&edit);
+    metadata_wish_release(&wish);
+    metadata_wish_release(&gone);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     bool                  sidecar = size && data[0] == 'S';
@@ -130,8 +163,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (sidecar)
         files = (struct metadata_files){jpeg, copy, sizeof jpeg, size - 1};
     struct metadata said = read_all(&files);
-    if (xmp_is_here())
+    if (xmp_is_here()) {
         change(&files, sidecar, &said);
+        change_people(&files, sidecar);
+    }
     metadata_release(&said);
     free(copy);
     /* And as the other side of the worker's door. */
