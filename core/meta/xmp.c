@@ -1,6 +1,6 @@
 /* XMP packets through libexempi: see xmp.h. Its schemas:
- * Dublin Core, XMP basic, EXIF for XMP (ISO 16684-1, CIPA DC-010), IPTC Photo Metadata
- * Standard 2021.1 (alternative text), and those of Lightroom and digiKam as these write
+ * Dublin Core, XMP basic, Photoshop (its date), EXIF for XMP (ISO 16684-1, CIPA DC-010), IPTC Photo
+ * Metadata Standard 2021.1 (alternative text), and those of Lightroom and digiKam as these write
  * them. Osprey's own has one property of the same name for each that it changes.
  */
 #include "meta/xmp.h"
@@ -22,6 +22,7 @@
 #define NS_EXIF   "http://ns.adobe.com/exif/1.0/"
 #define NS_EXIFEX "http://cipa.jp/exif/1.0/"
 #define NS_AUX    "http://ns.adobe.com/exif/1.0/aux/"
+#define NS_PS     "http://ns.adobe.com/photoshop/1.0/"
 #define NS_NOTE   "http://ns.adobe.com/xmp/note/"
 #define NS_OSPREY "http://ns.osprey/xmp/1.0/"
 
@@ -47,12 +48,16 @@ static const struct property texts[XMP_TEXTS] = {
 };
 
 static const struct property simples[XMP_SIMPLES] = {
-    [XMP_RATING]    = {NS_XMP, "Rating", "xmp:Rating", 0},
-    [XMP_LENS_EX]   = {NS_EXIFEX, "LensModel", "exifEX:LensModel", 0},
-    [XMP_LENS_AUX]  = {NS_AUX, "Lens", "aux:Lens", 0},
-    [XMP_LATITUDE]  = {NS_EXIF, "GPSLatitude", "exif:GPSLatitude", 0},
-    [XMP_LONGITUDE] = {NS_EXIF, "GPSLongitude", "exif:GPSLongitude", 0},
-    [XMP_EXTENDED]  = {NS_NOTE, "HasExtendedXMP", "xmpNote:HasExtendedXMP", 0},
+    [XMP_RATING]     = {NS_XMP, "Rating", "xmp:Rating", 0},
+    [XMP_LENS_EX]    = {NS_EXIFEX, "LensModel", "exifEX:LensModel", 0},
+    [XMP_LENS_AUX]   = {NS_AUX, "Lens", "aux:Lens", 0},
+    [XMP_LATITUDE]   = {NS_EXIF, "GPSLatitude", "exif:GPSLatitude", 0},
+    [XMP_LONGITUDE]  = {NS_EXIF, "GPSLongitude", "exif:GPSLongitude", 0},
+    [XMP_TAKEN]      = {NS_PS, "DateCreated", "photoshop:DateCreated", 0},
+    [XMP_TAKEN_EXIF] = {NS_EXIF, "DateTimeOriginal", "exif:DateTimeOriginal", 0},
+    [XMP_MADE]       = {NS_XMP, "CreateDate", "xmp:CreateDate", 0},
+    [XMP_MADE_EXIF]  = {NS_EXIF, "DateTimeDigitized", "exif:DateTimeDigitized", 0},
+    [XMP_EXTENDED]   = {NS_NOTE, "HasExtendedXMP", "xmpNote:HasExtendedXMP", 0},
 };
 
 struct xmp {

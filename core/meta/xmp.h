@@ -31,6 +31,10 @@ enum xmp_simple {
     XMP_LENS_AUX,
     XMP_LATITUDE,
     XMP_LONGITUDE,
+    XMP_TAKEN, /* the date of what is shown, by photoshop:, and */
+    XMP_TAKEN_EXIF,
+    XMP_MADE, /* the date of the file that was made of it */
+    XMP_MADE_EXIF,
     XMP_EXTENDED, /* the digest of an extended packet in a JPEG */
     XMP_SIMPLES
 };
