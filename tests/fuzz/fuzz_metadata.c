@@ -4,6 +4,7 @@
  */
 #include "tests/fuzz/fuzz.h"
 
+#include "base/moment.h"
 #include "meta/container.h"
 #include "meta/metadata.h"
 #include "meta/metadata_wire.h"
@@ -31,6 +32,8 @@ static struct metadata read_all(const struct metadata_files *files)
     fuzz_check(metadata_unpack((const uint8_t *)packed.data, packed.len, &back, &err) == 0);
     fuzz_check(strings_equal(&said.tags, &back.tags) && said.has_place == back.has_place);
     fuzz_check(!said.caption == !back.caption && !strcmp(said.lens, back.lens));
+    fuzz_check(said.taken_at == back.taken_at && said.is_made == back.is_made);
+    fuzz_check(said.taken_at >= MOMENT_FIRST && said.taken_at < MOMENT_END);
     metadata_release(&back);
     buf_release(&packed);
     return said;
@@ -50,6 +53,7 @@ static void check_same(const struct metadata *a, const struct metadata_files *fi
         return;
     }
     fuzz_check(strings_equal(&a->tags, &b.tags) && a->rating == b.rating);
+    fuzz_check(a->taken_at == b.taken_at && a->has_place == b.has_place);
     fuzz_check(same_text(a->caption, b.caption) && same_text(a->alt_text, b.alt_text));
     metadata_release(&b);
 }
