@@ -139,6 +139,18 @@ static void make_heif(struct buf *b, const struct heif_shape *s)
     buf_release(&exif);
 }
 
+/* A compressed box as it is without compression (RFC 7932, section 9.2): a window of 16 bits,
+ * one block of bytes as they are, an empty last one. */
+static void add_packed(struct buf *b, const char *name, const char *data, size_t n)
+{
+    size_t at = begin_box(b, "brob");
+    add(b, name, 4);
+    add_number(b, (n - 1) << 4 | 1 << 20, 3, false);
+    add(b, data, n);
+    add(b, "\3", 1);
+    end_box(b, at);
+}
+
 static void make_jxl(struct buf *b, const char *skip, size_t skip_n)
 {
     struct buf exif, box;
@@ -299,6 +311,31 @@ static void boxes_of_jxl_are_read(void **state)
     }
 }
 
+static void packed_boxes_of_jxl_are_read(void **state)
+{
+    struct buf file, exif;
+    (void)state;
+    if (!container_unpacks())
+        skip();
+    make_exif(&exif, "2011:12:13 14:15:16", NULL, "+01:00");
+    buf_init(&file, 1 << 18);
+    add(&file, "\0\0\0\14JXL \r\n\x87\n", 12);
+    add_box(&file, "brob", "xml \x21 broken", 12);
+    add_box(&file, "brob", "Ex", 2);
+    add_packed(&file, "jbrd", "what rebuilds a JPEG", 20);
+    add_packed(&file, "Exif", exif.data, exif.len);
+    add_packed(&file, "xml ", packet("5", ""), strlen(packet("5", "")));
+    add_packed(&file, "xml ", packet("4", ""), strlen(packet("4", "")));
+    struct metadata m = read_file(&file, NULL);
+    assert_int_equal(m.taken_at, 1323782116);
+    if (xmp_is_here())
+        assert_int_equal(m.rating, 5);
+    metadata_release(&m);
+    survives(&file);
+    buf_release(&file);
+    buf_release(&exif);
+}
+
 static void the_place_of_a_film_is_read(void **state)
 {
     static const struct {
@@ -375,8 +412,11 @@ static void nothing_can_be_put_there(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(items_of_heif_are_read),      cmocka_unit_test(boxes_of_jxl_are_read),
-        cmocka_unit_test(the_place_of_a_film_is_read), cmocka_unit_test(the_place_of_3gpp_is_read),
+        cmocka_unit_test(items_of_heif_are_read),
+        cmocka_unit_test(boxes_of_jxl_are_read),
+        cmocka_unit_test(packed_boxes_of_jxl_are_read),
+        cmocka_unit_test(the_place_of_a_film_is_read),
+        cmocka_unit_test(the_place_of_3gpp_is_read),
         cmocka_unit_test(nothing_can_be_put_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

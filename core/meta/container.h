@@ -45,6 +45,7 @@ enum container_kind container_kind_of(const uint8_t *bytes, size_t n);
 /* ERR_NOMEM alone: what is broken is not there. */
 int  container_look(const uint8_t *bytes, size_t n, struct container *out, struct err *err);
 void container_release(struct container *c);
+bool container_unpacks(void); /* what JPEG XL compressed: where the build has libbrotlidec */
 
 #define CONTAINER_PARTS 8
 

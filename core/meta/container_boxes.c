@@ -27,6 +27,11 @@ struct span container_exif(const struct span *block)
 }
 
 #ifdef OSPREY_HAVE_BROTLI
+bool container_unpacks(void)
+{
+    return true;
+}
+
 #define MOST_EXIF  ((size_t)4 << 20)
 #define FIRST_ROOM ((size_t)64 << 10)
 
@@ -78,6 +83,11 @@ static int take_packed(const struct span *box, struct container *c, struct err *
     return rc;
 }
 #else
+bool container_unpacks(void)
+{
+    return false;
+}
+
 static int take_packed(const struct span *box, struct container *c, struct err *err)
 {
     (void)box;
