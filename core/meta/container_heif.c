@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MOST_TRIED 64 /* items that may be it: files have one or two */
+#define MOST_TRIED 16 /* items that may be it: files have one or two */
 #define MOST_EXIF  ((size_t)64 << 20)
 
 struct heif {
