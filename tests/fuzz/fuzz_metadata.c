@@ -44,18 +44,16 @@ static bool same_text(const char *a, const char *b)
     return a && b ? !strcmp(a, b) : a == b;
 }
 
-/* A broken TIFF may point behind its end, where something is once it has grown. */
-static void check_same(const struct metadata *a, const struct metadata_files *files)
+/* False for a broken TIFF that points behind its end, where something is once it has grown. */
+static bool check_same(const struct metadata *a, const struct metadata_files *files)
 {
-    struct metadata b = read_all(files);
-    if (container_kind_of(files->picture, files->picture_n) == CONTAINER_TIFF) {
-        metadata_release(&b);
-        return;
-    }
-    fuzz_check(strings_equal(&a->tags, &b.tags) && a->rating == b.rating);
-    fuzz_check(a->taken_at == b.taken_at && a->has_place == b.has_place);
-    fuzz_check(same_text(a->caption, b.caption) && same_text(a->alt_text, b.alt_text));
+    struct metadata b    = read_all(files);
+    bool            same = strings_equal(&a->tags, &b.tags) && a->rating == b.rating &&
+                a->taken_at == b.taken_at && a->has_place == b.has_place &&
+                same_text(a->caption, b.caption) && same_text(a->alt_text, b.alt_text);
+    fuzz_check(same || container_kind_of(files->picture, files->picture_n) == CONTAINER_TIFF);
     metadata_release(&b);
+    return same;
 }
 
 /* The files with an edit applied, in memory of its own; false where it cannot be. */
@@ -107,13 +105,13 @@ static void change(const struct metadata_files *files, bool sidecar, const struc
     int rc       = metadata_change(files, &wish, &edit, &err);
     fuzz_check_err(rc, &err);
     if (!rc && edit.outcome != METADATA_SAME && apply(files, sidecar, &edit, &with)) {
-        check_same(said, &with);
+        bool same = check_same(said, &with);
         fuzz_check(metadata_change(&with, &wish, &again, &err) == 0);
-        fuzz_check(again.outcome == METADATA_SAME);
+        fuzz_check(again.outcome == METADATA_SAME || !same);
         fuzz_check(metadata_change(&with, &none, &gone, &err) == 0);
         fuzz_check(gone.outcome != METADATA_SAME);
         if (apply(&with, sidecar, &gone, &without)) {
-            check_same(said, &without);
+            (void)check_same(said, &without);
             release(sidecar, &without);
         }
         metadata_edit_release(&again);
