@@ -205,14 +205,6 @@ static int contents_number(struct pictures *p, size_t *n, struct err *err)
     return 0;
 }
 
-static bool is_film(const struct duplicate_picture *p)
-{
-    for (int k = IMAGE_MP4; format_is_video((enum image_kind)k); k++)
-        if (strcmp(p->kind, image_kind_name((enum image_kind)k)) == 0)
-            return true;
-    return false;
-}
-
 /* Scans of several pages that begin alike are no copies: what has parts is not looked at. */
 static int fingerprints_load(struct library *lib, struct pictures *p, struct duplicate_pairs *pairs,
                              size_t *blind, struct err *err)
@@ -231,7 +223,7 @@ static int fingerprints_load(struct library *lib, struct pictures *p, struct dup
             return rc;
         rc             = parts ? ERR_NOTFOUND : library_fingerprint_get(lib, lead->hash, to, &why);
         pairs->sees[c] = rc == 0;
-        *blind += rc == ERR_NOTFOUND && !parts && !is_film(lead);
+        *blind += rc == ERR_NOTFOUND && !parts && !format_names_video(lead->kind);
         for (uint32_t i = p->first[c]; i < p->first[c + 1] && rc == 0; i++)
             p->list[p->members[i]].colour = fingerprint_has_colour(to);
         rc = rc && rc != ERR_NOTFOUND ? err_set(err, why.code, "%s", why.msg) : 0;
