@@ -156,7 +156,18 @@ int xmp_text_of(struct xmp *x, char **out, size_t *n, struct err *err)
         return err_set(err, ERR_FAILED, "cannot write XMP (libexempi's error %d)", xmp_get_error());
     *n   = xmp_string_len(x->text);
     *out = mem_strndup(xmp_string_cstr(x->text), *n);
-    return *out ? 0 : err_set(err, ERR_NOMEM, "out of memory for XMP");
+    if (!*out)
+        return err_set(err, ERR_NOMEM, "out of memory for XMP");
+    struct xmp *again = NULL; /* names with control characters, say, are read but not escaped */
+    struct err  why   = ERR_INIT;
+    int         rc    = *n ? xmp_open(*out, *n, &again, &why) : 0;
+    xmp_close(again);
+    if (rc) {
+        free(*out);
+        *out = NULL;
+        return err_set(err, rc, "what would be written could not be read again: %s", why.msg);
+    }
+    return 0;
 }
 
 static int cannot(const struct property *p, struct err *err)

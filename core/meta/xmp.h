@@ -73,7 +73,8 @@ int  xmp_text_put_own(struct xmp *x, enum xmp_text text, const char *value, stru
 bool xmp_simple_get(struct xmp *x, enum xmp_simple simple, char *out, size_t size);
 
 bool xmp_is_empty(struct xmp *x); /* not one property */
-/* As XML, without the packet's wrapper; freed by the caller. */
+/* As XML, without the packet's wrapper; freed by the caller. ERR_FORMAT where that could not be
+ * parsed again. */
 int  xmp_text_of(struct xmp *x, char **out, size_t *n, struct err *err);
 
 #endif
