@@ -253,6 +253,8 @@ static int batch_settle(struct commit *c, bool *touched, struct err *err)
 
 static void library_item_fill(struct library_item *to, const struct item *item)
 {
+    int64_t taken =
+        item->has_said ? metadata_taken_at(&item->said, item->info.taken_at) : item->info.taken_at;
     *to = (struct library_item){.folder_id   = item->folder_id,
                                 .path        = item->path,
                                 .size        = item->size,
@@ -261,7 +263,7 @@ static void library_item_fill(struct library_item *to, const struct item *item)
                                 .height      = item->info.height,
                                 .kind        = image_kind_name(item->info.kind),
                                 .orientation = item->info.orientation,
-                                .taken_at    = item->info.taken_at,
+                                .taken_at    = taken,
                                 .camera      = item->info.camera,
                                 .colour      = item->colour,
                                 .embedding   = item->embedding,

@@ -11,7 +11,7 @@
 #define CATALOG_VERSION          13
 #define CATALOG_APPLICATION_ID   0x4f737072 /* "Ospr" */
 /* Of what is read from pictures: grows when more of it is, so that all are read again. */
-#define CATALOG_METADATA_VERSION 1
+#define CATALOG_METADATA_VERSION 2
 #define CATALOG_BUSY_MS          30000
 #define CATALOG_STATEMENTS       120
 

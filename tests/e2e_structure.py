@@ -34,6 +34,7 @@ OWNERS = [
     (r"libexif/", r"core/image/exif\.c"),
     (r"exempi/", r"core/meta/xmp\.c"),
     (r"zlib\.h", r"core/meta/container_png\.c|cli/parquet_codec\.c"),
+    (r"brotli/", r"core/meta/container_boxes\.c"),
     (r"snappy-c\.h", r"cli/parquet_codec\.c"),
     (r"webp/", r"core/image/decode_webp\.c"),
     (r"gif_lib\.h", r"core/image/decode_gif\.c"),

@@ -7,6 +7,8 @@
 #include "base/buf.h"
 
 #include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static inline void add(struct buf *b, const void *bytes, size_t n)
@@ -159,6 +161,52 @@ static inline void make_tiff(struct buf *b, const struct tiff_shape *s)
     add_number(b, 0, wide, be);
     if (s->odd)
         add(b, "", 1);
+}
+
+/* EXIF with the dates given (NULL: without), in the order of their tags. */
+static inline void make_exif(struct buf *b, const char *taken, const char *made, const char *zone)
+{
+    const struct {
+        int         tag;
+        const char *text;
+    } fields[]   = {{0x9003, taken}, {0x9004, made}, {0x9011, zone}, {0x9012, zone}};
+    size_t count = (taken != NULL) + (made != NULL) + 2U * (zone != NULL);
+    size_t at    = 26 + 2 + count * 12 + 4;
+    buf_init(b, 1 << 16);
+    add(b, "MM\0*\0\0\0\10\0\1\x87\x69\0\4\0\0\0\1\0\0\0\x1A\0\0\0\0", 26);
+    add_number(b, count, 2, true);
+    for (size_t i = 0; i < 4; i++) {
+        size_t n = fields[i].text ? strlen(fields[i].text) + 1 : 0;
+        if (!n)
+            continue;
+        add_number(b, (unsigned)fields[i].tag, 2, true);
+        add_number(b, 2, 2, true);
+        add_number(b, n, 4, true);
+        add_number(b, at, 4, true);
+        at += n;
+    }
+    add_number(b, 0, 4, true);
+    for (size_t i = 0; i < 4; i++) {
+        if (fields[i].text)
+            add(b, fields[i].text, strlen(fields[i].text) + 1);
+    }
+}
+
+#define PACKET_FORM                                                                                \
+    "<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:RDF "                                                \
+    "xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'><rdf:Description rdf:about='' "       \
+    "xmlns:xmp='http://ns.adobe.com/xap/1.0/' xmlns:exif='http://ns.adobe.com/exif/1.0/' "         \
+    "xmlns:photoshop='http://ns.adobe.com/photoshop/1.0/' "                                        \
+    "xmp:Rating='%s'%s/></rdf:RDF></x:xmpmeta>"
+
+/* A packet of a rating and attributes; until the next but one. */
+static inline const char *packet(const char *rating, const char *more)
+{
+    static char text[2][1024];
+    static int  turn;
+    turn = !turn;
+    snprintf(text[turn], sizeof text[turn], PACKET_FORM, rating, more);
+    return text[turn];
 }
 
 #endif

@@ -284,12 +284,10 @@ static const char *said(const struct video *v, const char *key)
 
 static void read_metadata(struct video *v)
 {
-    char date[20]; /* as EXIF has it, of "2024-02-29T21:29:58.000000Z" */
-    (void)snprintf(date, sizeof date, "%s", said(v, "creation_time"));
-    if (strlen(date) == sizeof date - 1) {
-        date[4] = date[7] = ':';
-        date[10]          = ' ';
-    }
+    /* Apple's tells the zone, and outlives an export, which is a creation of its own. */
+    const char *date = said(v, "com.apple.quicktime.creationdate");
+    if (!*date)
+        date = said(v, "creation_time");
     exif_take(said(v, "com.apple.quicktime.make"), said(v, "com.apple.quicktime.model"), date,
               "+00:00", v->job->info);
 }

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/moment.h"
 #include "image/decoder_worker.h"
 #include "image/formats.h"
 #include "image/modules.h"
@@ -24,18 +25,16 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PROGRAM       "osprey-decode"
-#define IN_PROCESS    "in-process"
-#define DEFAULT_MS    30000
-#define MOST_SECONDS  3600
-#define PICTURES      4096                    /* of one worker */
-#define WORKER_MS     (INT64_C(600) * 1000)   /* of one worker's life that it worked */
-#define INPUT_BYTES   ((size_t)64 << 20)      /* of the room for files, at first */
-#define KEPT_BYTES    ((size_t)16 << 20)      /* of each room, between pictures */
-#define OWN_BYTES     (UINT64_C(64) << 20)    /* of a worker, beside what max_bytes allows */
-#define PATIENCE_MS   1000                    /* for a worker that is ending anyway */
-#define LAST_YEAR_END INT64_C(253402300800)   /* the end of the year 9999 */
-#define FIRST_YEAR    (-INT64_C(62135596800)) /* the beginning of the year 1 */
+#define PROGRAM      "osprey-decode"
+#define IN_PROCESS   "in-process"
+#define DEFAULT_MS   30000
+#define MOST_SECONDS 3600
+#define PICTURES     4096                  /* of one worker */
+#define WORKER_MS    (INT64_C(600) * 1000) /* of one worker's life that it worked */
+#define INPUT_BYTES  ((size_t)64 << 20)    /* of the room for files, at first */
+#define KEPT_BYTES   ((size_t)16 << 20)    /* of each room, between pictures */
+#define OWN_BYTES    (UINT64_C(64) << 20)  /* of a worker, beside what max_bytes allows */
+#define PATIENCE_MS  1000                  /* for a worker that is ending anyway */
 
 struct decoder {
     struct decoder_options options;
@@ -280,8 +279,8 @@ static bool is_info(const struct wire_reply *r)
 {
     return r->kind >= IMAGE_UNKNOWN && r->kind < IMAGE_KINDS && r->info_width >= 0 &&
            r->info_height >= 0 && r->orientation >= 1 && r->orientation <= 8 && r->pages >= 0 &&
-           r->colours >= 0 && r->colours < IMAGE_COLOURS_KINDS && r->taken_at >= FIRST_YEAR &&
-           r->taken_at < LAST_YEAR_END && is_text(r->camera, sizeof r->camera) && are_times(r);
+           r->colours >= 0 && r->colours < IMAGE_COLOURS_KINDS && r->taken_at >= MOMENT_FIRST &&
+           r->taken_at < MOMENT_END && is_text(r->camera, sizeof r->camera) && are_times(r);
 }
 
 static bool is_answer(const struct decoder *d, const struct wire_request *q,

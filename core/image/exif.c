@@ -7,6 +7,7 @@
 #include "image/decode.h"
 
 #include "base/mem.h"
+#include "base/moment.h"
 #include "text/utf8.h"
 
 #include <libexif/exif-data.h>
@@ -14,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #define EXIF_MAX_BYTES ((size_t)1 << 20) /* a JPEG segment holds 64 KiB; PNG sets no bound */
 #define EXIF_TEXT      64                /* bytes kept of one string */
@@ -39,53 +39,6 @@ static void clean_text(const char *raw, char out[EXIF_TEXT])
     utf8_tidy(raw, strnlen(raw, EXIF_TEXT - 1), false, out, EXIF_TEXT - 1);
 }
 
-/* n decimal digits at s, or -1. */
-static int digits(const char *s, int n)
-{
-    int value = 0;
-    for (int i = 0; i < n; i++) {
-        if (s[i] < '0' || s[i] > '9')
-            return -1;
-        value = value * 10 + (s[i] - '0');
-    }
-    return value;
-}
-
-/* "+09:00" in seconds east of UTC; 0 when it is not one. */
-static int64_t offset_seconds(const char *s)
-{
-    if (strlen(s) < 6 || (s[0] != '+' && s[0] != '-') || s[3] != ':')
-        return 0;
-    int hours = digits(s + 1, 2), minutes = digits(s + 4, 2);
-    if (hours < 0 || hours > 14 || minutes < 0 || minutes > 59)
-        return 0;
-    int64_t seconds = hours * 3600 + minutes * 60;
-    return s[0] == '-' ? -seconds : seconds;
-}
-
-/* "2024:02:29 23:59:58" as Unix seconds; 0 when it is not a date. */
-static int64_t date_seconds(const char *s)
-{
-    if (strlen(s) < 19 || s[4] != ':' || s[7] != ':' || (s[10] != ' ' && s[10] != 'T') ||
-        s[13] != ':' || s[16] != ':')
-        return 0;
-    struct tm tm = {.tm_year = digits(s, 4) - 1900,
-                    .tm_mon  = digits(s + 5, 2) - 1,
-                    .tm_mday = digits(s + 8, 2),
-                    .tm_hour = digits(s + 11, 2),
-                    .tm_min  = digits(s + 14, 2),
-                    .tm_sec  = digits(s + 17, 2)};
-    if (tm.tm_year < 1 - 1900 || tm.tm_mon < 0 || tm.tm_mon > 11 || tm.tm_mday < 1 ||
-        tm.tm_hour < 0 || tm.tm_hour > 23 || tm.tm_min < 0 || tm.tm_min > 59 || tm.tm_sec < 0 ||
-        tm.tm_sec > 60)
-        return 0;
-    int    mon = tm.tm_mon, mday = tm.tm_mday;
-    time_t t    = timegm(&tm);
-    /* timegm turns 30 February into 1 March; a leap second may move on. */
-    bool   same = tm.tm_mon == mon && tm.tm_mday == mday;
-    return same || digits(s + 17, 2) == 60 ? (int64_t)t : 0;
-}
-
 static void read_orientation(ExifData *data, struct image_info *info)
 {
     const ExifEntry *entry = exif_content_get_entry(data->ifd[EXIF_IFD_0], EXIF_TAG_ORIENTATION);
@@ -107,9 +60,10 @@ void exif_take(const char *make_raw, const char *model_raw, const char *date, co
     char make[EXIF_TEXT], model[EXIF_TEXT];
     clean_text(make_raw ? make_raw : "", make);
     clean_text(model_raw ? model_raw : "", model);
-    int64_t seconds = date_seconds(date ? date : "");
-    info->taken_at  = seconds ? seconds - offset_seconds(offset ? offset : "") : 0;
-    size_t n        = strlen(make);
+    struct moment taken;
+    (void)moment_parse(date, offset, &taken);
+    info->taken_at = taken.from;
+    size_t n       = strlen(make);
     /* "Canon" + "Canon EOS 5D" would say it twice. */
     if (n && !strncasecmp(make, model, n) && (!model[n] || model[n] == ' '))
         make[0] = '\0';

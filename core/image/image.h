@@ -70,8 +70,10 @@ struct image_info {
     enum image_kind    kind;
     int                width, height;
     int                orientation; /* EXIF 1..8, 1 when absent or senseless */
-    int64_t            taken_at;    /* EXIF DateTimeOriginal as Unix seconds (OffsetTimeOriginal
-                                       applied where present, else taken as UTC); 0 when absent */
+    int64_t            taken_at;    /* EXIF DateTimeOriginal, a film's creation, as Unix seconds
+                                       (OffsetTimeOriginal applied where present, else taken as
+                                       UTC; base/moment.h), 0 when absent: metadata_taken_at
+                                       (meta/metadata.h) weighs it with other dates */
     char               camera[96];  /* "Make Model" (the model alone when it begins with the make),
                                        UTF-8 without control characters, "" when absent */
     int                pages;       /* of a TIFF, told with its first page; of a video, the frames

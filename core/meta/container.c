@@ -8,7 +8,8 @@
 
 enum container_kind container_kind_of(const uint8_t *bytes, size_t n)
 {
-    static const uint8_t png[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
+    static const uint8_t png[8]  = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
+    static const uint8_t jxl[12] = {0, 0, 0, 12, 'J', 'X', 'L', ' ', '\r', '\n', 0x87, '\n'};
     if (n >= 3 && bytes[0] == 0xFF && bytes[1] == 0xD8 && bytes[2] == 0xFF)
         return CONTAINER_JPEG;
     if (n >= sizeof png && !memcmp(bytes, png, sizeof png))
@@ -18,6 +19,10 @@ enum container_kind container_kind_of(const uint8_t *bytes, size_t n)
     if (n >= 8 && (!memcmp(bytes, "II*\0", 4) || !memcmp(bytes, "MM\0*", 4) ||
                    !memcmp(bytes, "II+\0", 4) || !memcmp(bytes, "MM\0+", 4)))
         return CONTAINER_TIFF;
+    if (n >= 12 && (!memcmp(bytes, jxl, sizeof jxl) || !memcmp(bytes + 4, "ftyp", 4) ||
+                    !memcmp(bytes + 4, "moov", 4) || !memcmp(bytes + 4, "wide", 4) ||
+                    !memcmp(bytes + 4, "mdat", 4))) /* QuickTime before there was ftyp */
+        return CONTAINER_BOXES;
     return CONTAINER_OTHER;
 }
 
@@ -33,6 +38,8 @@ int container_look(const uint8_t *bytes, size_t n, struct container *out, struct
         return container_look_webp(bytes, n, out, err);
     case CONTAINER_TIFF:
         return container_look_tiff(bytes, n, out, err);
+    case CONTAINER_BOXES:
+        return container_look_boxes(bytes, n, out, err);
     case CONTAINER_OTHER:
     default:
         return 0;
@@ -44,6 +51,12 @@ void container_release(struct container *c)
     for (size_t i = 0; i < sizeof c->owned / sizeof *c->owned; i++)
         free(c->owned[i]);
     *c = (struct container){0};
+}
+
+struct span container_bare_exif(const struct span *block)
+{
+    bool headed = block->len > 6 && !memcmp(block->data, "Exif\0\0", 6);
+    return headed ? (struct span){block->data + 6, block->len - 6} : *block;
 }
 
 /* ---- Putting a packet in ---- */
@@ -77,7 +90,7 @@ int container_splice(const uint8_t *bytes, size_t n, const char *packet, size_t 
     uint8_t            *wrapped;
     int                 rc;
     *out = (struct container_parts){0};
-    if (kind == CONTAINER_OTHER)
+    if (kind == CONTAINER_OTHER || kind == CONTAINER_BOXES)
         return err_set(err, ERR_UNSUPPORTED,
                        "XMP can be put into JPEG, PNG, TIFF and WebP files: write it beside this "
                        "one instead (--write sidecar)");

@@ -2,7 +2,8 @@
  *
  * JPEG, PNG, WebP and TIFF, each in its own file. They touch nothing but the packet and
  * what must tell of it (a size, a flag, an offset): every other byte comes out as it went
- * in. XMP specification part 3 (storage in files), 2016. Not for pixels.
+ * in. HEIC, AVIF, JPEG XL, MP4 and QuickTime are for reading alone. XMP specification part 3
+ * (storage in files), 2016. Not for pixels.
  */
 #ifndef OSPREY_META_CONTAINER_H
 #define OSPREY_META_CONTAINER_H
@@ -24,7 +25,8 @@ enum container_kind {
     CONTAINER_JPEG,
     CONTAINER_PNG,
     CONTAINER_WEBP,
-    CONTAINER_TIFF
+    CONTAINER_TIFF,
+    CONTAINER_BOXES /* HEIC, AVIF, JPEG XL, MP4, QuickTime: nothing can be put there */
 };
 
 /* Points into the file's bytes, but for what is owned. */
@@ -34,6 +36,8 @@ struct container {
     struct span         extended; /* of a JPEG whose packet is in two parts */
     struct span         exif;     /* a TIFF structure; a TIFF file is one itself */
     struct span         iim;
+    bool                has_place; /* of a film that tells it outside XMP */
+    double              latitude, longitude;
     uint8_t            *owned[2];
 };
 
@@ -41,6 +45,7 @@ enum container_kind container_kind_of(const uint8_t *bytes, size_t n);
 /* ERR_NOMEM alone: what is broken is not there. */
 int  container_look(const uint8_t *bytes, size_t n, struct container *out, struct err *err);
 void container_release(struct container *c);
+bool container_unpacks(void); /* what JPEG XL compressed: where the build has libbrotlidec */
 
 #define CONTAINER_PARTS 8
 
@@ -66,10 +71,20 @@ int container_splice(const uint8_t *bytes, size_t n, const char *packet, size_t 
 
 /* ---- For the container_*.c files alone ---- */
 
-int container_look_jpeg(const uint8_t *bytes, size_t n, struct container *c, struct err *err);
-int container_look_png(const uint8_t *bytes, size_t n, struct container *c, struct err *err);
-int container_look_webp(const uint8_t *bytes, size_t n, struct container *c, struct err *err);
-int container_look_tiff(const uint8_t *bytes, size_t n, struct container *c, struct err *err);
+int  container_look_jpeg(const uint8_t *bytes, size_t n, struct container *c, struct err *err);
+int  container_look_png(const uint8_t *bytes, size_t n, struct container *c, struct err *err);
+int  container_look_webp(const uint8_t *bytes, size_t n, struct container *c, struct err *err);
+int  container_look_tiff(const uint8_t *bytes, size_t n, struct container *c, struct err *err);
+int  container_look_boxes(const uint8_t *bytes, size_t n, struct container *c, struct err *err);
+/* meta, movie: the contents of the boxes "meta" and "moov". */
+int  container_look_heif(const struct span *file, const struct span *meta, struct container *c,
+                         struct err *err);
+void container_look_film(const struct span *movie, struct container *c);
+
+/* A block of EXIF without the "Exif\0\0" of JPEG that some write elsewhere, too; and without
+ * what comes before that in boxes. Empty when there is nothing else. */
+struct span container_bare_exif(const struct span *block);
+struct span container_exif(const struct span *block);
 
 /* packet: in its wrapper, or of len 0. */
 int container_splice_jpeg(const uint8_t *bytes, size_t n, const struct span *packet,

@@ -70,8 +70,7 @@ int container_look_webp(const uint8_t *bytes, size_t n, struct container *c, str
         if (!c->exif.data && chunk_is(&chunk, "EXIF"))
             c->exif = chunk.data;
     }
-    if (c->exif.len > 6 && !memcmp(c->exif.data, "Exif\0\0", 6)) /* some write it so */
-        c->exif = (struct span){c->exif.data + 6, c->exif.len - 6};
+    c->exif = container_bare_exif(&c->exif);
     return 0;
 }
 

@@ -3,6 +3,7 @@
 
 #include "meta/metadata.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,26 +62,69 @@ static int take(int dataset, const uint8_t *data, size_t len, struct strings *ke
     return rc;
 }
 
+struct dataset {
+    int            record, number;
+    const uint8_t *data;
+    size_t         len;
+};
+
+/* False at the first thing that is none. */
+static bool next(const uint8_t *bytes, size_t n, size_t *at, struct dataset *d)
+{
+    if (n - *at < 5 || bytes[*at] != 0x1C)
+        return false;
+    size_t len = big_endian(bytes + *at + 3, 2), head = 5;
+    if (len & 0x8000) { /* the length of the length */
+        size_t wide = len & 0x7FFF;
+        if (wide > 4 || n - *at - 5 < wide)
+            return false;
+        len = big_endian(bytes + *at + 5, wide);
+        head += wide;
+    }
+    if (len > n - *at - head)
+        return false;
+    d->record = bytes[*at + 1];
+    d->number = bytes[*at + 2];
+    d->data   = bytes + *at + head;
+    d->len    = len;
+    *at += head + len;
+    return true;
+}
+
 int iim_read(const uint8_t *bytes, size_t n, struct strings *keywords, char **caption,
              struct err *err)
 {
-    size_t at = 0;
-    int    rc = 0;
-    while (n - at >= 5 && bytes[at] == 0x1C && !rc) {
-        int    record = bytes[at + 1], dataset = bytes[at + 2];
-        size_t len = big_endian(bytes + at + 3, 2), head = 5;
-        if (len & 0x8000) { /* the length of the length */
-            size_t wide = len & 0x7FFF;
-            if (wide > 4 || n - at - 5 < wide)
-                break;
-            len = big_endian(bytes + at + 5, wide);
-            head += wide;
-        }
-        if (len > n - at - head)
-            break;
-        if (record == RECORD_APPLICATION)
-            rc = take(dataset, bytes + at + head, len, keywords, caption, err);
-        at += head + len;
+    struct dataset d;
+    size_t         at = 0;
+    int            rc = 0;
+    while (!rc && next(bytes, n, &at, &d)) {
+        if (d.record == RECORD_APPLICATION)
+            rc = take(d.number, d.data, d.len, keywords, caption, err);
     }
     return rc;
+}
+
+/* The first dataset with this number; "" without one, or when it is longer than that. */
+static void find(const uint8_t *bytes, size_t n, int number, char *out, size_t size)
+{
+    struct dataset d;
+    size_t         at = 0;
+    *out              = '\0';
+    while (next(bytes, n, &at, &d)) {
+        if (d.record != RECORD_APPLICATION || d.number != number)
+            continue;
+        if (d.len < size) {
+            memcpy(out, d.data, d.len);
+            out[d.len] = '\0';
+        }
+        return;
+    }
+}
+
+void iim_date(const uint8_t *bytes, size_t n, enum iim_date which, char out[IIM_DATE])
+{
+    char day[9], hour[12];
+    find(bytes, n, (int)which, day, sizeof day);
+    find(bytes, n, which == IIM_CREATED ? 60 : 63, hour, sizeof hour);
+    (void)snprintf(out, IIM_DATE, "%s%s%s", day, *day && *hour ? "T" : "", *day ? hour : "");
 }

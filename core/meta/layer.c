@@ -75,6 +75,10 @@ int layer_read(struct layer *layer, const struct span *packet, struct err *err)
         read_simple(x, XMP_LENS_AUX, layer->lens, sizeof layer->lens);
         read_simple(x, XMP_LATITUDE, layer->latitude, sizeof layer->latitude);
         read_simple(x, XMP_LONGITUDE, layer->longitude, sizeof layer->longitude);
+        read_simple(x, XMP_TAKEN, layer->taken, sizeof layer->taken);
+        read_simple(x, XMP_TAKEN_EXIF, layer->taken_exif, sizeof layer->taken_exif);
+        read_simple(x, XMP_MADE, layer->made, sizeof layer->made);
+        read_simple(x, XMP_MADE_EXIF, layer->made_exif, sizeof layer->made_exif);
     }
     xmp_close(x);
     return rc == ERR_NOMEM ? err_set(err, rc, "%s", why.msg) : 0;

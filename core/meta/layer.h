@@ -10,6 +10,8 @@ struct layer {
     struct strings list[XMP_LISTS], own[XMP_LISTS], people[XMP_LISTS];
     bool           has_list[XMP_LISTS];
     char          *text[XMP_TEXTS]; /* NULL: none, or Osprey's own */
+    /* Dates as they stand there: of what is shown, of the file made of it. */
+    char           taken[40], taken_exif[40], made[40], made_exif[40];
     char           rating[16], lens[96], latitude[32], longitude[32]; /* "" when absent */
 };
 

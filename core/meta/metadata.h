@@ -1,4 +1,4 @@
-/* What a picture says of itself: tags, a caption, a rating, a lens, a place. And the
+/* What a picture says of itself: tags, a caption, a rating, a lens, a place, a date. And the
  * other way: what shall be said in it, as an XMP packet that says it.
  *
  * All of it parses bytes from outside, and is done in the worker (decoder.h); what
@@ -30,7 +30,12 @@ struct metadata {
     int            rating;   /* stars, 1 to 5; -1: rejected; 0: none */
     bool           has_place;
     double         latitude, longitude; /* degrees, WGS 84 */
+    int64_t taken_at; /* Unix seconds, as in image_info; a coarse date's beginning; 0: none */
+    bool    is_made;  /* that is when the file was made, of a print, say: all that is known */
 };
+
+/* When it was taken, by all that is known: decoded is image_info's taken_at. */
+int64_t metadata_taken_at(const struct metadata *m, int64_t decoded);
 
 /* What follows the name of a picture in that of its sidecar, as digiKam and darktable have
  * it; and the sidecar's mtime in nanoseconds, never 0 or -1, but 0 for what is no regular

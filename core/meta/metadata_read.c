@@ -4,10 +4,16 @@
  * tags the file's XMP and IIM are taken together. Metadata Working Group, Guidelines for
  * handling image metadata 2.0, section 5, without its digests: who wrote last is not told
  * by what many programs leave stale.
+ *
+ * Of a place, a lens and a date EXIF counts before the file's XMP and IIM: cameras write it,
+ * and the rest is made of it (guidelines, same section; ExifTool and digiKam read so, too).
+ * Departures: the sidecar, which the guidelines do not know, counts first; a date that is
+ * coarse gives way to a finer one within it, so that a year does not hide a day.
  */
 #include "meta/metadata.h"
 
 #include "base/file.h"
+#include "base/moment.h"
 #include "meta/iim.h"
 #include "meta/layer.h"
 #include "meta/tiff_fields.h"
@@ -114,6 +120,73 @@ static void read_exif(const struct span *block, bool rated, struct metadata *m, 
     if (!m->has_place)
         m->has_place = exif_angle(&t, gps, GPS_LATITUDE, 'S', &m->latitude) &&
                        exif_angle(&t, gps, GPS_LONGITUDE, 'W', &m->longitude);
+}
+
+/* ---- Dates ---- */
+
+struct dates {
+    struct moment taken, made;           /* what is shown, and the file made of it */
+    char          zone[8], made_zone[8]; /* EXIF's, for whoever tells none */
+};
+
+static void weigh(struct moment *so_far, const char *text, const char *zone)
+{
+    struct moment m;
+    if (moment_parse(text, zone, &m))
+        *so_far = moment_of_two(so_far, &m);
+}
+
+static void exif_text(const struct tiff *t, uint64_t directory, uint16_t tag, char *out,
+                      size_t size)
+{
+    char *text = exif_string(t, directory, tag, size - 1);
+    (void)snprintf(out, size, "%s", text ? text : "");
+    free(text);
+}
+
+static void dates_of_layer(struct dates *d, const struct layer *layer)
+{
+    weigh(&d->taken, layer->taken, d->zone);
+    weigh(&d->taken, layer->taken_exif, d->zone);
+    weigh(&d->made, layer->made, d->made_zone);
+    weigh(&d->made, layer->made_exif, d->made_zone);
+}
+
+static void dates_of_iim(struct dates *d, const struct span *iim)
+{
+    char text[IIM_DATE];
+    iim_date(iim->data, iim->len, IIM_CREATED, text);
+    weigh(&d->taken, text, d->zone);
+    iim_date(iim->data, iim->len, IIM_DIGITIZED, text);
+    weigh(&d->made, text, d->made_zone);
+}
+
+static void read_dates(const struct container *c, const struct layer *file,
+                       const struct layer *sidecar, struct metadata *m)
+{
+    struct dates d         = {0};
+    char         taken[32] = "", made[32] = "";
+    struct tiff  t;
+    if (c->exif.data && tiff_open(&t, c->exif.data, c->exif.len)) {
+        uint64_t exif = tiff_directory_at(&t, TIFF_EXIF);
+        exif_text(&t, exif, TIFF_TAKEN, taken, sizeof taken);
+        exif_text(&t, exif, TIFF_TAKEN_ZONE, d.zone, sizeof d.zone);
+        exif_text(&t, exif, TIFF_MADE, made, sizeof made);
+        exif_text(&t, exif, TIFF_MADE_ZONE, d.made_zone, sizeof d.made_zone);
+    }
+    dates_of_layer(&d, sidecar);
+    weigh(&d.taken, taken, d.zone);
+    weigh(&d.made, made, d.made_zone);
+    dates_of_layer(&d, file);
+    if (c->iim.data)
+        dates_of_iim(&d, &c->iim);
+    m->is_made  = !d.taken.span && d.made.span;
+    m->taken_at = m->is_made ? d.made.from : d.taken.from;
+}
+
+int64_t metadata_taken_at(const struct metadata *m, int64_t decoded)
+{
+    return m->taken_at && (!m->is_made || !decoded) ? m->taken_at : decoded;
 }
 
 /* ---- XMP ---- */
@@ -324,7 +397,13 @@ int metadata_read(const struct metadata_files *files, struct metadata *out, stru
         read_layer(&sidecar, out);
         if (c.exif.data) /* whose place and lens are those that the file's XMP was made of */
             read_exif(&c.exif, rated, out, &exif);
+        if (c.has_place && !out->has_place) {
+            out->has_place = true;
+            out->latitude  = c.latitude;
+            out->longitude = c.longitude;
+        }
         read_layer(&file, out);
+        read_dates(&c, &file, &sidecar, out);
         first_of(
             &out->caption,
             (char *const[]){sidecar.text[XMP_DESCRIPTION], file.text[XMP_DESCRIPTION], iim, exif},

@@ -2,6 +2,7 @@
 #include "meta/metadata_wire.h"
 
 #include "base/mem.h"
+#include "base/moment.h"
 #include "meta/xmp.h"
 #include "text/utf8.h"
 
@@ -62,9 +63,10 @@ static int put_list(struct buf *out, enum record_kind kind, const struct strings
 
 int metadata_pack(const struct metadata *m, struct buf *out, struct err *err)
 {
-    const double place[2] = {m->latitude, m->longitude};
-    int32_t      rating   = m->rating;
-    int          rc       = put_list(out, RECORD_TAG, &m->tags, err);
+    const double  place[2] = {m->latitude, m->longitude};
+    const int64_t taken[2] = {m->taken_at, m->is_made};
+    int32_t       rating   = m->rating;
+    int           rc       = put_list(out, RECORD_TAG, &m->tags, err);
     if (!rc)
         rc = put_list(out, RECORD_PEOPLE, &m->people, err);
     if (!rc)
@@ -77,6 +79,8 @@ int metadata_pack(const struct metadata *m, struct buf *out, struct err *err)
         rc = put(out, RECORD_RATING, &rating, sizeof rating, err);
     if (!rc && m->has_place)
         rc = put(out, RECORD_PLACE, place, sizeof place, err);
+    if (!rc && m->taken_at)
+        rc = put(out, RECORD_TAKEN, taken, sizeof taken, err);
     return rc;
 }
 
@@ -189,6 +193,20 @@ static int place_of(const struct record *r, struct metadata *m, struct err *err)
     return 0;
 }
 
+static int taken_of(const struct record *r, struct metadata *m, struct err *err)
+{
+    int64_t taken[2];
+    if (r->len != sizeof taken)
+        return senseless(r, err);
+    memcpy(taken, r->data, sizeof taken);
+    if (taken[0] < MOMENT_FIRST || taken[0] >= MOMENT_END || !taken[0] || taken[1] < 0 ||
+        taken[1] > 1)
+        return senseless(r, err);
+    m->taken_at = taken[0];
+    m->is_made  = taken[1] == 1;
+    return 0;
+}
+
 int metadata_unpack(const uint8_t *bytes, size_t n, struct metadata *out, struct err *err)
 {
     struct record r;
@@ -208,6 +226,8 @@ int metadata_unpack(const uint8_t *bytes, size_t n, struct metadata *out, struct
             rc = lens_of(&r, out, err);
         else if (r.kind == RECORD_RATING)
             rc = rating_of(&r, out, err);
+        else if (r.kind == RECORD_TAKEN)
+            rc = taken_of(&r, out, err);
         else
             rc = r.kind == RECORD_PLACE ? place_of(&r, out, err) : senseless(&r, err);
         if (rc)

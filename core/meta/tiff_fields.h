@@ -34,6 +34,10 @@ enum tiff_tag {
     TIFF_PHOTOSHOP   = 34377,
     TIFF_EXIF        = 34665,
     TIFF_GPS         = 34853,
+    TIFF_TAKEN       = 0x9003, /* the date of what is shown, and its time zone */
+    TIFF_TAKEN_ZONE  = 0x9011,
+    TIFF_MADE        = 0x9004, /* of the file made of it */
+    TIFF_MADE_ZONE   = 0x9012,
     TIFF_LENS_MODEL  = 0xA434
 };
 

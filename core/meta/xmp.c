@@ -1,6 +1,6 @@
 /* XMP packets through libexempi: see xmp.h. Its schemas:
- * Dublin Core, XMP basic, EXIF for XMP (ISO 16684-1, CIPA DC-010), IPTC Photo Metadata
- * Standard 2021.1 (alternative text), and those of Lightroom and digiKam as these write
+ * Dublin Core, XMP basic, Photoshop (its date), EXIF for XMP (ISO 16684-1, CIPA DC-010), IPTC Photo
+ * Metadata Standard 2021.1 (alternative text), and those of Lightroom and digiKam as these write
  * them. Osprey's own has a property of the same name for each that it changes, and for lists
  * another one for what people said.
  */
@@ -23,6 +23,7 @@
 #define NS_EXIF   "http://ns.adobe.com/exif/1.0/"
 #define NS_EXIFEX "http://cipa.jp/exif/1.0/"
 #define NS_AUX    "http://ns.adobe.com/exif/1.0/aux/"
+#define NS_PS     "http://ns.adobe.com/photoshop/1.0/"
 #define NS_NOTE   "http://ns.adobe.com/xmp/note/"
 #define NS_OSPREY "http://ns.osprey/xmp/1.0/"
 
@@ -50,12 +51,16 @@ static const struct property texts[XMP_TEXTS] = {
 };
 
 static const struct property simples[XMP_SIMPLES] = {
-    [XMP_RATING]    = {NS_XMP, "Rating", "xmp:Rating", 0, NULL},
-    [XMP_LENS_EX]   = {NS_EXIFEX, "LensModel", "exifEX:LensModel", 0, NULL},
-    [XMP_LENS_AUX]  = {NS_AUX, "Lens", "aux:Lens", 0, NULL},
-    [XMP_LATITUDE]  = {NS_EXIF, "GPSLatitude", "exif:GPSLatitude", 0, NULL},
-    [XMP_LONGITUDE] = {NS_EXIF, "GPSLongitude", "exif:GPSLongitude", 0, NULL},
-    [XMP_EXTENDED]  = {NS_NOTE, "HasExtendedXMP", "xmpNote:HasExtendedXMP", 0, NULL},
+    [XMP_RATING]     = {NS_XMP, "Rating", "xmp:Rating", 0, NULL},
+    [XMP_LENS_EX]    = {NS_EXIFEX, "LensModel", "exifEX:LensModel", 0, NULL},
+    [XMP_LENS_AUX]   = {NS_AUX, "Lens", "aux:Lens", 0, NULL},
+    [XMP_LATITUDE]   = {NS_EXIF, "GPSLatitude", "exif:GPSLatitude", 0, NULL},
+    [XMP_LONGITUDE]  = {NS_EXIF, "GPSLongitude", "exif:GPSLongitude", 0, NULL},
+    [XMP_TAKEN]      = {NS_PS, "DateCreated", "photoshop:DateCreated", 0, NULL},
+    [XMP_TAKEN_EXIF] = {NS_EXIF, "DateTimeOriginal", "exif:DateTimeOriginal", 0, NULL},
+    [XMP_MADE]       = {NS_XMP, "CreateDate", "xmp:CreateDate", 0, NULL},
+    [XMP_MADE_EXIF]  = {NS_EXIF, "DateTimeDigitized", "exif:DateTimeDigitized", 0, NULL},
+    [XMP_EXTENDED]   = {NS_NOTE, "HasExtendedXMP", "xmpNote:HasExtendedXMP", 0, NULL},
 };
 
 struct xmp {
@@ -159,7 +164,18 @@ int xmp_text_of(struct xmp *x, char **out, size_t *n, struct err *err)
         return err_set(err, ERR_FAILED, "cannot write XMP (libexempi's error %d)", xmp_get_error());
     *n   = xmp_string_len(x->text);
     *out = mem_strndup(xmp_string_cstr(x->text), *n);
-    return *out ? 0 : err_set(err, ERR_NOMEM, "out of memory for XMP");
+    if (!*out)
+        return err_set(err, ERR_NOMEM, "out of memory for XMP");
+    struct xmp *again = NULL; /* names with control characters, say, are read but not escaped */
+    struct err  why   = ERR_INIT;
+    int         rc    = *n ? xmp_open(*out, *n, &again, &why) : 0;
+    xmp_close(again);
+    if (rc) {
+        free(*out);
+        *out = NULL;
+        return err_set(err, rc, "what would be written could not be read again: %s", why.msg);
+    }
+    return 0;
 }
 
 static int cannot(const struct property *p, struct err *err)

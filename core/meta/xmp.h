@@ -32,6 +32,10 @@ enum xmp_simple {
     XMP_LENS_AUX,
     XMP_LATITUDE,
     XMP_LONGITUDE,
+    XMP_TAKEN, /* the date of what is shown, by photoshop:, and */
+    XMP_TAKEN_EXIF,
+    XMP_MADE, /* the date of the file that was made of it */
+    XMP_MADE_EXIF,
     XMP_EXTENDED, /* the digest of an extended packet in a JPEG */
     XMP_SIMPLES
 };
@@ -73,7 +77,8 @@ bool xmp_is_empty(struct xmp *x); /* not one property */
 /* Whether bytes that may be broken can hold a word of Osprey's: it writes no packet that
  * does not name its namespace. */
 bool xmp_names_osprey(const void *packet, size_t n);
-/* As XML, without the packet's wrapper; freed by the caller. */
+/* As XML, without the packet's wrapper; freed by the caller. ERR_FORMAT where that could not be
+ * parsed again. */
 int  xmp_text_of(struct xmp *x, char **out, size_t *n, struct err *err);
 
 #endif
