@@ -107,8 +107,8 @@ static int show(struct session *s, const struct duplicates *found, struct err *e
         duplicates_pictures_free(pictures, n);
     }
     if (!rc)
-        note(s->common, "%zu pictures in %zu groups could go, of %zu looked at", copies, found->n,
-             found->pictures);
+        note(s->common, "%zu picture%s in %zu group%s could go, of %zu looked at", copies,
+             copies == 1 ? "" : "s", found->n, found->n == 1 ? "" : "s", found->pictures);
     return rc;
 }
 

@@ -126,7 +126,8 @@ int  library_folders(struct library *lib, struct library_folder **out, size_t *n
 void library_folders_free(struct library_folder *folders, size_t n);
 /* Records the end of a scan, or that the folder could not be scanned. */
 int  library_folder_scanned(struct library *lib, int64_t folder_id, bool online, struct err *err);
-/* Removes a folder (or what lies below a path inside one) with its images. */
+/* Removes a folder (or what lies below a path inside one) with its images. ERR_NOTFOUND when
+ * there is nothing of it. */
 int  library_forget(struct library *lib, const char *path, int64_t *removed, struct err *err);
 /* Folders at or below old_path now lie at or below new_path. */
 int  library_relocate(struct library *lib, const char *old_path, const char *new_path,
