@@ -254,7 +254,7 @@ static int run(struct session *s, const struct request *r, const char *const *di
         return take_back(s, r, done, err);
     int rc = session_library(s, err);
     if (!rc)
-        rc = places_init(&places, s->lib, dirs, n_dirs, err);
+        rc = places_init(&places, s, dirs, n_dirs, err);
     if (!rc)
         rc = caption(s, r, &places, done, err);
     places_release(&places);

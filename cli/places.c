@@ -1,6 +1,8 @@
 /* Folders that a user names (places.h). */
 #include "cli/places.h"
 
+#include "cli/output.h"
+
 #include "base/file.h"
 #include "base/mem.h"
 
@@ -18,17 +20,17 @@ void places_release(struct places *p)
     *p = (struct places){0};
 }
 
-static int find(struct library *lib, const char *dir, struct library_places *out, struct err *err)
+static int find(const struct session *s, const char *dir, struct library_places *out,
+                struct err *err)
 {
     char *absolute = NULL;
     int   rc       = path_absolute(dir, &absolute, err);
     if (!rc)
-        rc = library_places_find(lib, absolute, out, err);
+        rc = library_places_find(s->lib, absolute, out, err);
     if (!rc && out->n == 0)
         rc = err_set(err, ERR_NOTFOUND, "%s is not among the library's folders", absolute);
     if (!rc && out->empty && access(absolute, F_OK) != 0)
-        rc = err_set(err, ERR_NOTFOUND, "%s is not there, and the library has no picture in it",
-                     absolute);
+        note(s->common, "%s is not there, and the library has no picture in it", absolute);
     free(absolute);
     return rc;
 }
@@ -59,7 +61,7 @@ static void add(struct places *p, const struct library_place *place)
     p->n             = kept + 1;
 }
 
-int places_init(struct places *p, struct library *lib, const char *const *dirs, size_t n,
+int places_init(struct places *p, const struct session *s, const char *const *dirs, size_t n,
                 struct err *err)
 {
     size_t most = 0;
@@ -67,9 +69,9 @@ int places_init(struct places *p, struct library *lib, const char *const *dirs, 
     p->dirs     = mem_zeroed(n + 1, sizeof *p->dirs);
     int rc      = p->dirs ? 0 : err_set(err, ERR_NOMEM, "out of memory");
     if (!rc && n > 0)
-        rc = library_folders(lib, &p->folders, &p->n_folders, err);
+        rc = library_folders(s->lib, &p->folders, &p->n_folders, err);
     for (size_t i = 0; i < n && !rc; i++) {
-        rc = find(lib, dirs[i], &p->dirs[i], err);
+        rc = find(s, dirs[i], &p->dirs[i], err);
         most += p->dirs[i].n;
     }
     if (rc)

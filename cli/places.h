@@ -3,6 +3,7 @@
 #define OSPREY_CLI_PLACES_H
 
 #include "base/err.h"
+#include "cli/session.h"
 #include "storage/library.h"
 #include "storage/library_places.h"
 
@@ -21,9 +22,9 @@ struct places {
 };
 
 /* dirs (n): none means everywhere. ERR_NOTFOUND for a folder that has nothing to do with the
- * library, and for one inside it that is neither there nor has pictures that the library
- * knows. Released also after a failure. */
-int  places_init(struct places *p, struct library *lib, const char *const *dirs, size_t n,
+ * library; of one inside it that is not there, nor has pictures that the library knows, a
+ * note is made. Released also after a failure. */
+int  places_init(struct places *p, const struct session *s, const char *const *dirs, size_t n,
                  struct err *err);
 void places_release(struct places *p);
 /* Whether an absolute path, its folder's and what is below, lies in one of them. */

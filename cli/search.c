@@ -210,13 +210,13 @@ static bool ask_daemon(const struct common *common, const struct terms *terms, c
     return answered;
 }
 
-/* A daemon finds nothing in a folder that is not there; here that is said. */
+/* A daemon finds nothing in a folder that is not there; that is said here. */
 static int check_folder(struct session *s, const struct results_request *request, struct err *err)
 {
     struct places places = {0};
     int           rc     = session_library(s, err);
     if (!rc)
-        rc = places_init(&places, s->lib, &request->filters.in, 1, err);
+        rc = places_init(&places, s, &request->filters.in, 1, err);
     places_release(&places);
     return rc;
 }
@@ -229,11 +229,8 @@ static int search_somewhere(struct session *s, const char *server, const char *r
         return remote_search(server, true, s->common, terms, request, shown, err);
     if (terms->n == 0)
         return list(s, request, shown, err);
-    int rc = request->filters.in ? check_folder(s, request, err) : 0;
-    if (rc)
-        return rc;
     if (!server && ask_daemon(s->common, terms, reranker, request, shown))
-        return 0;
+        return *shown == 0 && request->filters.in ? check_folder(s, request, err) : 0;
     return search(s, terms, reranker, request, shown, err);
 }
 

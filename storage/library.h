@@ -262,7 +262,7 @@ struct library_filter {
     const char        *name;   /* part of the path below the folder; the case of ASCII is ignored */
     const char        *camera; /* part of the camera's name, likewise */
     const char        *lens;   /* part of the lens's name, likewise */
-    const char        *kind;   /* "JPEG"; the case is ignored */
+    unsigned           kinds;  /* any of these (format_bit) */
     const char        *caption; /* words, all of which are in the picture's captions */
     /* Each must be there, whoever says it, and none of not_tags. "animal" is "animal",
      * "animal|dog" and "living|animal": a tag, or a part of one that ends where a level

@@ -71,7 +71,7 @@ export class Filters {
       field('f_rating', select('rating', RATINGS.map((value) => [value, rated(value)]))),
       field('f_near', input('near', { type: 'text', placeholder: '48.2, 16.37, 5', inputmode: 'text', spellcheck: 'false' })),
       field('f_kind', select('kind', ['JPEG', 'PNG', 'WebP', 'GIF', 'TIFF', 'HEIC', 'AVIF', 'JPEG XL', 'RAW', 'BMP',
-        'PNM'].map((kind) => [kind, kind]).concat(FILMS.map((kind) => [kind, t('kind_film', { kind })])))),
+        'PNM'].map((kind) => [kind, kind]).concat([['video', t('kind_video')]], FILMS.map((kind) => [kind, t('kind_film', { kind })])))),
       field('f_width', select('min_width', WIDTHS.map((n) => [n, t('at_least_px', { n })]))),
       field('f_size', select('bytes', SIZES.map((range) => [range.join('-'), sizeLabel(range)]))),
       field('f_hybrid', input('hybrid', { type: 'checkbox' })),
