@@ -96,8 +96,8 @@ static void own_values_are_given_once(void **state)
     assert_int_equal(PARSE("--min-score=0.1", "a", "--min-score=0.1"), ERR_USAGE);
     assert_int_equal(PARSE("--preview", "--preview=40x12"), ERR_USAGE);
     /* what an alias of the shell may have given counts for less */
-    assert_int_equal(PARSE("--library", "a", "-k", "1", "--library", "b", "-k2", "--json",
-                           "--json", "--image", "x", "--image", "y"),
+    assert_int_equal(PARSE("--library", "a", "-k", "1", "--library", "b", "-k2", "--json", "--json",
+                           "--image", "x", "--image", "y"),
                      0);
     assert_string_equal(common.library, "b");
     assert_int_equal(common.k, 2);
