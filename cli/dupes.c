@@ -112,6 +112,23 @@ static int show(struct session *s, const struct duplicates *found, struct err *e
     return rc;
 }
 
+#define MARK 64 /* bytes of a head that tell whose a file is */
+
+int dupes_check_file(const char *file, const char *head, struct err *err)
+{
+    char   begin[MARK] = {0};
+    FILE  *f           = fopen(file, "rbe");
+    size_t n           = f ? fread(begin, 1, sizeof begin, f) : 0;
+    bool   bad         = f && ferror(f);
+    if (f)
+        (void)fclose(f);
+    if (!bad && (n == 0 || memcmp(begin, head, n < MARK ? n : MARK) == 0))
+        return 0;
+    return err_set(err, ERR_USAGE,
+                   "%s is there already, and nothing that osprey dupes wrote: name another file",
+                   file);
+}
+
 static int dupes(struct session *s, const struct request *r, const char *const *dirs, size_t n_dirs,
                  size_t *groups, struct err *err)
 {
@@ -119,7 +136,11 @@ static int dupes(struct session *s, const struct request *r, const char *const *
     struct duplicates         found   = {0};
     struct duplicates_options options = r->options;
     size_t                    unread  = 0;
-    int                       rc      = session_library(s, err);
+    int                       rc = r->html ? dupes_check_file(r->html, dupes_html_head, err) : 0;
+    if (!rc && r->script)
+        rc = dupes_check_file(r->script, dupes_script_head, err);
+    if (!rc)
+        rc = session_library(s, err);
     if (!rc)
         rc = places_init(&places, s, dirs, n_dirs, err);
     if (!rc && (options.kinds[DUPLICATE_SAME] || options.kinds[DUPLICATE_NEAR]))

@@ -21,7 +21,7 @@
 #define QUALITY      75
 #define PICTURES_MAX 5000 /* that are shown; others are named alone */
 
-static const char head[] =
+const char dupes_html_head[] =
     "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>Duplicates</title>\n"
     "<meta name=\"viewport\" content=\"width=device-width\">\n"
     "<meta http-equiv=\"Content-Security-Policy\""
@@ -124,7 +124,7 @@ static int put_group(struct library *lib, struct buf *out, struct decoder *decod
     size_t                     n;
     int                        rc = duplicates_pictures(lib, group, SIZE_MAX, &pictures, &n, err);
     if (!rc && n > 0)
-        rc = buf_append_str(out, "<section><h2>Keep the first for its ", err);
+        rc = buf_append_str(out, "<section><h2>The first is to be kept. ", err);
     if (!rc && n > 0)
         rc = put_text(out, group->why, err);
     if (!rc && n > 0)
@@ -146,7 +146,7 @@ int dupes_html(struct library *lib, const struct duplicates *found, const char *
     buf_init(&out, CEILING);
     int rc = decoder_open(NULL, &decoder, err);
     if (!rc)
-        rc = buf_append_str(&out, head, err);
+        rc = buf_append_str(&out, dupes_html_head, err);
     if (!rc)
         rc = buf_appendf(&out, err, "<p>%zu groups among %zu pictures.</p>\n", found->n,
                          found->pictures);

@@ -15,11 +15,12 @@
 
 #define CEILING ((size_t)1 << 30) /* bytes */
 
-static const char head[] =
+const char dupes_script_head[] =
     "#!/bin/sh\n"
     "# Duplicates, as `osprey dupes` found them. Read it before you run it: as it stands it\n"
     "# does nothing. Take away the # before a `drop` to have that file removed, then run it\n"
-    "# with sh. `drop KEPT FILE` leaves FILE alone when KEPT is not there.\n"
+    "# with sh. `drop KEPT FILE` leaves FILE alone when KEPT is not there, or is the same file\n"
+    "# by another name.\n"
     "set -eu\n"
     "# Where files go, below the path that they had; empty: they are deleted.\n"
     "AWAY=''\n"
@@ -30,6 +31,8 @@ static const char head[] =
     "drop() {\n"
     "    if [ ! -f \"$1\" ]; then\n"
     "        printf 'left alone, for the one to keep is not there: %s\\n' \"$2\" >&2\n"
+    "    elif [ \"$1\" -ef \"$2\" ]; then\n"
+    "        printf 'left alone, for it is the one to keep by another name: %s\\n' \"$2\" >&2\n"
     "    elif [ -n \"$AWAY\" ]; then\n"
     "        mkdir -p -- \"$AWAY${2%/*}\"\n"
     "        mv -n -- \"$2\" \"$AWAY$2\"\n"
@@ -89,13 +92,13 @@ int dupes_script(struct library *lib, const struct duplicates *found, const char
 {
     struct buf out;
     buf_init(&out, CEILING);
-    int rc = buf_append_str(&out, head, err);
+    int rc = buf_append_str(&out, dupes_script_head, err);
     for (size_t i = 0; i < found->n && !rc; i++) {
         struct duplicates_picture *pictures;
         size_t                     n;
         rc = duplicates_pictures(lib, &found->groups[i], SIZE_MAX, &pictures, &n, err);
         if (!rc && n > 0)
-            rc = buf_appendf(&out, err, "\n# %zu: to keep the first, for its %s\n", i + 1,
+            rc = buf_appendf(&out, err, "\n# %zu: the first is to be kept. %s\n", i + 1,
                              found->groups[i].why);
         for (size_t j = 1; j < n && !rc; j++)
             rc = put_drop(&out, &pictures[0], &pictures[j], err);

@@ -6,6 +6,8 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "cli/parquet.h"
+#include "meta/metadata.h"
+#include "meta/strings.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -126,19 +128,35 @@ static int csv_field(struct exchange_table *t, struct buf *out, bool *last, stru
     return rc;
 }
 
-/* The header: how many columns there are, and which has the paths. */
+/* Out of what a table says; NULL where nothing is left of it. */
+static int take_caption(const char *text, size_t n, char **caption, struct err *err)
+{
+    free(*caption);
+    *caption = text_clean(text, n, METADATA_TEXT_MAX);
+    if (!*caption)
+        return err_set(err, ERR_NOMEM, "out of memory");
+    if (!**caption) {
+        free(*caption);
+        *caption = NULL;
+    }
+    return 0;
+}
+
+/* The header: how many columns there are, and which have the paths and the captions. */
 static int csv_header(struct exchange_table *t, struct err *err)
 {
     struct buf field;
     bool       last = false;
     int        rc   = 0;
-    t->path_column  = SIZE_MAX;
+    t->path_column = t->caption_column = SIZE_MAX;
     buf_init(&field, MOST_FIELD);
     while (!last && !rc) {
         rc = csv_field(t, &field, &last, err);
         if (!rc && (strcmp(buf_str(&field), "image_path") == 0 ||
                     (t->path_column == SIZE_MAX && strcmp(buf_str(&field), "path") == 0)))
             t->path_column = t->columns;
+        else if (!rc && strcmp(buf_str(&field), "caption") == 0)
+            t->caption_column = t->columns;
         t->columns++;
     }
     buf_release(&field);
@@ -156,8 +174,13 @@ static int parquet_begin(struct exchange_table *t, struct err *err)
         return rc;
     if (!parquet_has(t->parquet, "image_path") && !parquet_has(t->parquet, "path"))
         return err_set(err, ERR_FORMAT, "%s has no column image_path or path", t->what);
-    return parquet_column_open(
+    rc = parquet_column_open(
         t->parquet, parquet_has(t->parquet, "image_path") ? "image_path" : "path", &t->paths, err);
+    if (rc || !parquet_has(t->parquet, "caption"))
+        return rc;
+    struct err why = ERR_INIT;
+    rc             = parquet_column_open(t->parquet, "caption", &t->captions, &why);
+    return rc == ERR_UNSUPPORTED || !rc ? 0 : err_set(err, why.code, "%s", why.msg);
 }
 
 static int text_begin(struct exchange_table *t, struct err *err)
@@ -165,8 +188,8 @@ static int text_begin(struct exchange_table *t, struct err *err)
     int rc = file_map(&t->map, t->what, err);
     if (rc)
         return rc;
-    t->at  = (const char *)t->map.data;
-    t->end = t->at ? t->at + t->map.len : NULL;
+    t->at  = t->map.data ? (const char *)t->map.data : ""; /* an empty file has no data */
+    t->end = t->at + t->map.len;
     t->csv = ends_in(t->what, ".csv");
     return t->csv ? csv_header(t, err) : 0;
 }
@@ -183,6 +206,7 @@ int exchange_table_open(struct exchange_table *t, const char *file, struct err *
 void exchange_table_close(struct exchange_table *t)
 {
     parquet_column_close(t->paths);
+    parquet_column_close(t->captions);
     parquet_close(t->parquet);
     file_unmap(&t->map);
     *t = (struct exchange_table){0};
@@ -202,7 +226,7 @@ int exchange_table_line(struct exchange_table *t, const char **line, size_t *len
     return 1;
 }
 
-static int csv_path(struct exchange_table *t, char **path, struct err *err)
+static int csv_row(struct exchange_table *t, char **path, char **caption, struct err *err)
 {
     struct buf field;
     size_t     column = 0;
@@ -213,6 +237,8 @@ static int csv_path(struct exchange_table *t, char **path, struct err *err)
         rc = csv_field(t, &field, &last, err);
         if (!rc && column == t->path_column && !(*path = mem_strdup(buf_str(&field))))
             rc = err_set(err, ERR_NOMEM, "out of memory");
+        if (!rc && column == t->caption_column)
+            rc = take_caption(buf_str(&field), field.len, caption, err);
     }
     if (!rc && column != t->columns)
         rc = err_set(err, ERR_FORMAT, "it has %zu fields, not %zu", column, t->columns);
@@ -220,8 +246,20 @@ static int csv_path(struct exchange_table *t, char **path, struct err *err)
     return rc;
 }
 
+static int parquet_caption(struct exchange_table *t, char **caption, struct err *err)
+{
+    const char *value;
+    size_t      n;
+    int         rc = parquet_column_next(t->captions, &value, &n, err);
+    if (rc == 0)
+        return err_set(err, ERR_FORMAT, "the column of captions ends before that of paths");
+    if (rc < 0)
+        return err_prefix(err, "its caption");
+    return value ? take_caption(value, n, caption, err) : 0;
+}
+
 /* 1, 0 at the end, or an error. */
-static int parquet_path(struct exchange_table *t, char **path, struct err *err)
+static int parquet_row(struct exchange_table *t, char **path, char **caption, struct err *err)
 {
     const char *value;
     size_t      n;
@@ -236,39 +274,52 @@ static int parquet_path(struct exchange_table *t, char **path, struct err *err)
     if (n > MOST_FIELD || memchr(value, '\0', n))
         return err_set(err, ERR_FORMAT, "its path of %zu bytes is none", n);
     *path = mem_strndup(value, n);
-    return *path ? 1 : err_set(err, ERR_NOMEM, "out of memory");
+    if (!*path)
+        return err_set(err, ERR_NOMEM, "out of memory");
+    rc = t->captions ? parquet_caption(t, caption, err) : 0;
+    return rc ? rc : 1;
 }
 
-int exchange_table_path(struct exchange_table *t, char **path, struct err *err)
+static int line_row(const char *line, size_t len, char **path, char **caption, struct err *err)
 {
-    const char   *line;
-    size_t        len;
     struct jnode *object = NULL;
-    int           rc     = 0;
-    *path                = NULL;
+    const char   *text;
+    int           rc = len > MOST_LINE ? err_set(err, ERR_LIMIT, "it is too long")
+                                       : jnode_parse(line, len, "it", &object, err);
+    if (!rc)
+        rc = exchange_path(object, jnode_get(object, "image_path") ? "image_path" : "path", path,
+                           err);
+    if (!rc && jnode_to_str(jnode_get(object, "caption"), &text))
+        rc = take_caption(text, strlen(text), caption, err);
+    jnode_free(object);
+    return rc;
+}
+
+int exchange_table_row(struct exchange_table *t, char **path, char **caption, struct err *err)
+{
+    const char *line;
+    size_t      len;
+    int         rc = 0;
+    *path = *caption = NULL;
     if (t->csv && t->at == t->end)
         return 0;
     if (t->paths) {
-        rc = parquet_path(t, path, err);
+        rc = parquet_row(t, path, caption, err);
         if (rc == 0)
             return 0;
         rc = rc > 0 ? 0 : rc;
     } else if (t->csv) {
-        rc = csv_path(t, path, err);
+        rc = csv_row(t, path, caption, err);
         t->row++;
     } else {
         if (!exchange_table_line(t, &line, &len))
             return 0;
-        rc = len > MOST_LINE ? err_set(err, ERR_LIMIT, "it is too long")
-                             : jnode_parse(line, len, "it", &object, err);
-        if (!rc)
-            rc = exchange_path(object, jnode_get(object, "image_path") ? "image_path" : "path",
-                               path, err);
-        jnode_free(object);
+        rc = line_row(line, len, path, caption, err);
     }
     if (!rc)
         return 1;
     free(*path);
-    *path = NULL;
+    free(*caption);
+    *path = *caption = NULL;
     return err_prefix(err, "%s, row %zu", t->what, t->row);
 }

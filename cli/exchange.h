@@ -32,19 +32,19 @@ struct exchange_table {
     const char            *what;     /* the file's name, for messages */
     size_t                 row;      /* of the next one, from 0 */
     bool                   csv;
-    size_t                 columns, path_column; /* of a CSV */
+    size_t                 columns, path_column, caption_column; /* of a CSV; SIZE_MAX: none */
     struct parquet        *parquet;
-    struct parquet_column *paths; /* of a Parquet file */
+    struct parquet_column *paths, *captions; /* of a Parquet file; captions NULL: none */
 };
 /* A file whose name ends in .csv or .parquet is one; the column with paths is "image_path", or
- * where there is none "path". */
+ * where there is none "path", that with captions "caption", where it is one of text. */
 int  exchange_table_open(struct exchange_table *t, const char *file, struct err *err);
 void exchange_table_close(struct exchange_table *t);
 /* The next line of JSON lines (of no other table), not terminated: 1, or 0 at the end. */
 int  exchange_table_line(struct exchange_table *t, const char **line, size_t *len);
-/* The path of a picture in the next row, freed by the caller: 1, 0 at the end, or an error that
- * names the row. */
-int  exchange_table_path(struct exchange_table *t, char **path, struct err *err);
+/* The path of a picture in the next row, and its caption, cleaned (NULL where it has none), both
+ * freed by the caller: 1, 0 at the end, or an error that names the row. */
+int  exchange_table_row(struct exchange_table *t, char **path, char **caption, struct err *err);
 
 /* A path from an object as jnode_set_path made it: its bytes, where they are told apart. */
 struct jnode;

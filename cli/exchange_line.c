@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "cli/exchange.h"
 #include "image/formats.h"
+#include "storage/library_tags.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,17 @@
 
 /* ---- Writing ---- */
 
-struct jnode *exchange_line_make(const struct library_whole *whole, size_t i, int64_t row)
+static int set_captions(struct jnode *o, const struct strings *captions)
+{
+    struct jnode *list   = jnode_array();
+    int           failed = list ? 0 : -1;
+    for (size_t i = 0; i < captions->n && !failed; i++)
+        failed = jnode_push_str(list, captions->list[i]);
+    return failed | jnode_set(o, "captions", list);
+}
+
+struct jnode *exchange_line_make(const struct library_whole *whole, const struct strings *captions,
+                                 size_t i, int64_t row)
 {
     const struct library_image *image = &whole->image;
     char                        hash[HASH_HEX];
@@ -36,6 +47,8 @@ struct jnode *exchange_line_make(const struct library_whole *whole, size_t i, in
         if (whole->times)
             failed |= jnode_set_int(o, "time_ms", whole->times[i]);
     }
+    if (captions && captions->n && i == 0)
+        failed |= set_captions(o, captions);
     if (!failed)
         return o;
     jnode_free(o);
@@ -50,6 +63,7 @@ void exchange_line_release(struct exchange_line *line)
     free(line->path);
     free(line->kind);
     free(line->camera);
+    strings_release(&line->captions);
     *line = (struct exchange_line){0};
 }
 
@@ -116,6 +130,26 @@ static int read_part(const struct jnode *o, struct exchange_line *out, struct er
     return 0;
 }
 
+static int read_captions(const struct jnode *o, struct strings *out, struct err *err)
+{
+    const struct jnode *list = jnode_get(o, "captions");
+    int                 rc   = 0;
+    if (list && !jnode_is_array(list))
+        rc = err_set(err, ERR_FORMAT, "its \"captions\" are no list");
+    for (size_t i = 0; i < jnode_len(list) && !rc; i++) {
+        const char *text = NULL;
+        if (!jnode_to_str(jnode_at(list, i), &text))
+            return err_set(err, ERR_FORMAT, "a caption is no text");
+        char *clean = text_clean(text, strlen(text), LIBRARY_CAPTION_MAX);
+        if (!clean)
+            return err_set(err, ERR_NOMEM, "out of memory");
+        if (*clean)
+            rc = strings_add(out, clean, err);
+        free(clean);
+    }
+    return rc;
+}
+
 int exchange_line_read(const char *text, size_t len, size_t row, struct exchange_line *out,
                        struct err *err)
 {
@@ -145,6 +179,8 @@ int exchange_line_read(const char *text, size_t len, size_t row, struct exchange
                      "senseless");
     if (!rc)
         rc = read_part(o, out, err);
+    if (!rc)
+        rc = read_captions(o, &out->captions, err);
     if (!rc) {
         jnode_to_int(jnode_get(o, "orientation"), &orientation);
         jnode_to_int(jnode_get(o, "taken_at"), &item->taken_at);
@@ -220,6 +256,7 @@ int exchange_order_take(struct exchange_order *order, const struct exchange_line
     order->last.path   = path;
     order->last.kind   = kind;
     order->last.camera = NULL;
+    memset(&order->last.captions, 0, sizeof order->last.captions);
     return folder && path && kind ? 0 : err_set(err, ERR_NOMEM, "out of memory");
 }
 

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "storage/library_tags.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -47,10 +48,25 @@ struct export
     int64_t            count; /* rows written */
 };
 
-static int write_line(struct export *e, const struct library_whole *whole, size_t i,
-                      struct err *err)
+/* What people said of an image; beyond EXCHANGE_CAPTIONS it is left out. */
+static int user_captions(struct export *e, int64_t id, struct strings *out, struct err *err)
 {
-    struct jnode *o    = exchange_line_make(whole, i, e->count);
+    struct library_said *said = NULL;
+    size_t               n = 0, bytes = 0;
+    int                  rc = library_captions_get(e->s->lib, id, &said, &n, err);
+    for (size_t i = 0; i < n && !rc; i++) {
+        bytes += said[i].source == LIBRARY_USER ? strlen(said[i].text) : 0;
+        if (said[i].source == LIBRARY_USER && bytes <= EXCHANGE_CAPTIONS)
+            rc = strings_add(out, said[i].text, err);
+    }
+    library_said_free(said, n);
+    return rc;
+}
+
+static int write_line(struct export *e, const struct library_whole *whole,
+                      const struct strings *captions, size_t i, struct err *err)
+{
+    struct jnode *o    = exchange_line_make(whole, captions, i, e->count);
     char         *line = o ? jnode_write(o) : NULL;
     jnode_free(o);
     if (!line)
@@ -95,18 +111,22 @@ static int by_id(const void *a, const void *b)
 static int export_one(struct export *e, int64_t id, struct err *err)
 {
     struct library_whole whole;
-    struct err           why = ERR_INIT;
-    int                  rc  = library_whole_get(e->s->lib, id, &whole, &why);
+    struct strings       captions = {0};
+    struct err           why      = ERR_INIT;
+    int                  rc       = library_whole_get(e->s->lib, id, &whole, &why);
     if (rc)
         return rc == ERR_NOTFOUND || rc == ERR_DAMAGED ? 0 : err_set(err, why.code, "%s", why.msg);
     if (whole.dim != e->dim)
         rc = err_set(err, ERR_BUSY, "another model was chosen meanwhile: export again");
+    if (!rc)
+        rc = user_captions(e, id, &captions, err);
     for (size_t i = 0; i < whole.n && !rc; i++) {
         rc = npy_writer_row(e->npy, whole.embeddings + i * (size_t)whole.dim, err);
         if (!rc)
-            rc = write_line(e, &whole, i, err);
+            rc = write_line(e, &whole, &captions, i, err);
         e->count += !rc;
     }
+    strings_release(&captions);
     library_whole_release(&whole);
     return rc;
 }

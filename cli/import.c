@@ -12,6 +12,7 @@
 #include "image/formats.h"
 #include "storage/library_encoder.h"
 #include "storage/library_match.h"
+#include "storage/library_tags.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -28,9 +29,9 @@ static const char help[] =
     "Usage: osprey import [OPTION...] DIR|PREFIX\n"
     "\n"
     "Reads what `osprey export` wrote, and a folder of clip-retrieval (img_emb/img_emb_*.npy\n"
-    "with metadata/metadata_*.parquet, .jsonl or .csv). Everything is checked before the\n"
-    "first picture is imported. The library must have been filled by the model that made\n"
-    "the embeddings, or by none yet.\n"
+    "with metadata/metadata_*.parquet, .jsonl or .csv; its captions become yours).\n"
+    "Everything is checked before the first picture is imported. The library must have been\n"
+    "filled by the model that made the embeddings, or by none yet.\n"
     "\n"
     "  --root DIR          where relative paths of clip-retrieval begin\n" HELP_LIBRARY HELP_MODEL
         HELP_OUTPUT "\n"
@@ -54,6 +55,36 @@ int import_normalise(float *vector, size_t dim, const char *what, size_t row, st
     for (size_t i = 0; i < dim && fabs(sum - 1) > ALREADY; i++)
         vector[i] *= scale;
     return 0;
+}
+
+static int add_captions(struct session *s, const struct library_item *items,
+                        const struct strings *captions, size_t n, size_t total, struct err *err)
+{
+    struct library_saying *sayings = mem_array(n, sizeof *sayings);
+    struct library_said   *said    = mem_array(total, sizeof *said);
+    size_t                 count = 0, at = 0;
+    int rc = sayings && said ? 0 : err_set(err, ERR_NOMEM, "out of memory for %zu captions", total);
+    for (size_t i = 0; i < n && !rc; i++) {
+        if (captions[i].n)
+            sayings[count++] = (struct library_saying){items[i].id, said + at, captions[i].n};
+        for (size_t k = 0; k < captions[i].n; k++)
+            said[at++] = (struct library_said){.text = captions[i].list[k], .score = (double)NAN};
+    }
+    if (!rc)
+        rc = library_captions_replace(s->lib, LIBRARY_USER, sayings, count, NULL, err);
+    free(sayings);
+    free(said);
+    return rc;
+}
+
+int import_add(struct session *s, int64_t model, struct library_item *items,
+               const struct strings *captions, size_t n, struct err *err)
+{
+    size_t total = 0;
+    int    rc    = n ? library_add(s->lib, model, items, n, err) : 0;
+    for (size_t i = 0; i < n; i++)
+        total += captions[i].n;
+    return rc || !total ? rc : add_captions(s, items, captions, n, total, err);
 }
 
 static int open_library(struct session *s, struct err *err)
@@ -207,8 +238,9 @@ struct batch {
     size_t               dim, n, pages; /* of all entries, beyond their first */
     struct entry         entries[IMPORT_BATCH];
     struct library_item  items[IMPORT_BATCH];
-    float               *vectors; /* (IMPORT_BATCH, dim) */
-    char                *folder;  /* the last one, and where it lies in the library */
+    struct strings       captions[IMPORT_BATCH]; /* the lines' own */
+    float               *vectors;                /* (IMPORT_BATCH, dim) */
+    char                *folder; /* the last one, and where it lies in the library */
     int64_t              folder_id;
     char                *below;
     struct import_tally *tally;
@@ -216,7 +248,7 @@ struct batch {
 
 static int batch_flush(struct batch *b, struct err *err)
 {
-    int rc = b->n ? library_add(b->s->lib, b->model, b->items, b->n, err) : 0;
+    int rc = import_add(b->s, b->model, b->items, b->captions, b->n, err);
     b->tally->images += rc ? 0 : (int64_t)b->n;
     for (size_t i = 0; i < b->n; i++)
         entry_release(&b->entries[i]);
@@ -293,15 +325,16 @@ static int batch_take(void *ctx, struct exchange_line *line, const float *vector
     struct library_item *item = &b->items[b->n];
     float               *own  = b->vectors + b->n * b->dim;
     memcpy(own, vector, b->dim * sizeof *vector);
-    *item           = line->item;
-    item->folder_id = b->folder_id;
-    item->path      = line->path;
-    item->kind      = line->kind;
-    item->camera    = line->camera;
-    item->embedding = own;
-    item->time_ms   = line->time_ms >= 0 ? &e->line.time_ms : NULL;
-    e->line         = *line;
-    *line           = (struct exchange_line){0};
+    *item             = line->item;
+    item->folder_id   = b->folder_id;
+    item->path        = line->path;
+    item->kind        = line->kind;
+    item->camera      = line->camera;
+    item->embedding   = own;
+    item->time_ms     = line->time_ms >= 0 ? &e->line.time_ms : NULL;
+    e->line           = *line;
+    b->captions[b->n] = line->captions;
+    *line             = (struct exchange_line){0};
     b->n++;
     return entry_room(e, b->dim, err);
 }

@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "cli/session.h"
+#include "meta/strings.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -30,6 +31,11 @@ int  import_clip_retrieval(struct session *s, const char *dir, const char *root,
 /* Makes sure that the library answers with this model: that it does already, or has none.
  * enc: opened, for a library without a model; may be NULL else. */
 int import_model(struct session *s, struct library_model *model, struct err *err);
+
+/* A batch into the library, with captions (n), for which the user answers, in place of those
+ * that the picture had by the user; one without any keeps what it had. */
+int import_add(struct session *s, int64_t model, struct library_item *items,
+               const struct strings *captions, size_t n, struct err *err);
 
 /* The row's embedding with length 1; ERR_FORMAT for what is no direction. */
 int import_normalise(float *vector, size_t dim, const char *what, size_t row, struct err *err);

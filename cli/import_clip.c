@@ -164,8 +164,9 @@ static int open_parts(struct clip *c, const char *dir, struct err *err)
 
 /* ---- Row by row ---- */
 
-typedef int (*take_clip)(struct clip *c, const char *path, const float *vector, void *ctx,
-                         struct err *err);
+/* caption: NULL where the row has none. */
+typedef int (*take_clip)(struct clip *c, const char *path, const char *caption, const float *vector,
+                         void *ctx, struct err *err);
 
 static int absolute(const struct clip *c, const char *path, char **out, struct err *err)
 {
@@ -181,12 +182,12 @@ static int each_of_part(struct clip *c, const struct part *part, float *vector, 
                         void *ctx, struct err *err)
 {
     struct exchange_table t;
-    char                 *path = NULL, *whole = NULL;
+    char                 *path = NULL, *whole = NULL, *caption = NULL;
     size_t                row = 0;
     int                   rc = exchange_table_open(&t, part->table, err), more = 1;
     if (rc)
         return rc;
-    while (!rc && (more = exchange_table_path(&t, &path, err)) > 0) {
+    while (!rc && (more = exchange_table_row(&t, &path, &caption, err)) > 0) {
         if (row == part->rows.rows) {
             rc = err_set(err, ERR_FORMAT, "%s has more rows than %s", part->table, part->npy);
         } else {
@@ -196,10 +197,11 @@ static int each_of_part(struct clip *c, const struct part *part, float *vector, 
         if (!rc)
             rc = absolute(c, path, &whole, err);
         if (!rc)
-            rc = take(c, whole, vector, ctx, err);
+            rc = take(c, whole, caption, vector, ctx, err);
         free(whole);
         free(path);
-        path = whole = NULL;
+        free(caption);
+        path = whole = caption = NULL;
         row++;
     }
     if (!rc && more < 0)
@@ -222,8 +224,10 @@ static int each(struct clip *c, take_clip take, void *ctx, struct err *err)
 }
 
 /* Narrows c->folder to what holds this picture, too. */
-static int narrow(struct clip *c, const char *path, const float *vector, void *ctx, struct err *err)
+static int narrow(struct clip *c, const char *path, const char *caption, const float *vector,
+                  void *ctx, struct err *err)
 {
+    (void)caption;
     (void)vector;
     (void)ctx;
     if (!c->folder) {
@@ -245,18 +249,26 @@ struct gather {
     struct library_item  items[IMPORT_BATCH];
     struct image_info    infos[IMPORT_BATCH];
     char                *paths[IMPORT_BATCH];
-    float               *vectors; /* (IMPORT_BATCH, dim) */
+    struct strings       captions[IMPORT_BATCH]; /* one, or none */
+    float               *vectors;                /* (IMPORT_BATCH, dim) */
     size_t               n;
     struct import_tally *tally;
 };
 
+static void gather_empty(struct gather *g)
+{
+    for (size_t i = 0; i < g->n; i++) {
+        free(g->paths[i]);
+        strings_release(&g->captions[i]);
+    }
+    g->n = 0;
+}
+
 static int gather_flush(struct clip *c, struct gather *g, struct err *err)
 {
-    int rc = g->n ? library_add(c->s->lib, c->model.id, g->items, g->n, err) : 0;
+    int rc = import_add(c->s, c->model.id, g->items, g->captions, g->n, err);
     g->tally->images += rc ? 0 : (int64_t)g->n;
-    for (size_t i = 0; i < g->n; i++)
-        free(g->paths[i]);
-    g->n = 0;
+    gather_empty(g);
     return rc;
 }
 
@@ -285,8 +297,8 @@ static bool look_at(struct clip *c, const char *path, struct library_item *item,
     return good;
 }
 
-static int gather_take(struct clip *c, const char *path, const float *vector, void *ctx,
-                       struct err *err)
+static int gather_take(struct clip *c, const char *path, const char *caption, const float *vector,
+                       void *ctx, struct err *err)
 {
     struct gather       *g    = ctx;
     struct library_item *item = &g->items[g->n];
@@ -306,7 +318,10 @@ static int gather_take(struct clip *c, const char *path, const float *vector, vo
     memcpy(g->vectors + g->n * c->dim, vector, c->dim * sizeof *vector);
     item->path      = g->paths[g->n];
     item->embedding = g->vectors + g->n * c->dim;
-    return ++g->n == IMPORT_BATCH ? gather_flush(c, g, err) : 0;
+    int rc          = caption ? strings_add(&g->captions[g->n], caption, err) : 0;
+    if (++g->n == IMPORT_BATCH && !rc)
+        rc = gather_flush(c, g, err);
+    return rc;
 }
 
 static int add_all(struct clip *c, struct import_tally *tally, struct err *err)
@@ -323,10 +338,10 @@ static int add_all(struct clip *c, struct import_tally *tally, struct err *err)
     }
     if (!rc)
         rc = gather_flush(c, g, err);
-    for (size_t i = 0; g && i < g->n; i++)
-        free(g->paths[i]);
-    if (g)
+    if (g) {
+        gather_empty(g);
         free(g->vectors);
+    }
     free(g);
     return rc;
 }

@@ -225,6 +225,10 @@ static int print_result(const struct common *common, const struct jnode *result,
         line.page = (int)number;
     line.timed = jnode_to_int(jnode_get(result, "time_ms"), &line.time_ms) && line.time_ms >= 0 &&
                  line.time_ms <= INT32_MAX;
+    if (jnode_to_int(jnode_get(result, "pages"), &number) && number <= INT32_MAX)
+        line.pages = (int)number;
+    if (!jnode_to_bool(jnode_get(result, "film"), &line.film))
+        line.film = false;
     if (!rc)
         rc = results_print(common, &line, width, err);
     free(folder);

@@ -7,6 +7,7 @@
 #include "cli/output.h"
 #include "cli/places.h"
 #include "cli/preview.h"
+#include "image/formats.h"
 #include "storage/library_hybrid.h"
 #include "storage/library_rerank.h"
 
@@ -93,6 +94,10 @@ static int print_json(const struct results_line *line, struct err *err)
             failed |= jnode_set_int(o, "page", line->page);
         if (line->timed)
             failed |= jnode_set_int(o, "time_ms", line->time_ms);
+        if (line->pages > 1)
+            failed |= jnode_set_int(o, "pages", line->pages);
+        if (line->film)
+            failed |= jnode_set_bool(o, "film", true);
     }
     return out_json(o, failed, err);
 }
@@ -177,7 +182,9 @@ static int print_hit(const struct printer *p, size_t rank, const struct found *h
                                 .taken_at    = image->taken_at,
                                 .page        = found->hit.page,
                                 .timed       = found->hit.timed,
-                                .time_ms     = found->hit.time_ms};
+                                .time_ms     = found->hit.time_ms,
+                                .pages       = image->pages,
+                                .film        = format_names_video(image->kind)};
     rc                       = results_print(p->common, &line, p->width, err);
     if (!rc && p->preview)
         print_preview(p, path);

@@ -57,6 +57,8 @@ struct results_line {
     int         page;          /* of a file with several, from 1; else 0 */
     bool        timed;         /* a frame of a video, at */
     int64_t     time_ms;
+    int         pages; /* of the file; below 2: it has no others */
+    bool        film;
 };
 /* As JSON or as text; width: of the rank (results_width). */
 int results_print(const struct common *common, const struct results_line *line, int width,

@@ -2,9 +2,11 @@
 #include "searchd/answers.h"
 
 #include "base/mem.h"
+#include "image/formats.h"
 #include "searchd/reply.h"
 #include "searchd/search.h"
 #include "storage/filter_text.h"
+#include "storage/library_parts.h"
 #include "storage/library_places.h"
 #include "storage/library_tags.h"
 
@@ -136,6 +138,10 @@ int answers_image(const struct call *call, const struct library_image *image, st
         snprintf(colour, sizeof colour, "#%06x", image->colour & 0xffffff);
         failed |= jnode_set_str(node, "colour", colour);
     }
+    if (image->pages > 1)
+        failed |= jnode_set_int(node, "pages", image->pages);
+    if (format_names_video(image->kind))
+        failed |= jnode_set_bool(node, "film", true);
     return failed | set_link(call, node, "thumbnail", image->id, "thumbnail") |
            set_link(call, node, "file", image->id, "file");
 }
@@ -186,20 +192,43 @@ static int set_fused(struct jnode *node, const struct library_fused *fused)
     return failed;
 }
 
-/* The page or the frame that fits best, and a thumbnail of that one. */
-static int set_part(const struct call *call, struct jnode *node, const struct library_hit *hit)
+/* Which page (0: of none) or, with a time that is not below 0, which frame of an image, and a
+ * thumbnail of that one. */
+static int set_part(const struct call *call, struct jnode *node, int64_t id, int page,
+                    int32_t time_ms)
 {
-    char what[64];
-    int  failed = 0;
-    if (hit->page)
-        failed |= jnode_set_int(node, "page", hit->page);
-    if (hit->timed)
-        failed |= jnode_set_int(node, "time_ms", hit->time_ms);
-    if (!hit->timed && hit->page < 2)
-        return failed;
-    snprintf(what, sizeof what, hit->timed ? "thumbnail?time=%d" : "thumbnail?page=%d",
-             hit->timed ? hit->time_ms : hit->page);
-    return failed | set_link(call, node, "thumbnail", hit->id, what);
+    char what[64] = "thumbnail";
+    int  failed   = 0;
+    if (time_ms >= 0) {
+        failed |= jnode_set_int(node, "time_ms", time_ms);
+        snprintf(what, sizeof what, "thumbnail?time=%d", time_ms);
+    } else if (page) {
+        failed |= jnode_set_int(node, "page", page);
+        if (page > 1)
+            snprintf(what, sizeof what, "thumbnail?page=%d", page);
+    }
+    return failed | set_link(call, node, "thumbnail", id, what);
+}
+
+int answers_parts(const struct call *call, struct library *lib, const struct library_image *image,
+                  struct jnode *node, struct err *err)
+{
+    struct library_part *parts  = NULL;
+    size_t               n      = 0;
+    int                  failed = 0;
+    if (image->pages < 2 && !format_names_video(image->kind))
+        return 0;
+    int rc = library_parts_get(lib, image->id, &parts, &n, err);
+    if (rc)
+        return rc;
+    struct jnode *list = jnode_array();
+    for (size_t i = 0; i < n; i++) {
+        struct jnode *one = jnode_object();
+        failed |=
+            set_part(call, one, image->id, parts[i].page, parts[i].time_ms) | jnode_push(list, one);
+    }
+    free(parts);
+    return failed | jnode_set(node, "parts", list) ? answers_no_memory(err) : 0;
 }
 
 int answers_hits(struct call *call, const struct search *search, size_t offset,
@@ -218,7 +247,7 @@ int answers_hits(struct call *call, const struct search *search, size_t offset,
         int           failed = jnode_set_int(node, "rank", (int64_t)(i + 1)) |
                      jnode_set_real(node, "score", (double)hit->score) |
                      answers_image(call, &image, node);
-        failed |= set_part(call, node, hit);
+        failed |= set_part(call, node, hit->id, hit->page, hit->timed ? hit->time_ms : -1);
         if (search->fused)
             failed |= set_fused(node, &search->fused[i]);
         if (search->match.known)

@@ -59,6 +59,9 @@ int answers_filter(struct call *call, struct library *lib, const struct filter_i
 int answers_image(const struct call *call, const struct library_image *image, struct jnode *node);
 /* Sets what is said of it: `tags` and `captions`. */
 int answers_said(struct library *lib, int64_t id, struct jnode *node, struct err *err);
+/* Sets `parts`, of a scan or a film: each page, or frame, that is found by itself. */
+int answers_parts(const struct call *call, struct library *lib, const struct library_image *image,
+                  struct jnode *node, struct err *err);
 struct search;
 /* What a search found from offset on, with rank, scores and match; those whose image has just
  * gone are left out. Counts as the catalogue's stage. */

@@ -149,6 +149,8 @@ int handle_image(struct call *call, struct err *err)
     struct jnode *node = jnode_object();
     if (answers_image(call, &image, node))
         rc = answers_no_memory(err);
+    if (!rc)
+        rc = answers_parts(call, lib, &image, node, err);
     library_image_release(&image);
     if (!rc)
         rc = answers_said(lib, call->id, node, err);

@@ -3,6 +3,7 @@
 #include "searchd/handlers.h"
 
 #include "base/buf.h"
+#include "image/formats.h"
 #include "searchd/answers.h"
 #include "storage/library_match.h"
 #include "storage/library_progress.h"
@@ -33,6 +34,21 @@ static int set_model(struct jnode *node, struct shelf *shelf, const struct libra
     desk_release(desk);
     return failed | jnode_set(node, "languages", languages) |
            jnode_set_real(node, "good_match", LIBRARY_GOOD_MATCH);
+}
+
+/* The kinds of files that the daemon knows. */
+static int set_kinds(struct jnode *node)
+{
+    struct jnode *list   = jnode_array();
+    int           failed = 0;
+    for (int kind = IMAGE_JPEG; kind < IMAGE_KINDS; kind++) {
+        struct jnode *one = jnode_object();
+        failed |= jnode_set_str(one, "kind", image_kind_name((enum image_kind)kind));
+        if (format_is_video((enum image_kind)kind))
+            failed |= jnode_set_bool(one, "film", true);
+        failed |= jnode_push(list, one);
+    }
+    return failed | jnode_set(node, "kinds", list);
 }
 
 /* How far the indexer is, if there is one and it says so. */
@@ -75,6 +91,7 @@ int handle_stats(struct call *call, struct err *err)
         set_progress(node, call->shelf, indexing) | jnode_set_str(index, "kind", stats.index_kind) |
         jnode_set_int(index, "base", stats.index_base) |
         jnode_set_int(index, "delta", stats.index_delta) | jnode_set(node, "index", index);
+    failed |= set_kinds(node);
     return answers_send(call, node, 0, failed, err);
 }
 

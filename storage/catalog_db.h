@@ -72,7 +72,8 @@ int catalog_functions_add(struct catalog *cat, struct err *err);
 /* The columns that catalog_image_from_row reads, of images i and folders f. */
 #define IMAGE_COLUMNS                                                                              \
     "i.id, i.folder_id, f.path, i.path, i.size, i.mtime_ns, i.hash, i.width, i.height, i.kind,"    \
-    " i.orientation, i.taken_at, i.camera, i.colour"
+    " i.orientation, i.taken_at, i.camera, i.colour,"                                              \
+    " coalesce((SELECT max(page) FROM parts WHERE image_id = i.id), 1)"
 int catalog_image_from_row(sqlite3_stmt *stmt, struct library_image *out, struct err *err);
 
 /* A blob column as a C string; NULL when out of memory. */

@@ -30,6 +30,7 @@ int catalog_image_from_row(sqlite3_stmt *stmt, struct library_image *out, struct
     out->taken_at    = sqlite3_column_int64(stmt, 11);
     out->camera      = mem_strdup((const char *)sqlite3_column_text(stmt, 12));
     out->colour      = (uint32_t)sqlite3_column_int64(stmt, 13);
+    out->pages       = sqlite3_column_int(stmt, 14);
     if (!out->folder || !out->path || !out->camera) {
         library_image_release(out);
         return err_set(err, ERR_NOMEM, "cannot read an image's entry: out of memory");

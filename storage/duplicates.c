@@ -4,9 +4,11 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "image/formats.h"
+#include "storage/duplicates_files.h"
 #include "storage/duplicates_group.h"
 #include "storage/duplicates_pairs.h"
 #include "storage/library_fingerprints.h"
+#include "storage/library_parts.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -203,26 +205,25 @@ static int contents_number(struct pictures *p, size_t *n, struct err *err)
     return 0;
 }
 
-static bool is_film(const struct duplicate_picture *p)
-{
-    for (int k = IMAGE_MP4; format_is_video((enum image_kind)k); k++)
-        if (strcmp(p->kind, image_kind_name((enum image_kind)k)) == 0)
-            return true;
-    return false;
-}
-
+/* Scans of several pages that begin alike are no copies: what has parts is not looked at. */
 static int fingerprints_load(struct library *lib, struct pictures *p, struct duplicate_pairs *pairs,
                              size_t *blind, struct err *err)
 {
-    int rc = 0;
+    struct library_stats stats;
+    int                  rc = library_stats(lib, &stats, err);
     for (size_t c = 0; c < pairs->n && !rc; c++) {
-        struct err                      why  = ERR_INIT;
-        const struct duplicate_picture *lead = &p->list[p->members[p->first[c]]];
-        uint8_t                        *to   = pairs->prints + c * FINGERPRINT_BYTES;
-        pairs->ids[c]                        = lead->id;
-        rc                                   = library_fingerprint_get(lib, lead->hash, to, &why);
-        pairs->sees[c]                       = rc == 0;
-        *blind += rc == ERR_NOTFOUND && !is_film(lead);
+        struct err                      why   = ERR_INIT;
+        const struct duplicate_picture *lead  = &p->list[p->members[p->first[c]]];
+        uint8_t                        *to    = pairs->prints + c * FINGERPRINT_BYTES;
+        bool                            parts = false;
+        pairs->ids[c]                         = lead->id;
+        if (stats.parts > 0)
+            rc = library_has_parts(lib, lead->id, &parts, err);
+        if (rc)
+            return rc;
+        rc             = parts ? ERR_NOTFOUND : library_fingerprint_get(lib, lead->hash, to, &why);
+        pairs->sees[c] = rc == 0;
+        *blind += rc == ERR_NOTFOUND && !parts && !format_names_video(lead->kind);
         for (uint32_t i = p->first[c]; i < p->first[c + 1] && rc == 0; i++)
             p->list[p->members[i]].colour = fingerprint_has_colour(to);
         rc = rc && rc != ERR_NOTFOUND ? err_set(err, why.code, "%s", why.msg) : 0;
@@ -323,8 +324,8 @@ static int by_group(const void *a, const void *b, void *ctx)
     return (x > y) - (x < y);
 }
 
-static int groups_collect(const struct pictures *p, const struct duplicate_pairs *pairs,
-                          uint32_t *groups, struct duplicates *out, struct err *err)
+static int groups_collect(struct pictures *p, const struct duplicate_pairs *pairs, uint32_t *groups,
+                          struct duplicates *out, struct err *err)
 {
     uint32_t *order  = mem_array(pairs->n + 1, sizeof *order);
     uint32_t *places = mem_array(p->n + 1, sizeof *places);
@@ -345,6 +346,8 @@ static int groups_collect(const struct pictures *p, const struct duplicate_pairs
                 places[n++] = p->members[m];
         }
         if (n > 1)
+            rc = duplicates_files(pairs->lib, p->list, places, &n, err);
+        if (!rc && n > 1)
             rc = group_make(p, pairs, places, n, &out->groups[out->n++], err);
         if (!rc && n > 1 && out->n % ASK_EVERY == 0)
             rc = go_on_ask(&pairs->options->go_on, 1, err);

@@ -65,8 +65,9 @@ struct duplicates {
     struct duplicates_group *groups; /* (n) by the least id */
     size_t                   n;
     size_t                   pictures; /* that were looked at */
-    size_t                   blind;    /* contents without a fingerprint, but for films, which have
-                                          none: only identical ones are found of them */
+    size_t                   blind;    /* contents without a fingerprint: only identical ones are
+                                          found of them, as of films and of scans of several
+                                          pages, which are not counted here */
 };
 
 int  duplicates_find(struct library *lib, const struct duplicates_options *options,

@@ -6,8 +6,8 @@
 
 const char *duplicate_reason_name(enum duplicate_reason reason)
 {
-    static const char *const names[] = {"resolution",  "colour", "metadata", "format",
-                                        "compression", "date",   "first"};
+    static const char *const names[] = {"file",   "resolution",  "colour", "metadata",
+                                        "format", "compression", "date",   "first"};
     return names[reason];
 }
 
@@ -50,6 +50,8 @@ static int rank(const struct duplicate_picture *a, const struct duplicate_pictur
                 enum duplicate_reason reason)
 {
     switch (reason) {
+    case REASON_FILE:
+        return (int)a->link - (int)b->link;
     case REASON_RESOLUTION:
         return more(pixels(a), pixels(b));
     case REASON_COLOUR:
@@ -73,7 +75,7 @@ static int decide(const struct duplicate_picture *a, const struct duplicate_pict
                   enum duplicate_reason *why)
 {
     int order = 0;
-    for (*why = REASON_RESOLUTION; (order = rank(a, b, *why)) == 0 && *why < REASON_FIRST;)
+    for (*why = REASON_FILE; (order = rank(a, b, *why)) == 0 && *why < REASON_FIRST;)
         ++*why;
     return order;
 }
@@ -89,6 +91,9 @@ static void explain(const struct duplicate_picture *best, const struct duplicate
 {
     decide(best, next, reason);
     switch (*reason) {
+    case REASON_FILE:
+        snprintf(why, size, "file: the next is a symbolic link");
+        break;
     case REASON_RESOLUTION:
         snprintf(why, size, "resolution: %d x %d, the next has %d x %d", best->width, best->height,
                  next->width, next->height);

@@ -1,7 +1,7 @@
 /* Which of several copies is the one to keep, and why.
  *
- * In this order: more pixels, colour, more metadata, a format that loses nothing, less
- * compression, the older one, the one that came first.
+ * In this order: a file rather than a link to one, more pixels, colour, more metadata, a
+ * format that loses nothing, less compression, the older one, the one that came first.
  */
 #ifndef OSPREY_STORAGE_DUPLICATES_KEEP_H
 #define OSPREY_STORAGE_DUPLICATES_KEEP_H
@@ -14,6 +14,7 @@
 
 /* What decides, in this order. */
 enum duplicate_reason {
+    REASON_FILE,
     REASON_RESOLUTION,
     REASON_COLOUR,
     REASON_METADATA,
@@ -22,7 +23,7 @@ enum duplicate_reason {
     REASON_DATE,
     REASON_FIRST
 };
-const char *duplicate_reason_name(enum duplicate_reason reason); /* "resolution", ..., "first" */
+const char *duplicate_reason_name(enum duplicate_reason reason); /* "file", ..., "first" */
 
 /* What is asked of a picture. */
 struct duplicate_picture {
@@ -33,6 +34,7 @@ struct duplicate_picture {
     int     width, height;
     bool    camera; /* is known */
     bool    colour; /* true where it isn't known */
+    bool    link;   /* its name is, or leads through, a symbolic link (duplicates_files.h) */
     char    kind[16];
     uint8_t hash[LIBRARY_HASH_BYTES];
 };

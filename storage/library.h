@@ -149,6 +149,8 @@ struct library_image {
     int64_t  taken_at;                 /* Unix seconds, 0 when unknown */
     char    *camera;                   /* "" when unknown */
     uint32_t colour;                   /* dominant: 0x1RRGGBB, 0 when unknown (image/dominant.h) */
+    int      pages;                    /* number of the last page, or frame, that is found by
+                                          itself; 1: it has no others (library_parts.h) */
 };
 
 int  library_image_get(struct library *lib, int64_t id, struct library_image *out,

@@ -28,6 +28,14 @@ static int name_page(struct library *lib, struct library_hit *hit, struct err *e
     return rc == ERR_NOTFOUND ? 0 : rc;
 }
 
+int library_has_parts(struct library *lib, int64_t id, bool *yes, struct err *err)
+{
+    struct catalog_part part;
+    int                 rc = catalog_part_next(lib->cat, id, 1, &part, err);
+    *yes                   = rc == 0;
+    return rc == ERR_NOTFOUND ? 0 : rc;
+}
+
 static int by_image(const void *a, const void *b)
 {
     const struct library_hit *x = a, *y = b;
@@ -156,6 +164,50 @@ void library_whole_release(struct library_whole *whole)
     free(whole->times);
     free(whole->embeddings);
     *whole = (struct library_whole){.n = 0};
+}
+
+static int add_part(struct library_part **list, size_t *n, const struct catalog_part *part,
+                    struct err *err)
+{
+    struct library_part *more = mem_regrow(*list, *n + 1, sizeof *more);
+    if (!more)
+        return err_set(err, ERR_NOMEM, "out of memory for %zu pages", *n + 1);
+    *list        = more;
+    more[(*n)++] = (struct library_part){.page = part->page, .time_ms = part->time_ms};
+    return 0;
+}
+
+static int read_parts(struct library *lib, int64_t id, struct library_part **list, size_t *n,
+                      struct err *err)
+{
+    struct library_image image;
+    struct catalog_part  part = {.page = 1};
+    int                  rc   = catalog_image_get(lib->cat, id, &image, err);
+    if (rc)
+        return rc;
+    library_image_release(&image);
+    rc = catalog_time_get(lib->cat, id, &part.time_ms, err);
+    while (rc == 0 && (rc = add_part(list, n, &part, err)) == 0)
+        rc = catalog_part_next(lib->cat, id, part.page, &part, err);
+    return rc == ERR_NOTFOUND ? 0 : rc; /* the end of the parts */
+}
+
+int library_parts_get(struct library *lib, int64_t id, struct library_part **out, size_t *n,
+                      struct err *err)
+{
+    *out   = NULL;
+    *n     = 0;
+    int rc = catalog_begin_read(lib->cat, err);
+    if (rc)
+        return rc;
+    rc = read_parts(lib, id, out, n, err);
+    catalog_rollback(lib->cat); /* nothing was written */
+    if (rc) {
+        free(*out);
+        *out = NULL;
+        *n   = 0;
+    }
+    return rc;
 }
 
 int library_part_find(struct library *lib, int64_t image_id, int page, int32_t time_ms, bool *first,

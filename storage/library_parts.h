@@ -20,6 +20,19 @@ struct library_whole {
 int  library_whole_get(struct library *lib, int64_t id, struct library_whole *out, struct err *err);
 void library_whole_release(struct library_whole *whole);
 
+/* Whether it has pages, or frames, beside the one that it is shown by. */
+int library_has_parts(struct library *lib, int64_t id, bool *yes, struct err *err);
+
+struct library_part {
+    int     page;    /* from 1; some may be missing, as they could not be read */
+    int32_t time_ms; /* when in its film a frame is; -1: it is of no film */
+};
+
+/* What an image is found by, the one that it is shown by first: one for most pictures. *out is
+ * freed with free(). ERR_NOTFOUND where there is no image. */
+int library_parts_get(struct library *lib, int64_t id, struct library_part **out, size_t *n,
+                      struct err *err);
+
 /* One part of an image, by its page in a scan, or with time_ms >= 0 by its time in a film. *first:
  * it is the one that the image itself is shown by. ERR_NOTFOUND: the image has no such part. */
 int library_part_find(struct library *lib, int64_t image_id, int page, int32_t time_ms, bool *first,

@@ -193,9 +193,10 @@ class Decode(unittest.TestCase):
 
     def test_interrupted_while_decoders_start(self):
         """A decoder outlives a Ctrl-C that comes before it can say so itself."""
-        pictures.fill(self.folder, 3)
+        pictures.fill(self.folder, 300)
         for wait in (0, 0.001, 0.002, 0.004, 0.008):
-            process = subprocess.Popen([INDEXER, "--library", self.library, "--json", self.folder],
+            library = os.path.join(self.dir, "library-%g" % wait)
+            process = subprocess.Popen([INDEXER, "--library", library, "--json", self.folder],
                                        env=environment(), stdout=subprocess.PIPE,
                                        stderr=subprocess.PIPE, start_new_session=True)
             while not children(process.pid) and process.poll() is None:

@@ -179,6 +179,48 @@ class Archive(unittest.TestCase):
         self.assertEqual(len(moved), 1)
         self.assertIn(moved[0].name, ("whole.png", "copy.png"))
 
+    def test_links_are_no_copies(self):
+        copy, library = self.tmp / "linked", self.tmp / "linked-library"
+        (copy / "album").mkdir(parents=True)
+        for seed in range(30, 34):
+            (copy / ("other%d.png" % seed)).write_bytes(scene(seed, 60, 48))
+        whole = copy / "whole.png"
+        whole.write_bytes(scene(1, 160, 120))
+        (copy / "album" / "best.png").symlink_to("../whole.png")
+        os.link(whole, copy / "album" / "hard.png")
+        self.osprey("index", "--quiet", copy, library=library)
+        out, _ = self.osprey("dupes", library=library, status=1)
+        self.assertEqual(out, b"")
+        # With a copy: it and the file, not the link, which came first.
+        shutil.copy(whole, copy / "copy.png")
+        self.osprey("index", "--quiet", copy, library=library)
+        groups = self.lines("dupes", library=library)
+        self.assertEqual([len(g["members"]) for g in groups], [2])
+        members = {os.path.relpath(m["path"], copy) for m in groups[0]["members"]}
+        self.assertIn("copy.png", members)
+        self.assertNotIn("album/best.png", members)
+        # A link that the catalogue takes for a file is not followed into its target's loss.
+        script = self.tmp / "links.sh"
+        self.osprey("dupes", "--script", script, library=library)
+        kept, other = groups[0]["keep"], groups[0]["members"][1]["path"]
+        os.remove(kept)
+        os.symlink(other, kept)
+        script.write_text(script.read_text().replace("#drop", "drop"))
+        run = subprocess.run(["sh", str(script)], capture_output=True, text=True, check=True)
+        self.assertIn("by another name", run.stderr)
+        self.assertTrue(os.path.exists(other))
+
+    def test_what_is_not_its_own_is_not_replaced(self):
+        picture = self.dir / "whole.png"
+        before = picture.read_bytes()
+        for option in ("--html", "--script"):
+            _, err = self.osprey("dupes", option, picture, status=2)
+            self.assertIn("whole.png is there already", err)
+            self.assertEqual(picture.read_bytes(), before)
+            ours = self.tmp / ("again" + option)
+            self.osprey("dupes", option, ours)
+            self.osprey("dupes", option, ours)
+
     def test_fingerprints_that_are_missing_are_made(self):
         import sqlite3
         library = self.tmp / "old-library"

@@ -185,5 +185,107 @@ class Exchange(unittest.TestCase):
         self.refused([{k: v for k, v in one.items() if k != "parts"}], 1, "no \"parts\"")
 
 
+class Captions(unittest.TestCase):
+    """clip-retrieval's metadata has captions: they become the user's."""
+
+    NAMES = ["a.ppm", "b.ppm", "c.ppm", "d.ppm"]
+
+    def setUp(self):
+        self.tmp = tempfile.mkdtemp(prefix="osprey-captions-")
+        self.addCleanup(shutil.rmtree, self.tmp)
+        self.pictures = os.path.join(self.tmp, "pictures")
+        self.library = os.path.join(self.tmp, "library")
+        os.makedirs(self.pictures)
+        for i, name in enumerate(self.NAMES):
+            with open(os.path.join(self.pictures, name), "wb") as f:
+                f.write(b"P6 64 48 255\n" + bytes((60 * i, 250 - 60 * i, 90)) * (64 * 48))
+        first = os.path.join(self.tmp, "first")
+        osprey(first, "index", "--quiet", self.pictures)
+        self.plain = os.path.join(self.tmp, "plain")
+        osprey(first, "export", self.plain)
+        self.clip = os.path.join(self.tmp, "clip")
+        os.makedirs(os.path.join(self.clip, "img_emb"))
+        os.makedirs(os.path.join(self.clip, "metadata"))
+        shutil.copy(self.plain + ".npy", os.path.join(self.clip, "img_emb", "img_emb_0.npy"))
+        with open(self.plain + ".jsonl", encoding="utf-8") as f:
+            self.order = [json.loads(line)["path"] for line in f]
+
+    def imports(self, captions):
+        """Imports clip-retrieval's folder with the captions of some pictures."""
+        with open(os.path.join(self.clip, "metadata", "metadata_0.jsonl"), "w", encoding="utf-8") as f:
+            for i, name in enumerate(self.order):
+                row = {"image_path": name, "key": "%09d" % i, "url": "http://example.org/" + name}
+                f.write(json.dumps(dict(row, caption=captions[name]) if name in captions else row) + "\n")
+        done, = lines(self.library, "import", "--model", "osprey-small", "--root", self.pictures, self.clip)
+        self.assertEqual(done["images"], len(self.NAMES))
+
+    def found(self, words, library=None):
+        return sorted(os.path.basename(hit["path"]) for hit in
+                      lines(library or self.library, "search", "--caption", words, "x"))
+
+    def nothing(self, words, library=None):
+        self.assertEqual(osprey(library or self.library, "search", "--caption", words, "x", status=1), "")
+
+    def exported(self, name):
+        prefix = os.path.join(self.tmp, name)
+        osprey(self.library, "export", prefix)
+        with open(prefix + ".jsonl", encoding="utf-8") as f:
+            return prefix, {row["path"]: row.get("captions") for row in map(json.loads, f)}
+
+    def test_they_are_found_kept_and_replaced(self):
+        self.imports({"a.ppm": " a  zebra\ncrossing ", "b.ppm": "", "c.ppm": None,
+                      "d.ppm": "caf\u00e9 " + "long " * 4000})
+        self.assertEqual(self.found("zebra"), ["a.ppm"])
+        self.assertEqual(self.found("caf\u00e9"), ["d.ppm"])
+        best = lines(self.library, "search", "--hybrid", "zebra")[0]
+        self.assertEqual(os.path.basename(best["path"]), "a.ppm")
+        osprey(self.library, "verify")
+        # What the files themselves say is read by the indexer; it takes nothing away.
+        osprey(self.library, "index", "--quiet", self.pictures)
+        self.assertEqual(self.found("zebra"), ["a.ppm"])
+        prefix, captions = self.exported("some")
+        self.assertEqual(captions["a.ppm"], ["a zebra crossing"])
+        self.assertIsNone(captions["b.ppm"])
+        self.assertIsNone(captions["c.ppm"])
+        self.assertLessEqual(len(captions["d.ppm"][0].encode()), 8192)
+        # Another library has them too, and says them again to the byte.
+        other = os.path.join(self.tmp, "other")
+        osprey(other, "import", prefix)
+        self.assertEqual(self.found("zebra", other), ["a.ppm"])
+        osprey(other, "export", prefix + "-again")
+        for end in (".npy", ".jsonl", ".json"):
+            with open(prefix + end, "rb") as a, open(prefix + "-again" + end, "rb") as b:
+                self.assertEqual(a.read(), b.read(), end)
+        # Once more: others in their place; a row without one changes nothing.
+        self.imports({"a.ppm": "an okapi", "b.ppm": "a zebra"})
+        self.assertEqual(self.found("zebra"), ["b.ppm"])
+        self.assertEqual(self.found("okapi"), ["a.ppm"])
+        self.assertEqual(self.found("caf\u00e9"), ["d.ppm"])
+        osprey(self.library, "import", prefix)
+        self.assertEqual(self.found("zebra"), ["a.ppm", "b.ppm"])
+        self.nothing("okapi")
+
+    def test_exports_without_captions_are_as_they_were(self):
+        self.imports({})
+        prefix, captions = self.exported("none")
+        self.assertEqual(set(captions.values()), {None})
+        for end in (".npy", ".jsonl", ".json"):
+            with open(self.plain + end, "rb") as a, open(prefix + end, "rb") as b:
+                self.assertEqual(a.read(), b.read(), end)
+        with open(self.plain + ".jsonl", encoding="utf-8") as f:
+            self.assertEqual(set(json.loads(f.readline())),
+                             {"row", "id", "folder", "path", "hash", "size", "mtime_ns", "width", "height",
+                              "kind", "orientation", "taken_at", "camera"})
+
+    def test_bad_captions_import_nothing(self):
+        with open(self.plain + ".jsonl", encoding="utf-8") as f:
+            rows = [json.loads(line) for line in f]
+        for bad in ("text", [1], [None], {"a": 1}):
+            with open(self.plain + ".jsonl", "w", encoding="utf-8") as f:
+                f.writelines(json.dumps(dict(row, captions=bad) if row["row"] == 2 else row) + "\n" for row in rows)
+            self.assertIn("plain.jsonl, line 3: ", osprey(self.library, "import", self.plain, status=3))
+            self.assertFalse(os.path.exists(self.library))
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -1,28 +1,17 @@
 #!/usr/bin/env python3
-"""The page in a real browser (Debian's chromium): what a person types, drops, clicks
-and presses, held against what the daemon itself answers. Screenshots of each state
-land in $OSPREY_BUILD/screenshots, for a look.
+"""The page in a real browser (page.py): what a person types, drops, clicks and presses,
+held against what the daemon itself answers."""
 
-Skipped only where chromium or its driver is not installed (tools/setup/packages/test.txt
-has both)."""
-
-import glob
 import json
 import os
-import shutil
 import time
 import unittest
 import urllib.parse
 
-import page_checks
+import page
 import searchd
-import webdriver
-from searchd import BUILD
+from page import STAMPS
 
-SHOTS = os.path.join(BUILD, "screenshots")
-STAMPS = "/usr/share/tuxpaint/stamps"  # `make demo` installs them
-
-PATHS = """[...document.querySelectorAll('.tile')].map((tile) => tile.querySelector('img').alt)"""
 IDS = """[...document.querySelectorAll('.tile a')].map((a) => Number(new URL(a.href).searchParams.get('view')))"""
 # A drop (or a paste) of the files at some addresses, as a browser would send it.
 DROP = """
@@ -46,79 +35,7 @@ const [addresses, kind, done] = arguments;
 })();"""
 
 
-def demo_pictures(shop):
-    """Debian's stamps of some kinds, where they are installed: a picture and its subject."""
-    for kind in ("animals/birds", "food/fruit", "vehicles/emergency"):
-        for path in sorted(glob.glob(os.path.join(STAMPS, kind, "*.png")))[:12]:
-            to = os.path.join(shop.folder, "demo", kind.split("/")[0])
-            os.makedirs(to, exist_ok=True)
-            shutil.copy(path, to)
-
-
-@unittest.skipUnless(webdriver.CHROMIUM and webdriver.DRIVER, "chromium or chromium-driver is not installed")
-class Page(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        os.makedirs(SHOTS, exist_ok=True)
-        cls.shop = searchd.Shop(90)
-        for name in ("exif.jpg", "orient-6.jpg", "orient-1.jpg", "exif.png"):
-            cls.shop.copy(name, "real")
-        demo_pictures(cls.shop)
-        cls.shop.index(cls.shop.folder)
-        cls.other = searchd.Shop(3)
-        cls.other.index(cls.other.folder)
-        cls.daemon = searchd.Daemon("--port", "0", "--library", "first=" + cls.shop.library,
-                                    "--library", "second=" + cls.other.library)
-        cls.browser = webdriver.Browser()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.browser.close()
-        cls.daemon.stop()
-        cls.shop.remove()
-        cls.other.remove()
-
-    def setUp(self):
-        self.browser.resize(1280, 900)
-        self.browser.emulate(prefers_color_scheme="light")
-        self.addCleanup(self.browser.run, "localStorage.clear()")
-        self.browser.complaints()
-
-    def open(self, path="/", wait=True):
-        self.browser.open(self.daemon.url + path)
-        if wait:
-            self.loaded()
-
-    def loaded(self):
-        self.browser.wait("document.querySelectorAll('.tile.loaded').length > 2", what="pictures")
-
-    def shot(self, name):
-        # What moves comes to rest; pictures in view have come.
-        self.browser.wait("[...document.querySelectorAll('.tile img[src]')].every((i) => i.complete)")
-        time.sleep(0.25)
-        self.browser.screenshot(os.path.join(SHOTS, name + ".png"))
-
-    def names(self):
-        return self.browser.run("return " + PATHS)
-
-    def shows(self, results, what):
-        """The page shows these results, in their order."""
-        wanted = [r["path"].split("/")[-1] for r in results]
-        self.browser.wait("JSON.stringify(%s.slice(0, arguments[0].length)) === JSON.stringify(arguments[0])"
-                          % PATHS, wanted, what=what)
-
-    def api(self, **query):
-        return self.daemon.get("/v1/search?" + urllib.parse.urlencode(query)).json["results"]
-
-    def terms(self, *terms, **more):
-        return self.daemon.post("/v1/search", dict(more, terms=list(terms), k=8)).json["results"]
-
-    def query(self):
-        return urllib.parse.parse_qs(urllib.parse.urlsplit(self.browser.url()).query)
-
-    def complains(self, *allowed):
-        return [c for c in self.browser.complaints() if not any(a in c for a in allowed)]
-
+class Finding(page.Page):
     # ---- Searching ----
 
     def test_all_pictures_by_date(self):
@@ -222,10 +139,6 @@ class Page(unittest.TestCase):
             paths = ["/" + self.daemon.get("/v1/images/%d" % i).json["path"] for i in ids]
             self.assertGreaterEqual(sum(folder in p for p in paths), 4, (words, paths))
         self.shot("words")
-
-    def picture(self, end):
-        images = self.daemon.get("/v1/images?limit=1000").json["images"]
-        return next(i for i in images if i["path"].endswith(end))
 
     def test_a_picture_dropped_or_pasted_finds_itself(self):
         wanted = self.picture("real/exif.png")
@@ -412,150 +325,6 @@ class Page(unittest.TestCase):
         self.shot("narrow-full-view")
         b.swipe(180, 300, 185, 640)
         b.wait("!document.querySelector('#viewer').open", what="the view closed by a swipe down")
-
-    # ---- How it looks ----
-
-    def test_dark_by_the_system_and_by_choice(self):
-        back = "return getComputedStyle(document.documentElement).backgroundColor"
-        self.open()
-        light = self.browser.run(back)
-        self.browser.emulate(prefers_color_scheme="dark")
-        dark = self.browser.run(back)
-        self.assertNotEqual(light, dark)
-        self.shot("dark")
-        self.browser.click("#menu-button")
-        self.shot("menu")
-        self.browser.run("const s = document.querySelector('#m-theme'); s.value = 'light'; s.dispatchEvent(new Event('change'))")
-        self.assertEqual(self.browser.run(back), light)
-        self.open()
-        self.assertEqual(self.browser.run(back), light)
-
-    def test_from_360_pixels_to_4k(self):
-        for width, height in ((360, 740), (768, 1024), (3840, 2160)):
-            self.browser.resize(width, height)
-            self.open("/?q=red&orientation=landscape&like=3")
-            self.shot("%dx%d" % (width, height))
-            if width < 800:
-                self.browser.click("#filter-button")
-                self.shot("%dx%d-filters" % (width, height))
-            wide = self.browser.run("return document.documentElement.scrollWidth - document.documentElement.clientWidth")
-            self.assertLessEqual(wide, 0, width)
-            out = self.browser.run("""return [...document.querySelectorAll('button, a, input, select')].filter((n) => {
-                const r = n.getBoundingClientRect();
-                return r.width && n.checkVisibility() && !n.closest('.tile, .skip') && (r.left < -1 || r.right > innerWidth + 1);
-            }).map((n) => n.outerHTML)""")
-            self.assertEqual(out, [], width)
-
-    def test_german(self):
-        self.open()
-        self.browser.click("#menu-button")
-        self.browser.run("const s = document.querySelector('#m-language'); s.value = 'de'; s.dispatchEvent(new Event('change'))")
-        self.browser.wait("document.documentElement.lang === 'de'")
-        self.loaded()
-        text = self.browser.wait("document.querySelector('#english').innerText")
-        self.assertIn("versteht nur Englisch", text)
-        self.open("/?q=red&orientation=portrait")
-        self.browser.click("#filter-button")
-        self.shot("german")
-        body = self.browser.run("return document.body.innerText")
-        for word in ("Hochformat", "Aufgenommen ab", "Dateigröße"):
-            self.assertIn(word, body)
-        self.assertRegex(body, "zuerst|[Kk]ein guter Treffer")
-
-    def test_both_languages_say_everything(self):
-        self.open()
-        missing = self.browser.run_async("""const done = arguments[0];
-            Promise.all([import('/page/lang_en.js'), import('/page/lang_de.js')]).then(([en, de]) => {
-              const a = Object.keys(en.default), b = Object.keys(de.default);
-              const holes = (text) => [...new Set(text.match(/\\{\\w+\\}/g))].sort().join();
-              done([a.filter((k) => !b.includes(k)), b.filter((k) => !a.includes(k)),
-                    a.filter((k) => b.includes(k) && holes(en.default[k]) !== holes(de.default[k])), a.length]);
-            })""")
-        self.assertEqual(missing[:3], [[], [], []])
-        self.assertGreater(missing[3], 80)
-
-    # ---- Everybody ----
-
-    def test_names_roles_and_contrast(self):
-        b = self.browser
-        for scheme in ("light", "dark"):
-            b.emulate(prefers_color_scheme=scheme)
-            for path, prepare in (("/", None), ("/?q=red&orientation=landscape&like=3&unlike=4", "#filter-button"),
-                                  ("/?q=red", "#menu-button"), ("/?q=red", ".tile a"),
-                                  ("/?name=there-is-no-such-name", None)):
-                self.open(path, wait="no-such" not in path)
-                b.wait("document.querySelector('.tile') || !document.querySelector('#notice').hidden")
-                if prepare:
-                    b.click(prepare)
-                if prepare == ".tile a":
-                    b.wait("document.querySelector('#viewer').open")
-                    b.press("i")
-                faults = page_checks.faults(b)
-                self.assertEqual(faults, [], (scheme, path, prepare))
-
-    def test_the_checks_would_catch(self):
-        self.open()
-        for broken in ("<button class='round'></button>", "<input>", "<img src='/page/icon.svg'>", "<p class='pale'>pale</p>",
-                       "<a href='/' id='head'>twice</a>"):
-            self.browser.run("const d = document.createElement('div'); d.id = 'broken'; d.innerHTML = arguments[0];"
-                             "document.querySelector('main').append(d);"
-                             "const p = d.querySelector('.pale'); if (p) p.style.color = '#bbb'", broken)
-            self.assertNotEqual(page_checks.faults(self.browser, axe=False), [], broken)
-            self.browser.run("document.querySelector('#broken').remove()")
-
-    def test_rows_are_justified(self):
-        self.open()
-        faults = self.browser.run_async('''const done = arguments[0];
-            import('/page/layout.js').then(({Layout}) => {
-              const faults = [];
-              let seed = 7;
-              const random = () => (seed = (seed * 16807) % 2147483647) / 2147483647;
-              for (const width of [320, 357, 768, 1280, 3800]) for (const gap of [4, 6]) {
-                const items = Array.from({length: 500}, () => ({width: 20 + random() * 900, height: 20 + random() * 900}));
-                const layout = new Layout(width, gap);
-                for (let i = 0; i < 500; i += 77) layout.add(items.slice(i, i + 77));
-                layout.finish();
-                let next = 0, bottom = 0;
-                layout.rows.forEach((row, r) => {
-                  const last = row.boxes.at(-1), end = last.left + last.width, where = `${width} ${gap} ${r}: `;
-                  if (row.from !== next || Math.abs(row.top - bottom) > 1e-6) faults.push(where + 'place');
-                  if (end > width + 0.01 || (r < layout.rows.length - 1 && end < width - 0.01)) faults.push(where + 'end ' + end);
-                  if (row.height > 2.1 * layout.target || row.height < 0.4 * layout.target) faults.push(where + 'height ' + row.height);
-                  row.boxes.forEach((box, k) => {
-                    if (k && Math.abs(box.left - row.boxes[k - 1].left - row.boxes[k - 1].width - gap) > 1e-6) faults.push(where + 'gap');
-                    const shape = items[next + k].width / items[next + k].height;
-                    if (shape > 0.5 && shape < 3 && Math.abs(box.width / row.height - shape) > 1e-6) faults.push(where + 'shape');
-                    if (layout.rowOf(next + k) !== r) faults.push(where + 'rowOf');
-                  });
-                  if (layout.rows[layout.rowAt(row.top + 1)] !== row) faults.push(where + 'rowAt');
-                  next += row.boxes.length;
-                  bottom = row.top + row.height + gap;
-                });
-                if (next !== 500) faults.push(width + ': ' + next + ' pictures');
-              }
-              done(faults.slice(0, 20));
-            })''')
-        self.assertEqual(faults, [])
-
-    def test_who_wants_no_motion_gets_none(self):
-        self.open()
-        moving = "return [...document.querySelectorAll('*')].filter((n) => getComputedStyle(n).transitionDuration.split(', ').some((s) => s !== '0s')).length"
-        self.assertGreater(self.browser.run(moving), 0)
-        self.browser.emulate(prefers_reduced_motion="reduce")
-        self.assertEqual(self.browser.run(moving), 0)
-
-    def test_keyboard_alone(self):
-        self.open()
-        self.browser.run("document.activeElement.blur()")
-        self.browser.press("Tab")
-        self.assertEqual(self.browser.run("return document.activeElement.className"), "skip")
-        self.browser.press("Enter", "Tab")
-        self.assertEqual(self.browser.run("return document.activeElement.closest('.tile').dataset.i"), "0")
-        self.browser.press("Down")
-        below = self.browser.run("return [document.activeElement.closest('.tile').dataset.i, document.querySelector('.tile').offsetTop < document.activeElement.closest('.tile').offsetTop]")
-        self.assertTrue(below[1], below)
-        self.browser.press("Up", "/")
-        self.assertEqual(self.browser.run("return document.activeElement.id"), "q")
 
     # ---- Libraries ----
 

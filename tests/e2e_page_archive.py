@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The page's part for archives in a real browser: tags and captions, labels learned from
 pictures that are chosen, copies beside one another. What it changes is read back from the
-daemon. Screenshots as in e2e_page.py."""
+daemon. Screenshots as in page.py."""
 
 import os
 import sqlite3

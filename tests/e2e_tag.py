@@ -13,10 +13,11 @@ import sys
 import tempfile
 import unittest
 
+import stamps
+
 BUILD = pathlib.Path(os.environ["OSPREY_BUILD"])
 SOURCE = pathlib.Path(os.environ["OSPREY_SOURCE"])
 OSPREY = BUILD / "osprey"
-STAMPS = pathlib.Path("/usr/share/tuxpaint/stamps")
 FOLDERS = {"birds": "animals/birds", "fish": "animals/fish", "flowers": "plants/flowers",
            "fruit": "food/fruit", "planets": "space/planets", "signs": "town/roadsigns",
            "cattle": "animals/mammals/bovines"}
@@ -30,7 +31,7 @@ a nuclear power station
 """
 
 
-@unittest.skipUnless(STAMPS.is_dir(), "tuxpaint-stamps-default is not installed")
+@unittest.skipUnless(stamps.STAMPS.is_dir(), "tuxpaint-stamps-default is not installed")
 class Tag(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -54,7 +55,7 @@ class Tag(unittest.TestCase):
 
     @staticmethod
     def stamps(folder):
-        return sorted(p for p in (STAMPS / folder).iterdir() if p.suffix in (".png", ".jpg"))
+        return stamps.of(folder, ".png", ".jpg")
 
     @classmethod
     def run_at(cls, library, command, *args, status=0):

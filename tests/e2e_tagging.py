@@ -14,9 +14,10 @@ import sys
 import tempfile
 import unittest
 
+import stamps
+
 BUILD = pathlib.Path(os.environ["OSPREY_BUILD"])
 SOURCE = pathlib.Path(os.environ["OSPREY_SOURCE"])
-STAMPS = pathlib.Path("/usr/share/tuxpaint/stamps")
 BOXES = {"signs": "town/roadsigns", "planets": "space/planets", "houses": "town/houses/cartoon",
          "birds": "animals/birds", "fish": "animals/fish", "fruit": "food/fruit",
          "flowers": "plants/flowers"}
@@ -26,15 +27,14 @@ def blocks():
     return re.findall(r"^```sh\n(.*?)^```", (SOURCE / "docs/tagging.md").read_text(), re.M | re.S)
 
 
-@unittest.skipUnless(STAMPS.is_dir(), "tuxpaint-stamps-default is not installed")
+@unittest.skipUnless(stamps.STAMPS.is_dir(), "tuxpaint-stamps-default is not installed")
 class Tagging(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.home = pathlib.Path(os.path.realpath(tempfile.mkdtemp(prefix="osprey-tagging-")))
         for box, folder in BOXES.items():
             (cls.home / "Scans" / box).mkdir(parents=True)
-            pictures = sorted(p for p in (STAMPS / folder).iterdir() if p.suffix == ".png")
-            for i, picture in enumerate(pictures):
+            for i, picture in enumerate(stamps.of(folder, ".png")):
                 shutil.copy(picture, cls.home / "Scans" / box / ("scan-%02d.png" % i))
         cls.environment = {"HOME": str(cls.home), "PATH": "%s:%s" % (BUILD, os.environ["PATH"]),
                            "LANG": "C.UTF-8"}
@@ -102,7 +102,7 @@ class Tagging(unittest.TestCase):
 
     def test_the_scans_are_what_they_were(self):
         for box, folder in BOXES.items():
-            pictures = sorted(p for p in (STAMPS / folder).iterdir() if p.suffix == ".png")
+            pictures = stamps.of(folder, ".png")
             for i, picture in enumerate(pictures):
                 scan = self.home / "Scans" / box / ("scan-%02d.png" % i)
                 self.assertEqual(scan.read_bytes(), picture.read_bytes())

@@ -167,6 +167,8 @@ static void the_reason_is_the_first_that_decides(void **state)
     assert_keeps(&a, &b, "colour");
     b.width = 401;
     assert_keeps(&b, &a, "resolution: 401 x 300, the next has 400 x 300");
+    b.link = true;
+    assert_keeps(&a, &b, "file: the next is a symbolic link");
 }
 
 /* ---- A library of copies ---- */
@@ -304,6 +306,47 @@ static void kinds_are_told_apart(void **state)
     assert_int_equal(d.groups[0].n, 2);
     assert_int_equal(d.groups[0].members[1].kind, DUPLICATE_IDENTICAL);
     assert_true(d.groups[0].members[1].score == 1);
+    duplicates_release(&d);
+    close_library(&l);
+}
+
+/* Two scans whose first pages are one picture, and that page as a picture of its own. */
+static void scans_that_begin_alike_are_no_copies(void **state)
+{
+    (void)state;
+    struct library_of   l;
+    struct duplicates   d;
+    struct err          err = ERR_INIT;
+    float               v[DIM], part[DIM];
+    uint8_t             bytes[FINGERPRINT_BYTES];
+    static const int    page = 2;
+    struct library_item items[2];
+    open_library(&l);
+    fill_with_others(&l, 10);
+    fingerprint(11, 1, bytes);
+    unit_vector(part, DIM, 77);
+    for (uint64_t i = 0; i < 2; i++) {
+        items[i]                 = picture(l.folder, i ? "b.tif" : "a.tif", 20 + i, v);
+        items[i].fingerprint     = bytes;
+        items[i].n_parts         = 1;
+        items[i].part_pages      = &page;
+        items[i].part_embeddings = part;
+    }
+    unit_vector(v, DIM, 1);
+    assert_ok(library_add(l.lib, l.model, items, 2, &err), &err);
+    add(&l, "first page.jpg", 30, 1, 11, 1, 1280);
+    find(l.lib, &all, &d);
+    assert_int_equal(d.n, 0);
+    assert_int_equal(d.blind, 0);
+    duplicates_release(&d);
+    items[1]          = picture(l.folder, "copy of a.tif", 20, v); /* the same bytes */
+    items[1].hash[15] = items[0].hash[15];
+    items[1].n_parts  = 0;
+    items[1].copy_of  = items[0].id;
+    assert_ok(library_add(l.lib, l.model, &items[1], 1, &err), &err);
+    find(l.lib, &all, &d);
+    assert_int_equal(d.n, 1);
+    assert_int_equal(d.groups[0].members[1].kind, DUPLICATE_IDENTICAL);
     duplicates_release(&d);
     close_library(&l);
 }
@@ -578,6 +621,7 @@ int main(void)
         cmocka_unit_test(a_failure_ends_it),
         cmocka_unit_test(the_reason_is_the_first_that_decides),
         cmocka_unit_test(kinds_are_told_apart),
+        cmocka_unit_test(scans_that_begin_alike_are_no_copies),
         cmocka_unit_test(what_turned_is_found_by_its_shape),
         cmocka_unit_test(places_are_kept_to),
         cmocka_unit_test(it_can_be_stopped_anywhere),

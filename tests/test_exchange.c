@@ -160,17 +160,23 @@ static void halves_become_floats(void **state)
 
 /* ---- Tables ---- */
 
-/* All that an open table has, which is closed. */
-static void assert_three_paths(struct exchange_table *t, const char *const wanted[3])
+/* All that an open table has, which is closed. captions NULL: none. */
+static void assert_three_rows(struct exchange_table *t, const char *const wanted[3],
+                              const char *const *captions)
 {
     struct err err = ERR_INIT;
-    char      *value;
+    char      *value, *caption;
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(exchange_table_path(t, &value, &err), 1);
+        assert_int_equal(exchange_table_row(t, &value, &caption, &err), 1);
         assert_string_equal(value, wanted[i]);
+        if (captions && captions[i])
+            assert_string_equal(caption, captions[i]);
+        else
+            assert_null(caption);
         free(value);
+        free(caption);
     }
-    assert_int_equal(exchange_table_path(t, &value, &err), 0);
+    assert_int_equal(exchange_table_row(t, &value, &caption, &err), 0);
     exchange_table_close(t);
 }
 
@@ -179,15 +185,16 @@ static void paths_of_a_csv(void **state)
     (void)state;
     struct err            err = ERR_INIT;
     struct exchange_table t;
-    char                 *path   = place("osprey-test.csv"), *value;
+    char                 *path   = place("osprey-test.csv"), *value, *caption;
     const char            text[] = "caption,image_path,n\r\n"
                                    "\"a \"\"b\"\",\nc\",\"x, y.jpg\",1\r\n"
                                    "plain,z.jpg,2\n"
                                    ",last.jpg,";
     put(path, text, sizeof text - 1);
     assert_int_equal(exchange_table_open(&t, path, &err), 0);
-    const char *wanted[] = {"x, y.jpg", "z.jpg", "last.jpg"};
-    assert_three_paths(&t, wanted);
+    const char *wanted[]   = {"x, y.jpg", "z.jpg", "last.jpg"};
+    const char *captions[] = {"a \"b\", c", "plain", NULL};
+    assert_three_rows(&t, wanted, captions);
 
     const char *bad[] = {"a,b\nx,y\n", "", "image_path\n\"open", "image_path,b\nonly\n"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -195,7 +202,7 @@ static void paths_of_a_csv(void **state)
         put(path, bad[i], strlen(bad[i]));
         int rc = exchange_table_open(&t, path, &err);
         if (rc == 0) {
-            rc = exchange_table_path(&t, &value, &err);
+            rc = exchange_table_row(&t, &value, &caption, &err);
             exchange_table_close(&t);
         }
         assert_int_equal(rc, ERR_FORMAT);
@@ -211,9 +218,12 @@ static void paths_of_parquet(void **state)
     struct err               err = ERR_INIT;
     struct exchange_table    t;
     static const char *const wanted[] = {"one.png", "below/two \xC3\xA9.png", "gone.png"};
-    char                    *value;
+    char                    *value, *caption;
     assert_int_equal(exchange_table_open(&t, TEST_DATA "/parquet/paths.parquet", &err), 0);
-    assert_three_paths(&t, wanted);
+    assert_three_rows(&t, wanted, NULL);
+    static const char *const of_pandas[] = {"a disc", NULL, "waves"};
+    assert_int_equal(exchange_table_open(&t, TEST_DATA "/parquet/pandas.parquet", &err), 0);
+    assert_three_rows(&t, wanted, of_pandas);
     /* A row whose path is null, and one that is empty; then no such column. */
     static const char *const bad[] = {"null", "blank", "other"};
     static const char *const why[] = {"null.parquet, row 2: it has no path",
@@ -226,10 +236,10 @@ static void paths_of_parquet(void **state)
         int rc = exchange_table_open(&t, file, &err);
         if (i < 2) {
             assert_int_equal(rc, 0);
-            assert_int_equal(exchange_table_path(&t, &value, &err), 1);
+            assert_int_equal(exchange_table_row(&t, &value, &caption, &err), 1);
             assert_string_equal(value, "a.png");
             free(value);
-            rc = exchange_table_path(&t, &value, &err);
+            rc = exchange_table_row(&t, &value, &caption, &err);
             assert_null(value);
             exchange_table_close(&t);
         }
@@ -243,19 +253,24 @@ static void paths_of_json_lines(void **state)
     (void)state;
     struct err            err = ERR_INIT;
     struct exchange_table t;
-    char                 *path   = place("osprey-test.jsonl"), *value;
-    const char            text[] = "{\"image_path\": \"a.jpg\", \"path\": \"no\"}\n\n"
-                                   "{\"path\": \"b\\ufffd\", \"path_bytes\": \"Yv8=\"}\r\n"
+    char                 *path   = place("osprey-test.jsonl"), *value, *caption;
+    const char            text[] = "{\"image_path\": \"a.jpg\", \"path\": \"no\", \"caption\": "
+                                   "\" two\\n dogs\\u0007 \"}\n\n"
+                                   "{\"path\": \"b\\ufffd\", \"path_bytes\": \"Yv8=\", "
+                                   "\"caption\": 7}\r\n"
                                    "{\"other\": 1}";
     put(path, text, sizeof text - 1);
     assert_int_equal(exchange_table_open(&t, path, &err), 0);
-    assert_int_equal(exchange_table_path(&t, &value, &err), 1);
+    assert_int_equal(exchange_table_row(&t, &value, &caption, &err), 1);
     assert_string_equal(value, "a.jpg");
+    assert_string_equal(caption, "two dogs");
     free(value);
-    assert_int_equal(exchange_table_path(&t, &value, &err), 1);
+    free(caption);
+    assert_int_equal(exchange_table_row(&t, &value, &caption, &err), 1);
     assert_string_equal(value, "b\xff");
+    assert_null(caption);
     free(value);
-    assert_int_equal(exchange_table_path(&t, &value, &err), ERR_FORMAT);
+    assert_int_equal(exchange_table_row(&t, &value, &caption, &err), ERR_FORMAT);
     assert_non_null(strstr(err.msg, "row 3"));
     assert_null(value);
     exchange_table_close(&t);
@@ -285,7 +300,7 @@ static struct exchange_line line_of(size_t n, bool film, size_t i)
                                   .n     = n,
                                   .pages = pages,
                                   .times = film ? times : NULL};
-    struct jnode        *o     = exchange_line_make(&whole, i, 7);
+    struct jnode        *o     = exchange_line_make(&whole, NULL, i, 7);
     char                *text  = jnode_write(o);
     assert_non_null(text);
     assert_int_equal(exchange_line_read(text, strlen(text), 7, &line, &err), 0);
@@ -301,6 +316,64 @@ static struct exchange_line line_of(size_t n, bool film, size_t i)
     jnode_free(o);
     free(text);
     return line;
+}
+
+/* One line with these captions, read: what came of it. */
+static int captions_of(const char *list, struct exchange_line *line, struct err *err)
+{
+    char      *text;
+    const char form[] = "{\"row\":0,\"folder\":\"/p\",\"path\":\"a\",\"hash\":"
+                        "\"00000000000000000000000000000000\",\"size\":1,\"mtime_ns\":1,"
+                        "\"width\":1,\"height\":1,\"kind\":\"PNG\",\"captions\":%s}";
+    *err              = (struct err)ERR_INIT;
+    assert_true(asprintf(&text, form, list) > 0);
+    int rc = exchange_line_read(text, strlen(text), 0, line, err);
+    free(text);
+    return rc;
+}
+
+static void captions_come_back(void **state)
+{
+    (void)state;
+    struct err           err;
+    struct exchange_line line;
+    assert_int_equal(captions_of("[\"a\\tb\", \" \", \"caf\\u00e9 \\\"x\\\"\"]", &line, &err), 0);
+    assert_int_equal(line.captions.n, 2);
+    assert_string_equal(line.captions.list[0], "a b");
+    assert_string_equal(line.captions.list[1], "caf\xC3\xA9 \"x\"");
+    /* Written again they stand at the first page alone. */
+    int                  pages[] = {1, 2};
+    struct library_whole whole   = {.image = {.folder      = (char *)"/p",
+                                              .path        = (char *)"a",
+                                              .kind        = "TIFF",
+                                              .width       = 1,
+                                              .height      = 1,
+                                              .orientation = 1},
+                                    .n     = 2,
+                                    .pages = pages};
+    for (size_t i = 0; i < 2; i++) {
+        struct exchange_line back;
+        struct jnode        *o    = exchange_line_make(&whole, &line.captions, i, 3);
+        char                *text = jnode_write(o);
+        assert_non_null(text);
+        assert_int_equal(exchange_line_read(text, strlen(text), 3, &back, &err), 0);
+        assert_int_equal(back.captions.n, i ? 0 : 2);
+        assert_true(i || strings_equal(&back.captions, &line.captions));
+        assert_true((strstr(text, "captions") == NULL) == (i == 1));
+        exchange_line_release(&back);
+        jnode_free(o);
+        free(text);
+    }
+    exchange_line_release(&line);
+    assert_int_equal(captions_of("[]", &line, &err), 0);
+    assert_int_equal(line.captions.n, 0);
+    exchange_line_release(&line);
+    static const char *const bad[] = {"\"a\"", "{}", "[1]", "[\"a\", null]", "7"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(captions_of(bad[i], &line, &err), ERR_FORMAT);
+        assert_non_null(strstr(err.msg, "caption"));
+        assert_null(line.captions.list);
+    }
 }
 
 /* Takes pages in this order: what comes of the last, or of the end. */
@@ -395,6 +468,7 @@ int main(void)
         cmocka_unit_test(paths_of_parquet),
         cmocka_unit_test(paths_of_json_lines),
         cmocka_unit_test(pages_come_back_in_order),
+        cmocka_unit_test(captions_come_back),
         cmocka_unit_test(a_bank_keeps_each_sentence_once),
         cmocka_unit_test(bad_banks_are_refused),
     };

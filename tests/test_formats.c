@@ -266,6 +266,20 @@ static void files_are_chosen_by_their_endings(void **state)
     }
 }
 
+static void names_tell_what_has_parts(void **state)
+{
+    (void)state;
+    for (int kind = IMAGE_JPEG; kind < IMAGE_KINDS; kind++) {
+        const char *name = format_of((enum image_kind)kind)->name;
+        assert_int_equal(format_names_video(name), format_is_video((enum image_kind)kind));
+        assert_int_equal(format_has_parts(name), kind == IMAGE_TIFF || format_names_video(name));
+        assert_string_equal(format_mime(name), format_of((enum image_kind)kind)->mime);
+    }
+    assert_true(format_names_video("mp4"));
+    assert_false(format_names_video("unknown") || format_has_parts("unknown"));
+    assert_string_equal(format_mime("unknown"), "application/octet-stream");
+}
+
 static void kinds_are_told_by_the_first_bytes(void **state)
 {
     (void)state;
@@ -495,6 +509,7 @@ int main(void)
         cmocka_unit_test(pages_are_read_one_by_one),
         cmocka_unit_test(a_raw_preview_must_be_large_enough),
         cmocka_unit_test(files_are_chosen_by_their_endings),
+        cmocka_unit_test(names_tell_what_has_parts),
         cmocka_unit_test(kinds_are_told_by_the_first_bytes),
         cmocka_unit_test(directories_that_run_in_circles),
         cmocka_unit_test(truncation_is_told),

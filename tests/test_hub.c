@@ -1,5 +1,5 @@
 /* Unit tests of cli/hub*: which names are safe, what is needed of a repository,
- * hashes. The network's part is in e2e_hub.py. */
+ * hashes. The network's part is in e2e_hub*.py. */
 #include "cli/hub.h"
 #include "cli/hub_plan.h"
 

@@ -351,6 +351,17 @@ static void odd_pages_are_refused(void **state)
     assert_int_equal(library_add(w->lib, w->model, &item, 1, &err), ERR_USAGE); /* twice 2 */
     numbers[1] = 9;
     assert_ok(library_add(w->lib, w->model, &item, 1, &err), &err);
+    /* Pages 3 to 8 could not be read: the file has them. */
+    struct library_part *parts = NULL;
+    struct library_image image;
+    size_t               n = 0;
+    assert_ok(library_parts_get(w->lib, item.id, &parts, &n, &err), &err);
+    assert_int_equal(n, 3);
+    assert_int_equal(parts[2].page, 9);
+    free(parts);
+    assert_ok(library_image_get(w->lib, item.id, &image, &err), &err);
+    assert_int_equal(image.pages, 9);
+    library_image_release(&image);
     others[DIM] = NAN;
     assert_int_equal(library_add(w->lib, w->model, &item, 1, &err), ERR_USAGE);
 }
@@ -469,6 +480,25 @@ static int find_part(struct world *w, int64_t id, int page, int32_t time_ms)
     return rc ? rc : first;
 }
 
+/* An image's parts are these pages of it, or frames at these times. */
+static void check_parts(struct world *w, int64_t id, size_t n, const int32_t *times)
+{
+    struct err           err   = ERR_INIT;
+    struct library_part *parts = NULL;
+    struct library_image image;
+    size_t               found = 0;
+    assert_ok(library_parts_get(w->lib, id, &parts, &found, &err), &err);
+    assert_int_equal(found, n);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(parts[i].page, i + 1);
+        assert_int_equal(parts[i].time_ms, times ? times[i] : -1);
+    }
+    free(parts);
+    assert_ok(library_image_get(w->lib, id, &image, &err), &err);
+    assert_int_equal(image.pages, n);
+    library_image_release(&image);
+}
+
 static void an_image_comes_whole(void **state)
 {
     struct world        *w   = *state;
@@ -488,7 +518,13 @@ static void an_image_comes_whole(void **state)
                 assert_float_equal(whole.embeddings[(page - 1) * DIM + i], wanted[i], 1e-3);
         }
         library_whole_release(&whole);
+        check_parts(w, w->id[image], (size_t)pages_of(image), NULL);
     }
+    struct library_part *none   = NULL;
+    size_t               no_one = 1;
+    assert_int_equal(library_parts_get(w->lib, 999, &none, &no_one, &err), ERR_NOTFOUND);
+    assert_true(!none && no_one == 0);
+    err = (struct err)ERR_INIT;
     assert_int_equal(find_part(w, w->id[3], 1, CATALOG_NO_TIME), 1);
     assert_int_equal(find_part(w, w->id[3], 1 + PAGES, CATALOG_NO_TIME), 0);
     assert_int_equal(find_part(w, w->id[3], 2 + PAGES, CATALOG_NO_TIME), ERR_NOTFOUND);
@@ -541,6 +577,8 @@ static void frames_have_times(void **state)
     assert_int_equal(find_part(w, film.id, 0, times[1]), 0);
     assert_int_equal(find_part(w, film.id, 0, times[1] + 1), ERR_NOTFOUND);
     assert_int_equal(find_part(w, film.id, 2, CATALOG_NO_TIME), ERR_NOTFOUND);
+    const int32_t all[] = {begins, times[0], times[1]};
+    check_parts(w, film.id, 3, all);
     /* A copy has them, too, when the original is gone. */
     struct library_item copy = picture(w->folder, "even/copy.mp4", 500, unused);
     copy.embedding           = NULL;
@@ -557,6 +595,7 @@ static void frames_have_times(void **state)
     unit_vector(first, DIM, seed_of(500, 1));
     assert_ok(library_add(w->lib, w->model, &one, 1, &err), &err);
     assert_true(hit_of(w, 500, 1).timed);
+    check_parts(w, one.id, 1, all);
     one = picture(w->folder, "even/copy.mp4", 502, first);
     unit_vector(first, DIM, seed_of(500, 1));
     assert_ok(library_add(w->lib, w->model, &one, 1, &err), &err);

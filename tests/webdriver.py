@@ -16,7 +16,8 @@ CHROMIUM = shutil.which("chromium")
 DRIVER = shutil.which("chromedriver") or shutil.which("chromium.driver")
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 KEYS = {"Enter": "\ue007", "Escape": "\ue00c", "Left": "\ue012", "Up": "\ue013", "Right": "\ue014",
-        "Down": "\ue015", "Tab": "\ue004", "Home": "\ue011", "End": "\ue010", "Space": " "}
+        "Down": "\ue015", "Tab": "\ue004", "Home": "\ue011", "End": "\ue010",
+        "PageUp": "\ue00e", "PageDown": "\ue00f", "Space": " "}
 # What the driver says of an element that may yet come, be shown, or come out from under
 # another; the click was not made.
 NOT_YET = {"no such element", "element not interactable", "element click intercepted",

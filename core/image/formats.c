@@ -128,22 +128,30 @@ const char *image_kind_name(enum image_kind kind)
     return format_of(kind)->name;
 }
 
-const char *format_mime(const char *name)
+static enum image_kind kind_named(const char *name)
 {
     for (int kind = IMAGE_JPEG; kind < IMAGE_KINDS; kind++) {
         if (!strcasecmp(name, formats[kind].name))
-            return formats[kind].mime;
+            return (enum image_kind)kind;
     }
-    return "application/octet-stream";
+    return IMAGE_UNKNOWN;
+}
+
+const char *format_mime(const char *name)
+{
+    enum image_kind kind = kind_named(name);
+    return kind == IMAGE_UNKNOWN ? "application/octet-stream" : formats[kind].mime;
 }
 
 bool format_has_parts(const char *name)
 {
-    for (int kind = IMAGE_JPEG; kind < IMAGE_KINDS; kind++) {
-        if (!strcasecmp(name, formats[kind].name))
-            return kind == IMAGE_TIFF || format_is_video((enum image_kind)kind);
-    }
-    return false;
+    enum image_kind kind = kind_named(name);
+    return kind == IMAGE_TIFF || format_is_video(kind);
+}
+
+bool format_names_video(const char *name)
+{
+    return format_is_video(kind_named(name));
 }
 
 /* How a file ends as it stands in the table, between spaces: false: it is no such ending.
@@ -191,9 +199,5 @@ unsigned format_kinds(const char *word)
 
 bool format_is_among(const char *name, unsigned kinds)
 {
-    for (int kind = IMAGE_JPEG; kind < IMAGE_KINDS; kind++) {
-        if (kinds & format_bit((enum image_kind)kind) && !strcasecmp(name, formats[kind].name))
-            return true;
-    }
-    return false;
+    return kinds & format_bit(kind_named(name));
 }

@@ -41,6 +41,9 @@ static inline bool format_is_video(enum image_kind kind)
  * pages, frames. */
 bool format_has_parts(const char *name);
 
+/* Whether the format of this name is a video's. */
+bool format_names_video(const char *name);
+
 /* Sets of kinds: bits 1 << kind. */
 static inline unsigned format_bit(enum image_kind kind)
 {

@@ -43,8 +43,8 @@ void model_card_languages(const char *dir, char out[MODEL_CARD_LANGUAGES])
     char             *path    = path_join(dir, "README.md");
     out[0]                    = '\0';
     int         rc            = path ? file_read(path, MAX_CARD, &data, &len, NULL) : -1;
-    const char *at = (const char *)data, *end = at + len;
-    while (!rc && at < end) {
+    const char *at = (const char *)data, *end = rc ? at : at + len;
+    while (at < end) {
         const char *stop = memchr(at, '\n', (size_t)(end - at));
         size_t      n    = (size_t)((stop ? stop : end) - at);
         bool        rule = begins(at, n, "---");

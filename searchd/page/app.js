@@ -332,6 +332,7 @@ const box = new SearchBox({
 const status = new Status({
   changed: (stats, before) => {
     showSwitches();
+    if (!before) filters.offerKinds(stats.kinds);
     $('english').hidden = language === 'en' || !knowsOnlyEnglish(stats);
     if (source.done && !source.failed) showNotice();
     if (!before) return;

@@ -3,7 +3,7 @@
 import { $, debounce, h } from './dom.js';
 import { bytes, t } from './strings.js';
 import { get } from './api.js';
-import { FILMS } from './parts.js';
+import { isFilm } from './parts.js';
 
 const WIDTHS = [640, 1280, 1920, 3840];
 const SIZES = [[0, 1e5], [1e5, 1e6], [1e6, 5e6], [5e6, 0]]; // bytes: from, to
@@ -35,6 +35,7 @@ function isPlace(text) {
 export class Filters {
   constructor(calls) {
     this.calls = calls;
+    this.kinds = []; // until the daemon tells them
     this.form = $('filters');
     this.button = $('filter-button');
     this.build();
@@ -70,8 +71,7 @@ export class Filters {
       field('f_caption', input('caption', { type: 'text' })),
       field('f_rating', select('rating', RATINGS.map((value) => [value, rated(value)]))),
       field('f_near', input('near', { type: 'text', placeholder: '48.2, 16.37, 5', inputmode: 'text', spellcheck: 'false' })),
-      field('f_kind', select('kind', ['JPEG', 'PNG', 'WebP', 'GIF', 'TIFF', 'HEIC', 'AVIF', 'JPEG XL', 'RAW', 'BMP',
-        'PNM'].map((kind) => [kind, kind]).concat([['video', t('kind_video')]], FILMS.map((kind) => [kind, t('kind_film', { kind })])))),
+      field('f_kind', select('kind', [])),
       field('f_width', select('min_width', WIDTHS.map((n) => [n, t('at_least_px', { n })]))),
       field('f_size', select('bytes', SIZES.map((range) => [range.join('-'), sizeLabel(range)]))),
       field('f_hybrid', input('hybrid', { type: 'checkbox' })),
@@ -100,6 +100,19 @@ export class Filters {
     for (const name of ['folder', 'camera']) {
       $('seen-' + name).replaceChildren(...[...seen[name]].sort().map((value) => h('option', { value })));
     }
+  }
+
+  /* The kinds of files that the daemon tells of, and the one that is asked for. */
+  offerKinds(kinds = this.kinds) {
+    const { kind: select } = this.form.elements;
+    const now = this.filters?.kind ?? '';
+    this.kinds = kinds;
+    const named = kinds.filter((one) => !isFilm(one)).map(({ kind }) => [kind, kind]);
+    const films = kinds.filter(isFilm).map((one) => [one.kind, t('kind_film', one)]);
+    if (films.length) named.push(['video', t('kind_video')], ...films);
+    if (now && !named.some(([kind]) => kind === now)) named.push([now, now]);
+    select.replaceChildren(...options(named));
+    select.value = now;
   }
 
   /* Another library has others. */
@@ -146,6 +159,7 @@ export class Filters {
     for (const name of PLAIN) {
       if (elements[name] !== document.activeElement) elements[name].value = filters[name] ?? '';
     }
+    if (elements.kind.value !== (filters.kind ?? '')) this.offerKinds();
     elements.bytes.value = filters.min_size || filters.max_size ? [filters.min_size ?? 0, filters.max_size ?? 0].join('-') : '';
     if (elements.bytes.selectedIndex < 0) elements.bytes.value = '';
     const n = Object.keys(filters).length;

@@ -37,7 +37,10 @@ export default {
   english_only: 'Das Modell dieser Bibliothek versteht nur Englisch. Bitte auf Englisch suchen.',
 
   part_page: 'Seite {n}',
+  part_page_of: 'Seite {n} von {of}',
+  part_pages: '{n} Seite|{n} Seiten',
   part_time: 'bei {time}',
+  part_time_of: 'bei {time}, {i} von {of}',
   film: 'Film',
 
   more_like: 'Mehr davon',
@@ -98,6 +101,10 @@ export default {
   close: 'Schließen',
   previous: 'Voriges Bild',
   next: 'Nächstes Bild',
+  page_previous: 'Vorige Seite',
+  page_next: 'Nächste Seite',
+  moment_previous: 'Vorige Stelle',
+  moment_next: 'Nächste Stelle',
   info: 'Einzelheiten',
   open_file: 'Original öffnen',
   download: 'Herunterladen',
@@ -115,7 +122,7 @@ export default {
   only_folder: 'Nur dieser Ordner',
   only_camera: 'Nur diese Kamera',
   not_shown: 'Dieses Bild kann gerade nicht gezeigt werden. Wurde die Datei verschoben oder das Laufwerk entfernt?',
-  keys: 'Tasten: ← → andere Bilder, + mehr davon, − weniger, I Einzelheiten, Esc schließen',
+  keys: 'Tasten: ← → andere Bilder, Bild auf und Bild ab Seiten eines Scans und Stellen eines Films, + mehr davon, − weniger, I Einzelheiten, Esc schließen',
 
   good_end: 'Hier enden die guten Treffer',
   no_good: 'Diese kommen am nächsten',
@@ -210,6 +217,7 @@ export default {
   dupes_keep: 'Behalten',
   dupes_open: '{name} groß zeigen',
   dupes_beyond: 'und {n} weiteres|und {n} weitere',
+  dupes_why_file: 'das erste ist die Datei selbst, das nächste eine Verknüpfung',
   dupes_why_resolution: 'das erste hat die höchste Auflösung',
   dupes_why_colour: 'das erste hat Farben, das nächste ist grau',
   dupes_why_metadata: 'das erste nennt Kamera oder Datum, das nächste nicht',

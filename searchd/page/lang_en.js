@@ -37,7 +37,10 @@ export default {
   english_only: 'This library’s model understands English. Please search in English.',
 
   part_page: 'page {n}',
+  part_page_of: 'page {n} of {of}',
+  part_pages: '{n} page|{n} pages',
   part_time: 'at {time}',
+  part_time_of: 'at {time}, {i} of {of}',
   film: 'film',
 
   more_like: 'More like this',
@@ -98,6 +101,10 @@ export default {
   close: 'Close',
   previous: 'Previous picture',
   next: 'Next picture',
+  page_previous: 'Previous page',
+  page_next: 'Next page',
+  moment_previous: 'Previous moment',
+  moment_next: 'Next moment',
   info: 'Details',
   open_file: 'Open the original',
   download: 'Download',
@@ -115,7 +122,7 @@ export default {
   only_folder: 'Only this folder',
   only_camera: 'Only this camera',
   not_shown: 'This picture cannot be shown now. Was its file moved or its drive taken off?',
-  keys: 'Keys: ← → other pictures, + more like this, − less, I details, Esc close',
+  keys: 'Keys: ← → other pictures, Page Up and Page Down pages of a scan and moments of a film, + more like this, − less, I details, Esc close',
 
   good_end: 'Good matches end here',
   no_good: 'These come closest',
@@ -210,6 +217,7 @@ export default {
   dupes_keep: 'Keep',
   dupes_open: 'Show {name} in full',
   dupes_beyond: 'and {n} more|and {n} more',
+  dupes_why_file: 'kept as the file: the next is a link',
   dupes_why_resolution: 'kept for its resolution',
   dupes_why_colour: 'kept for its colours: the next is grey',
   dupes_why_metadata: 'kept for its camera or date, which the next lacks',

@@ -1,11 +1,10 @@
 /* Pages of scans and frames of films: what the address calls them, and what people read. A
- * result has `page` or `time_ms` where its file has several; a listing has neither. */
+ * result has `page` or `time_ms` where its file has several; a listing has neither. Both have
+ * `pages`, how many there are, and `film`. */
 import { h } from './dom.js';
 import { clock, clockSaid, t } from './strings.js';
 
-export const FILMS = ['MP4', 'MOV', 'Matroska', 'WebM', 'AVI']; // what such files are called
-
-export const isFilm = (item) => FILMS.includes(item.kind);
+export const isFilm = (item) => Boolean(item.film);
 
 /* As addresses have it: "page=7", "time=83000" (ms), or '' for the file as such. */
 export const partOf = ({ page, time_ms: ms }) => (ms !== undefined ? 'time=' + ms : page ? 'page=' + page : '');
@@ -15,20 +14,28 @@ export const partOf = ({ page, time_ms: ms }) => (ms !== undefined ? 'time=' + m
 export const viewOf = (item) => ({ view: item.id, part: partOf(item) });
 export const isView = (item, { view, part }) => item?.id === view && (!part || partOf(item) === part);
 
-/* The item of a file as a result has it that is a part of that. */
+/* The item of a file as a result has it that is a part of that, {page | time_ms, thumbnail}. How
+ * well another part fits is not said of this one. */
+export const withPart = ({ score, match, page, time_ms: ms, ...file }, part) => ({ ...file, ...part });
+
+/* The same of a part as addresses have it. */
 export function ofPart(item, part) {
   const [name, value] = part.split('=');
   const thumbnail = item.thumbnail + (item.thumbnail.includes('?') ? '&' : '?') + part;
-  return { ...item, [name === 'time' ? 'time_ms' : name]: Number(value), thumbnail };
+  return withPart(item, { [name === 'time' ? 'time_ms' : name]: Number(value), thumbnail });
 }
+
+/* The page of a scan that is seen, or undefined. */
+export const pageOf = (item) => item.page ?? (item.pages && !isFilm(item) ? 1 : undefined);
 
 const says = (item, time) => {
   if (item.time_ms !== undefined) return t('part_time', { time: time(item.time_ms) });
   if (item.page) return t('part_page', { n: item.page });
-  return isFilm(item) ? t('film') : '';
+  if (isFilm(item)) return t('film');
+  return item.pages ? t('part_pages', { n: item.pages }) : '';
 };
 
-/* "page 7", "at 1:23", "film", or '': to be seen, and to be read aloud. */
+/* "page 7", "at 1:23", "film", "40 pages", or '': to be seen, and to be read aloud. */
 export const partText = (item) => says(item, clock);
 export const partSaid = (item) => says(item, clockSaid);
 

@@ -4,8 +4,9 @@ import { $, h, icon, iconButton, kept } from './dom.js';
 import { bytes, clock, count, percent, t, when, whenHere } from './strings.js';
 import { thumbnail } from './api.js';
 import { nameOf } from './grid.js';
-import { aloud, isFilm, partSaid, partText } from './parts.js';
+import { aloud, isFilm, pageOf, partOf, partSaid, withPart } from './parts.js';
 import { Said } from './said.js';
+import { Turner } from './turner.js';
 
 const SWIPE = 48; // pixels
 const SHOWN = ['JPEG', 'PNG', 'GIF', 'WebP', 'AVIF', 'BMP']; // by every browser
@@ -31,8 +32,8 @@ export class Viewer {
     this.forth = button('next', 'next', () => this.step(1), { class: 'round side next' });
     this.image = h('img', { class: 'big', alt: '', draggable: 'false' });
     this.broken = h('p', { class: 'broken-note', hidden: true }, t('not_shown'));
-    this.part = h('span', { class: 'part', 'aria-hidden': 'true' }); // the place and the picture say it aloud
-    this.stage = h('div', { class: 'stage' }, this.image, this.broken, this.part);
+    this.turner = new Turner({ turned: (part) => this.turned(part) });
+    this.stage = h('div', { class: 'stage' }, this.image, this.broken, this.turner.node);
     this.place = h('span', { class: 'place', 'aria-live': 'polite' });
     this.info = button('info', 'info', () => this.toggle(), { 'aria-expanded': 'false', 'aria-controls': 'details' });
     this.fileLink = h('a', { class: 'round', target: '_blank', rel: 'noopener', 'aria-label': t('open_file'), title: t('open_file') });
@@ -74,17 +75,18 @@ export class Viewer {
     });
   }
 
-  /* i is the item's place in the list, -1 when it is not in it. */
-  show(item, i) {
+  /* i is the item's place in the list, -1 when it is not in it; found: what of its file is
+   * there. */
+  show(item, i, found = item) {
     this.item = item;
     this.i = i;
+    this.found = found;
     const name = nameOf(item);
     this.broken.hidden = true;
     this.image.hidden = false;
     const said = partSaid(item);
     this.image.alt = said ? name + ', ' + said : name;
-    this.part.textContent = partText(item);
-    this.part.hidden = !said;
+    this.turner.show(item);
     this.load(item);
     this.back.hidden = i <= 0;
     this.forth.hidden = i < 0;
@@ -147,7 +149,7 @@ export class Viewer {
     const folder = item.folder.replace(/\/$/, '') + (below ? '/' + below : '');
     const rows = [
       ['m_folder', only('folder', folder || '/', t('only_folder'))],
-      ['m_page', item.page ? count(item.page) : null],
+      ['m_page', pageOf(item) ? (item.pages ? t('m_place', { i: pageOf(item), n: item.pages }) : count(item.page)) : null],
       ['m_time', item.time_ms === undefined ? null : clock(item.time_ms)],
       ['m_taken', item.taken_at ? when(item.taken_at) : null],
       ['m_modified', item.taken_at ? null : whenHere(item.modified_at)],
@@ -180,11 +182,19 @@ export class Viewer {
     this.calls.moved(item);
   }
 
+  /* Another page or frame of the file in view, whose place in the list stays. */
+  turned(part) {
+    this.show(partOf(part) === partOf(this.found) ? this.found : withPart(this.found, part), this.i, this.found);
+    this.calls.moved(this.item);
+  }
+
   key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches('input')) return;
+    const pages = this.turner.several && !event.target.closest('.details'); // which scrolls by these
     const what = {
       ArrowLeft: () => this.step(-1), ArrowRight: () => this.step(1), i: () => this.toggle(), I: () => this.toggle(),
       '+': () => this.calls.like(this.item, 1), '-': () => this.calls.like(this.item, -1),
+      ...(pages && { PageUp: () => this.turner.turn(-1), PageDown: () => this.turner.turn(1) }),
     }[event.key];
     if (!what) return;
     event.preventDefault();
@@ -203,6 +213,7 @@ export class Viewer {
     this.dialog.close();
     this.image.removeAttribute('src');
     this.said.hide();
+    this.turner.hide();
     this.item = null;
     this.i = -1;
   }
