@@ -271,7 +271,7 @@ static int run(struct session *s, const struct request *r, const char *const *di
     bool          anew   = r->has_bank || r->has_threshold || s->common->k;
     int           rc     = session_library(s, err);
     if (!rc)
-        rc = places_init(&places, s->lib, dirs, n_dirs, err);
+        rc = places_init(&places, s, dirs, n_dirs, err);
     if (!rc && r->place && !anew)
         rc = library_captioned_count(s->lib, LIBRARY_OSPREY, &kept, err);
     if (!rc && r->remove)

@@ -68,10 +68,12 @@ int caption_bank_parse(char *text, size_t len, const char *what, struct caption_
                        struct err *err)
 {
     size_t room = 1, number = 0;
-    int    rc = 0;
-    *out      = (struct caption_bank){.text = text};
-    if (memchr(text, '\0', len) || !utf8_valid(text, len))
-        rc = err_set(err, ERR_FORMAT, "cannot read %s: it is not a text file in UTF-8", what);
+    int    rc     = 0;
+    *out          = (struct caption_bank){.text = text};
+    size_t faulty = utf8_faulty_line(text, len);
+    if (faulty)
+        rc =
+            err_set(err, ERR_FORMAT, "cannot read %s: line %zu is not text in UTF-8", what, faulty);
     for (size_t i = 0; i < len && !rc; i++)
         room += text[i] == '\n';
     if (!rc && !(out->sentences = mem_array(room, sizeof *out->sentences)))

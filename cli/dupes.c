@@ -142,7 +142,7 @@ static int dupes(struct session *s, const struct request *r, const char *const *
     if (!rc)
         rc = session_library(s, err);
     if (!rc)
-        rc = places_init(&places, s->lib, dirs, n_dirs, err);
+        rc = places_init(&places, s, dirs, n_dirs, err);
     if (!rc && (options.kinds[DUPLICATE_SAME] || options.kinds[DUPLICATE_NEAR]))
         rc = dupes_look(s->lib, s->common, &places, &unread, err);
     if (!rc && unread)

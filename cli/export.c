@@ -175,7 +175,7 @@ static int export_all(struct session *s, const struct exchange_files *files, con
     struct library_model model;
     int                  rc = library_model_active(s->lib, &model, err);
     if (!rc)
-        rc = places_init(&places, s->lib, &in, in != NULL, err);
+        rc = places_init(&places, s, &in, in != NULL, err);
     if (!rc && !(e.aside = path_with(files->lines, ".part")))
         rc = err_set(err, ERR_NOMEM, "out of memory");
     e.dim = rc ? 0 : model.dim;

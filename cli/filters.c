@@ -22,13 +22,14 @@ int filters_parse(struct filters *f, struct err *err)
     struct library_filter *out = &f->filter;
     *out                       = (struct library_filter){.camera     = f->camera,
                                                          .lens       = f->lens,
-                                                         .kind       = f->type ? filter_text_kind(f->type) : NULL,
                                                          .caption    = f->caption,
                                                          .tags       = f->tags.items,
                                                          .n_tags     = f->tags.n,
                                                          .not_tags   = f->not_tags.items,
                                                          .n_not_tags = f->not_tags.n};
     int rc                     = parse_taken(f, err);
+    if (!rc && f->type)
+        rc = filter_text_kind("--type", f->type, out, err);
     if (!rc && f->rating)
         rc = filter_text_rating("--rating", f->rating, out, err);
     if (!rc && f->near)
@@ -64,7 +65,7 @@ int filters_to_json(const struct filters *f, const char *folder, struct jnode *n
 {
     const struct library_filter *filter = &f->filter;
     int failed = set_text(node, "folder", folder) | set_text(node, "camera", f->camera) |
-                 set_text(node, "lens", f->lens) | set_text(node, "kind", filter->kind) |
+                 set_text(node, "lens", f->lens) | set_text(node, "kind", f->type) |
                  set_text(node, "caption", f->caption) | set_text(node, "rating", f->rating) |
                  set_text(node, "near", f->near) | set_text(node, "orientation", f->orientation) |
                  set_list(node, "tag", &f->tags) | set_list(node, "not_tag", &f->not_tags);

@@ -46,7 +46,7 @@ struct filters {
     "  --near LAT,LON,KM   only within so many kilometres of a place\n"                            \
     "  --orientation WAY   only landscape, portrait or square ones\n"                              \
     "  --min-size SIZE     only from 2M bytes, or from 1920x1080 pixels on\n"                      \
-    "  --type KIND         only of this kind of file, such as jpeg or png\n"                       \
+    "  --type KIND         only of this kind of file, such as jpeg or png; raw, video\n"           \
     "  --caption WORDS     only with all these words in their captions\n"
 
 /* Reads them into f->filter, which points into f. */

@@ -191,6 +191,18 @@ static int precision_check(struct common *common, struct err *err)
                    common->precision_text);
 }
 
+/* A command's own value is one. What is common to all commands may be given again, after what
+ * a shell's alias says: then the last one counts. */
+static int given_once(const struct option_spec *s, bool own, bool *seen, struct err *err)
+{
+    bool again = *seen;
+    *seen      = true;
+    if (!again || !own || s->kind == OPTION_FLAG || s->kind == OPTION_LIST ||
+        s->kind == OPTION_IMAGE)
+        return 0;
+    return err_set(err, ERR_USAGE, "%s is given twice", s->name);
+}
+
 int options_parse(int argc, char **argv, const struct option_spec *own, size_t n_own,
                   struct common *common, struct args *args, struct err *err)
 {
@@ -200,9 +212,10 @@ int options_parse(int argc, char **argv, const struct option_spec *own, size_t n
     args->items               = mem_array((size_t)argc + 1, sizeof *args->items);
     size_t              n     = N_COMMON + n_own;
     struct option_spec *specs = mem_array(n, sizeof *specs);
+    bool               *seen  = mem_zeroed(n, sizeof *seen);
     bool                ended = false;
     int                 rc    = 0;
-    if (!args->items || !specs) {
+    if (!args->items || !specs || !seen) {
         rc = err_set(err, ERR_NOMEM, "out of memory");
         goto out;
     }
@@ -233,7 +246,9 @@ int options_parse(int argc, char **argv, const struct option_spec *own, size_t n
             }
             value = argv[++i];
         }
-        rc = option_store(s, value, err);
+        rc = given_once(s, s >= specs + N_COMMON, &seen[s - specs], err);
+        if (!rc)
+            rc = option_store(s, value, err);
         if (rc || common->help)
             goto out;
         if (s->given)
@@ -244,6 +259,7 @@ int options_parse(int argc, char **argv, const struct option_spec *own, size_t n
     rc = precision_check(common, err);
 out:
     free(specs);
+    free(seen);
     if (rc)
         args_release(args);
     return rc;

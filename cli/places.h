@@ -3,7 +3,9 @@
 #define OSPREY_CLI_PLACES_H
 
 #include "base/err.h"
+#include "cli/session.h"
 #include "storage/library.h"
+#include "storage/library_places.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,15 +15,16 @@
 struct places {
     struct library_filter *filters;
     size_t                 n;
-    struct library_folder *folders; /* own the strings that filters point into */
+    struct library_folder *folders; /* (n_folders) of the library */
     size_t                 n_folders;
-    char                 **dirs; /* (n_dirs) the folders asked for, absolute, end with '/' */
+    struct library_places *dirs; /* (n_dirs) each that was asked for; own what filters point to */
     size_t                 n_dirs;
 };
 
 /* dirs (n): none means everywhere. ERR_NOTFOUND for a folder that has nothing to do with the
- * library. Released also after a failure. */
-int  places_init(struct places *p, struct library *lib, const char *const *dirs, size_t n,
+ * library; of one inside it that is not there, nor has pictures that the library knows, a
+ * note is made. Released also after a failure. */
+int  places_init(struct places *p, const struct session *s, const char *const *dirs, size_t n,
                  struct err *err);
 void places_release(struct places *p);
 /* Whether an absolute path, its folder's and what is below, lies in one of them. */

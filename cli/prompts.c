@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "nn/ops.h"
 #include "text/prompt.h"
+#include "text/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -53,9 +54,11 @@ int prompts_read(const char *path, struct prompts *out, struct err *err)
         out->n = USUAL;
         return 0;
     }
-    int rc = file_read(path, MAX_PROMPTS_FILE, &out->file, &len, err);
-    if (!rc && memchr(out->file, '\0', len))
-        rc = err_set(err, ERR_FORMAT, "cannot read %s: it is not a text file", path);
+    int    rc     = file_read(path, MAX_PROMPTS_FILE, &out->file, &len, err);
+    size_t faulty = rc ? 0 : utf8_faulty_line((const char *)out->file, len);
+    if (faulty)
+        rc =
+            err_set(err, ERR_FORMAT, "cannot read %s: line %zu is not text in UTF-8", path, faulty);
     return rc ? rc : parse_prompts((char *)out->file, path, out, err);
 }
 

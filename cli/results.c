@@ -348,7 +348,7 @@ int results_show(struct session *s, const struct results_request *r, size_t *sho
     size_t                n      = 0;
     size_t                k      = r->k ? r->k : RESULTS_DEFAULT_K;
     *shown                       = 0;
-    int rc = places_init(&places, s->lib, &r->filters.in, r->filters.in != NULL, err);
+    int rc = places_init(&places, s, &r->filters.in, r->filters.in != NULL, err);
     if (!rc && r->preview)
         rc = preview_open(r->preview, &printer.preview, err);
     if (!rc && r->vector)

@@ -1,6 +1,7 @@
 /* osprey search: pictures by words, pictures, or both. */
 #include "cli/commands.h"
 #include "cli/output.h"
+#include "cli/places.h"
 #include "cli/remote.h"
 #include "cli/results.h"
 #include "cli/system.h"
@@ -209,6 +210,17 @@ static bool ask_daemon(const struct common *common, const struct terms *terms, c
     return answered;
 }
 
+/* A daemon finds nothing in a folder that is not there; that is said here. */
+static int check_folder(struct session *s, const struct results_request *request, struct err *err)
+{
+    struct places places = {0};
+    int           rc     = session_library(s, err);
+    if (!rc)
+        rc = places_init(&places, s, &request->filters.in, 1, err);
+    places_release(&places);
+    return rc;
+}
+
 static int search_somewhere(struct session *s, const char *server, const char *reranker,
                             const struct terms *terms, struct results_request *request,
                             size_t *shown, struct err *err)
@@ -218,7 +230,7 @@ static int search_somewhere(struct session *s, const char *server, const char *r
     if (terms->n == 0)
         return list(s, request, shown, err);
     if (!server && ask_daemon(s->common, terms, reranker, request, shown))
-        return 0;
+        return *shown == 0 && request->filters.in ? check_folder(s, request, err) : 0;
     return search(s, terms, reranker, request, shown, err);
 }
 

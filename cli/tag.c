@@ -235,7 +235,7 @@ static int tag(struct session *s, const struct tag_options *o, const struct args
     size_t         n      = 0;
     int            rc     = args_folders(dirs, &names, &n, err);
     if (!rc && n)
-        rc = places_init(&places, s->lib, names, n, err);
+        rc = places_init(&places, s, names, n, err);
     const struct library_filter *filters = places.filters; /* none: the whole library */
     n                                    = places.n;
     if (!rc && o->remove) {

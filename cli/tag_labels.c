@@ -18,6 +18,7 @@
 #include "learn/lesson.h"
 #include "storage/library_tagger.h"
 #include "storage/library_tags.h"
+#include "text/label.h"
 #include "text/prompt.h"
 
 #include <stdlib.h>
@@ -97,7 +98,23 @@ static int make_words(struct making *m, const char *prompts_name, struct err *er
 
 /* ---- Examples ---- */
 
-static int check_labels(const struct pictures *set, const char *dir, struct err *err)
+/* A folder's name as a label, in its place. */
+static int tidy_label(struct pictures *set, size_t l, const char *dir, struct err *err)
+{
+    char *label = NULL;
+    int   rc    = label_tidy(set->labels[l], LIBRARY_TAG_MAX, &label, err);
+    if (rc)
+        return err_prefix(err, "cannot learn from %s: \"%.100s\"", dir, set->labels[l]);
+    free(set->labels[l]);
+    set->labels[l] = label;
+    for (size_t i = 0; i < l; i++)
+        if (strcmp(set->labels[i], label) == 0)
+            return err_set(err, ERR_FORMAT,
+                           "cannot learn from %s: two folders are called \"%.100s\"", dir, label);
+    return 0;
+}
+
+static int check_labels(struct pictures *set, const char *dir, struct err *err)
 {
     for (size_t l = 0; l < set->n_labels; l++) {
         size_t n = 0;
@@ -107,9 +124,9 @@ static int check_labels(const struct pictures *set, const char *dir, struct err 
             return err_set(err, ERR_FORMAT,
                            "cannot learn from %s: no picture of \"%s\" can be read", dir,
                            set->labels[l]);
-        if (strlen(set->labels[l]) > LIBRARY_TAG_MAX || !*set->labels[l])
-            return err_set(err, ERR_FORMAT, "cannot learn from %s: \"%.100s\" is no label", dir,
-                           set->labels[l]);
+        int rc = tidy_label(set, l, dir, err);
+        if (rc)
+            return rc;
     }
     return 0;
 }

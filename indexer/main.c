@@ -414,7 +414,7 @@ static void print_text(const struct outcome *sum, const struct library_stats *st
     printf("The library holds %lld picture%s", (long long)stats->images,
            stats->images == 1 ? "" : "s");
     if (stats->errors)
-        printf("; %lld cannot be read (osprey status lists them)", (long long)stats->errors);
+        printf("; %lld cannot be read (osprey status --errors lists them)", (long long)stats->errors);
     printf(".\n");
 }
 

@@ -7,6 +7,7 @@
 #include "searchd/search.h"
 #include "storage/filter_text.h"
 #include "storage/library_parts.h"
+#include "storage/library_places.h"
 #include "storage/library_tags.h"
 
 #include <math.h>
@@ -31,25 +32,45 @@ int answers_send(struct call *call, struct jnode *node, int rc, bool failed, str
     return rc;
 }
 
+/* A copy of them in one piece, kept with the call. */
+static int keep_places(struct call *call, const struct library_places *from,
+                       struct library_filter *out, struct err *err)
+{
+    size_t bytes = from->n * sizeof *from->places;
+    for (size_t i = 0; i < from->n; i++)
+        bytes += from->places[i].below ? strlen(from->places[i].below) + 1 : 0;
+    struct library_place *places = mem_array(bytes, 1);
+    int                   rc     = call_keep(call, places, err);
+    if (rc)
+        return rc;
+    char *text = (char *)(places + from->n);
+    for (size_t i = 0; i < from->n; i++) {
+        places[i] = from->places[i];
+        if (!places[i].below)
+            continue;
+        size_t n = strlen(places[i].below) + 1;
+        memcpy(text, places[i].below, n);
+        places[i].below = text;
+        text += n;
+    }
+    out->places   = places;
+    out->n_places = from->n;
+    return 0;
+}
+
+/* An absolute path, or one below any of the library's folders: there it must have pictures. */
 static int find_folder(struct call *call, struct library *lib, const char *path,
                        struct library_filter *out, struct err *err)
 {
-    struct library_folder *folders = NULL;
-    size_t                 n       = 0;
-    int                    rc      = library_folders(lib, &folders, &n, err);
-    for (size_t i = 0; i < n && !rc && !out->folder_id; i++) {
-        size_t len = strlen(folders[i].path);
-        if (strncmp(path, folders[i].path, len) != 0 || (path[len] && path[len] != '/' && len > 1))
-            continue;
-        const char *below = path + len + strspn(path + len, "/");
-        char       *copy  = mem_strdup(below);
-        out->folder_id    = folders[i].id;
-        out->below        = copy;
-        rc                = call_keep(call, copy, err);
-    }
-    library_folders_free(folders, n);
-    if (!rc && !out->folder_id)
+    struct library_places found;
+    int                   rc = library_places_find(lib, path, &found, err);
+    if (rc)
+        return rc;
+    if (found.n == 0 || (found.empty && *path != '/'))
         rc = err_set(err, ERR_USAGE, "folder must be one of the library's, or one inside it");
+    else
+        rc = keep_places(call, &found, out, err);
+    library_places_release(&found);
     return rc;
 }
 
@@ -59,7 +80,6 @@ int answers_filter(struct call *call, struct library *lib, const struct filter_i
     *out = (struct library_filter){.name       = input->name,
                                    .camera     = input->camera,
                                    .lens       = input->lens,
-                                   .kind       = input->kind ? filter_text_kind(input->kind) : NULL,
                                    .caption    = input->caption,
                                    .tags       = input->tag.items,
                                    .n_tags     = input->tag.n,
@@ -79,6 +99,8 @@ int answers_filter(struct call *call, struct library *lib, const struct filter_i
     int rc         = input->orientation
                          ? filter_text_shape("orientation", input->orientation, &out->shape, err)
                          : 0;
+    if (!rc && input->kind)
+        rc = filter_text_kind("kind", input->kind, out, err);
     if (!rc && input->rating)
         rc = filter_text_rating("rating", input->rating, out, err);
     if (!rc && input->near)

@@ -17,29 +17,38 @@ struct filter_input {
     struct field_texts tag, not_tag;
 };
 
-/* Rows of a struct field table for a filter_input that lies at `member` in `type`. */
-#define FILTER_FIELD(type, member, name, kind, low, high)                                          \
+/* Rows of a struct field table for a filter_input that lies at `member` in `holder`. */
+#define FILTER_FIELD(holder, member, name, kind, low, high)                                        \
     {                                                                                              \
-#name, kind, low, high, offsetof(type, member) + offsetof(struct filter_input, name)       \
+#name, kind, low, high, offsetof(holder, member) + offsetof(struct filter_input, name)     \
     }
-#define FILTER_FIELDS(type, member)                                                                \
-    FILTER_FIELD(type, member, folder, FIELD_TEXT, 0, 0),                                          \
-        FILTER_FIELD(type, member, name, FIELD_TEXT, 0, 0),                                        \
-        FILTER_FIELD(type, member, camera, FIELD_TEXT, 0, 0),                                      \
-        FILTER_FIELD(type, member, lens, FIELD_TEXT, 0, 0),                                        \
-        FILTER_FIELD(type, member, kind, FIELD_TEXT, 0, 0),                                        \
-        FILTER_FIELD(type, member, rating, FIELD_TEXT, 0, 0),                                      \
-        FILTER_FIELD(type, member, near, FIELD_TEXT, 0, 0),                                        \
-        FILTER_FIELD(type, member, caption, FIELD_TEXT, 0, 0),                                     \
-        FILTER_FIELD(type, member, tag, FIELD_TEXTS, 0, 0),                                        \
-        FILTER_FIELD(type, member, not_tag, FIELD_TEXTS, 0, 0),                                    \
-        FILTER_FIELD(type, member, orientation, FIELD_TEXT, 0, 0),                                 \
-        FILTER_FIELD(type, member, taken_from, FIELD_SINCE, 0, 0),                                 \
-        FILTER_FIELD(type, member, taken_to, FIELD_UNTIL, 0, 0),                                   \
-        FILTER_FIELD(type, member, min_size, FIELD_INT, 0, 1e15),                                  \
-        FILTER_FIELD(type, member, max_size, FIELD_INT, 1, 1e15),                                  \
-        FILTER_FIELD(type, member, min_width, FIELD_INT, 0, 1e9),                                  \
-        FILTER_FIELD(type, member, min_height, FIELD_INT, 0, 1e9)
+/* The command line's name of a field. */
+#define FILTER_ALIAS(holder, member, alias, name, kind)                                            \
+    {                                                                                              \
+#alias, kind, 0, 0, offsetof(holder, member) + offsetof(struct filter_input, name)         \
+    }
+#define FILTER_FIELDS(holder, member)                                                              \
+    FILTER_FIELD(holder, member, folder, FIELD_TEXT, 0, 0),                                        \
+        FILTER_ALIAS(holder, member, in, folder, FIELD_TEXT),                                      \
+        FILTER_FIELD(holder, member, name, FIELD_TEXT, 0, 0),                                      \
+        FILTER_FIELD(holder, member, camera, FIELD_TEXT, 0, 0),                                    \
+        FILTER_FIELD(holder, member, lens, FIELD_TEXT, 0, 0),                                      \
+        FILTER_FIELD(holder, member, kind, FIELD_TEXT, 0, 0),                                      \
+        FILTER_ALIAS(holder, member, type, kind, FIELD_TEXT),                                      \
+        FILTER_FIELD(holder, member, rating, FIELD_TEXT, 0, 0),                                    \
+        FILTER_FIELD(holder, member, near, FIELD_TEXT, 0, 0),                                      \
+        FILTER_FIELD(holder, member, caption, FIELD_TEXT, 0, 0),                                   \
+        FILTER_FIELD(holder, member, tag, FIELD_TEXTS, 0, 0),                                      \
+        FILTER_FIELD(holder, member, not_tag, FIELD_TEXTS, 0, 0),                                  \
+        FILTER_FIELD(holder, member, orientation, FIELD_TEXT, 0, 0),                               \
+        FILTER_FIELD(holder, member, taken_from, FIELD_SINCE, 0, 0),                               \
+        FILTER_ALIAS(holder, member, after, taken_from, FIELD_SINCE),                              \
+        FILTER_FIELD(holder, member, taken_to, FIELD_UNTIL, 0, 0),                                 \
+        FILTER_ALIAS(holder, member, before, taken_to, FIELD_UNTIL),                               \
+        FILTER_FIELD(holder, member, min_size, FIELD_INT, 0, 1e15),                                \
+        FILTER_FIELD(holder, member, max_size, FIELD_INT, 1, 1e15),                                \
+        FILTER_FIELD(holder, member, min_width, FIELD_INT, 0, 1e9),                                \
+        FILTER_FIELD(holder, member, min_height, FIELD_INT, 0, 1e9)
 
 /* A filter for the library; its strings stay the request's, or the call's. */
 int answers_filter(struct call *call, struct library *lib, const struct filter_input *input,

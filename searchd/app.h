@@ -38,7 +38,7 @@ struct app {
     double             started_ms;
 };
 
-#define CALL_MAX_KEPT 160
+#define CALL_MAX_KEPT 320
 
 struct call;
 struct fields;

@@ -13,17 +13,28 @@
 #define TIME_LOW  (-62135596800.0)
 #define TIME_HIGH 253402300799.0
 
+/* Rows of one place are one field under several names. */
+static bool is_seen(const struct fields *fields, const struct field *f)
+{
+    for (size_t i = 0; i < fields->n; i++)
+        if (fields->seen >> i & 1 && fields->table[i].offset == f->offset)
+            return true;
+    return false;
+}
+
 static const struct field *find(struct fields *fields, const char *name, struct err *err)
 {
     for (size_t i = 0; i < fields->n; i++) {
-        if (strcmp(fields->table[i].name, name) != 0)
+        const struct field *f = &fields->table[i];
+        if (strcmp(f->name, name) != 0)
             continue;
-        if (fields->seen & (uint64_t)1 << i && fields->table[i].kind != FIELD_TEXTS) {
-            err_set(err, ERR_USAGE, "%s is given twice", name);
+        if (f->kind != FIELD_TEXTS && is_seen(fields, f)) {
+            err_set(err, ERR_USAGE, "%s is given twice%s", name,
+                    fields->seen >> i & 1 ? "" : ", by its other name");
             return NULL;
         }
         fields->seen |= (uint64_t)1 << i;
-        return &fields->table[i];
+        return f;
     }
     if (!fields->lenient)
         err_set(err, ERR_USAGE, "unknown parameter: %.100s", name);
@@ -34,7 +45,7 @@ bool fields_has(const struct fields *fields, const char *name)
 {
     for (size_t i = 0; i < fields->n; i++)
         if (!strcmp(fields->table[i].name, name))
-            return fields->seen >> i & 1;
+            return is_seen(fields, &fields->table[i]);
     return false;
 }
 

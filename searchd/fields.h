@@ -38,7 +38,8 @@ struct field {
     const char     *name;
     enum field_kind kind;
     double          low, high; /* of numbers; 0 and 0: any */
-    size_t          offset;    /* in the struct to fill */
+    size_t          offset;    /* in the struct to fill; two of one offset are one field with
+                                  two names */
 };
 
 struct fields {
@@ -54,7 +55,7 @@ int  fields_take_text(struct fields *fields, const char *name, const char *value
 int  fields_take_query(struct fields *fields, const struct http_request *request, struct err *err);
 /* With lenient, null counts as not given. */
 int  fields_take_json(struct fields *fields, const struct jnode *object, struct err *err);
-/* Whether a field of the table was given. */
+/* Whether a field of the table was given, by any of its names. */
 bool fields_has(const struct fields *fields, const char *name);
 
 /* A date as FIELD_SINCE and FIELD_UNTIL read it. */

@@ -27,6 +27,7 @@ static const struct field dupes_fields[] = {
     {"offset", FIELD_INT, 0, MAX_OFFSET, offsetof(struct dupes_input, offset)},
     {"limit", FIELD_INT, 1, MAX_LIMIT, offsetof(struct dupes_input, limit)},
     FILTER_FIELD(struct dupes_input, filter, folder, FIELD_TEXT, 0, 0),
+    FILTER_ALIAS(struct dupes_input, filter, in, folder, FIELD_TEXT),
 };
 
 static int read_question(const struct dupes_input *input, struct lighttable_question *q,
@@ -122,12 +123,16 @@ int handle_dupes(struct call *call, struct err *err)
     double start = clock_ms();
     if (!rc)
         rc = answers_filter(call, lib, &input.filter, &fields, &filter, err);
+    if (!rc && filter.n_places > 1)
+        rc = err_set(err, ERR_USAGE, "folder must be one alone, and it lies in several");
     if (!rc)
         rc = library_stats(lib, &stats, err);
     if (!rc) {
-        q.folder_id = filter.folder_id;
-        q.below     = filter.below && *filter.below ? filter.below : NULL;
-        rc          = lighttable_ask(call->app->lighttable, &q, stats.generation, &answer, err);
+        if (filter.n_places) {
+            q.folder_id = filter.places[0].folder_id;
+            q.below     = filter.places[0].below;
+        }
+        rc = lighttable_ask(call->app->lighttable, &q, stats.generation, &answer, err);
     }
     if (!rc)
         rc = fill(call, lib, &input, &answer, node, err);

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "searchd/answers.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,27 +13,52 @@
 #define MAX_LIMIT     1000
 
 struct images_input {
-    const char         *after, *order;
+    const char         *order;
+    struct field_texts  after;
     int64_t             limit;
     struct filter_input filter;
 };
 
 static const struct field images_fields[] = {
     {"limit", FIELD_INT, 1, MAX_LIMIT, offsetof(struct images_input, limit)},
-    {"after", FIELD_TEXT, 0, 0, offsetof(struct images_input, after)},
+    {"after", FIELD_TEXTS, 0, 0, offsetof(struct images_input, after)},
     {"order", FIELD_TEXT, 0, 0, offsetof(struct images_input, order)},
     FILTER_FIELDS(struct images_input, filter),
 };
 
 /* "SECONDS.ID", as `next` gave it out. */
-static int parse_cursor(const char *text, struct library_cursor *out, struct err *err)
+static bool parse_cursor(const char *text, struct library_cursor *out)
 {
     long long taken, id;
     int       end = 0;
     if (strlen(text) > 40 || sscanf(text, "%lld.%lld%n", &taken, &id, &end) != 2 ||
         text[end] != '\0' || id < 1)
-        return err_set(err, ERR_USAGE, "after must be what an answer's next was");
+        return false;
     *out = (struct library_cursor){.taken_at = taken, .id = id};
+    return true;
+}
+
+/* Where to go on, a date as everywhere else, or one of each: a date has no point. */
+static int parse_after(const struct field_texts *texts, struct fields *fields,
+                       struct library_cursor *out, struct err *err)
+{
+    for (size_t i = 0; i < texts->n; i++) {
+        struct library_cursor cursor;
+        int64_t               seconds;
+        bool                  place = parse_cursor(texts->items[i], &cursor);
+        if (place && out->id)
+            return err_set(err, ERR_USAGE, "after is given twice");
+        if (place) {
+            *out = cursor;
+            continue;
+        }
+        if (!fields_parse_time(texts->items[i], false, &seconds))
+            return err_set(err, ERR_USAGE,
+                           "after must be what an answer's next was, or a date such as 2024-05");
+        int rc = fields_take_text(fields, "taken_from", texts->items[i], err);
+        if (rc)
+            return rc;
+    }
     return 0;
 }
 
@@ -84,8 +110,8 @@ int handle_images(struct call *call, struct err *err)
     struct fields         fields = {
                 .table = images_fields, .n = sizeof images_fields / sizeof *images_fields, .into = &input};
     int rc = fields_take_query(&fields, &call->x->request, err);
-    if (!rc && input.after)
-        rc = parse_cursor(input.after, &after, err);
+    if (!rc)
+        rc = parse_after(&input.after, &fields, &after, err);
     if (!rc)
         rc = parse_order(input.order, &order, err);
     if (!rc)
@@ -93,7 +119,7 @@ int handle_images(struct call *call, struct err *err)
     double start = clock_ms();
     if (!rc)
         rc = answers_filter(call, lib, &input.filter, &fields, &filter, err);
-    if (!rc && !input.after) /* counted once, with the first page */
+    if (!rc && !after.id) /* counted once, with the first page */
         rc = library_count(lib, &filter, &total, err);
     if (!rc) /* one more, to know whether there is more */
         rc = library_list(lib, &filter, order, &after, (size_t)input.limit + 1, &images, &n, err);

@@ -72,7 +72,7 @@ static int read_input(struct call *call, struct suggest_input *input, struct lib
     if (!rc)
         rc = call_take_json(call, &fields, err);
     if (!rc)
-        rc = label_check(input->label, err);
+        rc = label_check(call, &input->label, err);
     if (!rc)
         rc = label_ids(call, input->ids, "ids", 1, MAX_LIKE, &like, &s->n_like, err);
     if (!rc)

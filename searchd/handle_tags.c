@@ -27,8 +27,8 @@ static const struct field image_tags_fields[] = {
 };
 
 /* The labels of an array, or none. */
-static int read_labels(const struct jnode *node, const char *name, const char **out, size_t *n,
-                       struct err *err)
+static int read_labels(struct call *call, const struct jnode *node, const char *name,
+                       const char **out, size_t *n, struct err *err)
 {
     *n = node ? jnode_len(node) : 0;
     if (node && (!jnode_is_array(node) || *n > MAX_LABELS))
@@ -37,7 +37,7 @@ static int read_labels(const struct jnode *node, const char *name, const char **
     for (size_t i = 0; i < *n; i++) {
         if (!jnode_to_str(jnode_at(node, i), &out[i]))
             return err_set(err, ERR_USAGE, "%s[%zu] must be a text", name, i);
-        int rc = label_check(out[i], err);
+        int rc = label_check(call, &out[i], err);
         for (size_t k = 0; k < i && !rc; k++)
             if (strcmp(out[k], out[i]) == 0)
                 rc = err_set(err, ERR_USAGE, "%s names a label twice", name);
@@ -59,9 +59,9 @@ int handle_image_tags(struct call *call, struct err *err)
     if (!rc)
         rc = call_take_json(call, &fields, err);
     if (!rc)
-        rc = read_labels(input.add, "add", add, &edit.n_add, err);
+        rc = read_labels(call, input.add, "add", add, &edit.n_add, err);
     if (!rc)
-        rc = read_labels(input.remove, "remove", remove, &edit.n_remove, err);
+        rc = read_labels(call, input.remove, "remove", remove, &edit.n_remove, err);
     if (!rc && edit.n_add + edit.n_remove == 0)
         rc = err_set(err, ERR_USAGE, "what to add or to remove is missing");
     if (!rc)
@@ -101,7 +101,7 @@ static int give_label(struct call *call, struct err *err)
     struct fields     fields  = {.table = tags_fields, .n = 2, .into = &input};
     int               rc      = call_take_json(call, &fields, err);
     if (!rc)
-        rc = label_check(input.label, err);
+        rc = label_check(call, &input.label, err);
     if (!rc)
         rc = label_ids(call, input.ids, "ids", 1, MAX_TAGGED, &ids, &n, err);
     if (!rc)

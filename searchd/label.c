@@ -2,24 +2,40 @@
 #include "searchd/label.h"
 
 #include "base/mem.h"
+#include "text/label.h"
+#include "text/unicode.h"
 #include "text/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-int label_check(const char *label, struct err *err)
+/* Whether nothing was cut off the ends of a label. */
+static bool is_whole(const char *label, const char *tidy)
 {
-    size_t n = label ? strlen(label) : 0;
-    if (n == 0)
+    size_t   n = strlen(label), k = n;
+    uint32_t first, last;
+    utf8_decode(label, n, &first);
+    while (k > 0 && ((unsigned char)label[--k] & 0xC0) == 0x80)
+        ;
+    utf8_decode(label + k, n - k, &last);
+    return *tidy && !unicode_is_space((int32_t)first) && !unicode_is_space((int32_t)last);
+}
+
+int label_check(struct call *call, const char **label, struct err *err)
+{
+    struct err why  = ERR_INIT;
+    char      *tidy = NULL;
+    if (!*label || !**label)
         return err_set(err, ERR_USAGE, "the label is missing");
-    if (n > LABEL_MAX)
-        return err_set(err, ERR_USAGE, "a label has at most %d bytes, not %zu", LABEL_MAX, n);
-    bool plain = label[0] != ' ' && label[n - 1] != ' ' && utf8_valid(label, n);
-    for (size_t i = 0; i < n; i++)
-        plain = plain && (unsigned char)label[i] >= 0x20 && label[i] != 0x7f;
-    return plain ? 0
-                 : err_set(err, ERR_USAGE,
-                           "a label is plain text of one line, without blanks around it");
+    int rc = label_tidy(*label, LABEL_MAX, &tidy, &why);
+    if (rc)
+        return err_set(err, rc == ERR_FORMAT ? ERR_USAGE : why.code, "%s", why.msg);
+    rc = call_keep(call, tidy, err);
+    if (!rc && !is_whole(*label, tidy))
+        rc = err_set(err, ERR_USAGE, "a label is plain text of one line, without blanks around it");
+    if (!rc)
+        *label = tidy;
+    return rc;
 }
 
 static int by_value(const void *a, const void *b)

@@ -6,9 +6,9 @@
 
 #define LABEL_MAX 200 /* bytes of one that a person gives here */
 
-/* ERR_USAGE for one that is missing, empty, too long, has blanks around it or control
- * characters. */
-int label_check(const char *label, struct err *err);
+/* Makes a label what is kept (text/label.h), kept with the call. ERR_USAGE for one that is
+ * missing, none, too long or has blanks around it. */
+int label_check(struct call *call, const char **label, struct err *err);
 /* The ids of an array of `least` to `most`, each once, kept with the call. NULL counts as
  * an empty one. */
 int label_ids(struct call *call, const struct jnode *node, const char *name, size_t least,

@@ -184,9 +184,19 @@ int catalog_fingerprints_missing(struct catalog *cat, int64_t after, size_t limi
 
 /* ---- Folders ---- */
 
-int catalog_folder_add(struct catalog *cat, const char *path, int64_t *id, char **below,
-                       struct err *err);
-int catalog_folder_exists(struct catalog *cat, int64_t id, bool *yes, struct err *err);
+int    catalog_folder_add(struct catalog *cat, const char *path, int64_t *id, char **below,
+                          struct err *err);
+int    catalog_folder_exists(struct catalog *cat, int64_t id, bool *yes, struct err *err);
+/* Whether an image of a folder is at a path below it, or below that. */
+int    catalog_folder_has(struct catalog *cat, int64_t id, const char *below, bool *yes,
+                          struct err *err);
+/* 0 when path is not dir nor inside it; else where the part below begins in
+ * path (its length when equal). dir "/" holds everything. */
+size_t path_inside(const char *path, const char *dir);
+/* The first of a folder's paths that does not come before `from`, freed by the caller; NULL:
+ * none. */
+int    catalog_path_from(struct catalog *cat, int64_t id, const char *from, char **path,
+                         struct err *err);
 int catalog_folders(struct catalog *cat, struct library_folder **out, size_t *n, struct err *err);
 int catalog_folder_scanned(struct catalog *cat, int64_t id, bool online, struct err *err);
 /* Notes a change for each image that goes. */

@@ -98,8 +98,4 @@ struct path_range {
 int  path_range_init(struct path_range *range, const char *below, struct err *err);
 void path_range_release(struct path_range *range);
 
-/* 0 when path is not dir nor inside it; else where the part below begins in
- * path (its length when equal). dir "/" holds everything. */
-size_t path_inside(const char *path, const char *dir);
-
 #endif

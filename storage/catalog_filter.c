@@ -1,6 +1,6 @@
 /* What a filter asks for, as conditions in SQL: see catalog_filter.h.
  *
- * Tags, cameras, lenses and kinds are few beside the images that have them. The words
+ * Tags, cameras and lenses are few beside the images that have them. The words
  * of a filter are looked up among them first, by hopping from one to the next in their
  * index; the condition then names those that fit, each in full.
  */
@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "image/formats.h"
 #include "text/fold.h"
 
 #include <math.h>
@@ -28,7 +29,7 @@ static bool given(const char *text)
 bool catalog_filter_restricts(const struct library_filter *f)
 {
     return f->folder_id != 0 || given(f->below) || f->n_places > 0 || given(f->name) ||
-           given(f->camera) || given(f->lens) || given(f->kind) || given(f->caption) ||
+           given(f->camera) || given(f->lens) || f->kinds != 0 || given(f->caption) ||
            f->n_tags > 0 || f->n_not_tags > 0 || f->has_taken || f->has_rating || f->has_near ||
            f->min_size > 0 || f->max_size > 0 || f->min_width > 0 || f->min_height > 0 ||
            f->shape != LIBRARY_ANY_SHAPE;
@@ -239,11 +240,6 @@ static bool fits_part(const char *name, const char *wanted)
     return strcasestr(name, wanted) != NULL;
 }
 
-static bool fits_whole(const char *name, const char *wanted)
-{
-    return strcasecmp(name, wanted) == 0;
-}
-
 /* wanted: folded, without a bar at either end. */
 static bool fits_tag(const char *name, const char *wanted)
 {
@@ -339,22 +335,41 @@ static int add_names(struct catalog_filter *f, const struct names *what, fits fi
     return rc;
 }
 
+#define FORMS(column)                                                                              \
+    {                                                                                              \
+        .row = "+i." column " IN %s", .drive = "i." column " IN %s",                               \
+        .some = "SELECT id FROM images WHERE " column " IN %s"                                     \
+    }
 #define NAMES(column)                                                                              \
     {                                                                                              \
         .next  = "SELECT " column " FROM images WHERE " column " > ? ORDER BY " column " LIMIT 1", \
-        .forms = {.row   = "+i." column " IN %s",                                                  \
-                  .drive = "i." column " IN %s",                                                   \
-                  .some  = "SELECT id FROM images WHERE " column " IN %s"},                         \
-        .broad = "instr(lower(i." column "), lower(?)) > 0"                                        \
+        .forms = FORMS(column), .broad = "instr(lower(i." column "), lower(?)) > 0"                \
     }
 
 static int add_makes(struct catalog_filter *f, const struct library_filter *in, struct err *err)
 {
-    static const struct names cameras = NAMES("camera"), lenses = NAMES("lens"),
-                              kinds = NAMES("kind");
-    int rc                          = add_names(f, &cameras, fits_part, in->camera, err);
-    rc                              = rc ? rc : add_names(f, &lenses, fits_part, in->lens, err);
-    return rc ? rc : add_names(f, &kinds, fits_whole, in->kind, err);
+    static const struct names cameras = NAMES("camera"), lenses = NAMES("lens");
+    int                       rc = add_names(f, &cameras, fits_part, in->camera, err);
+    return rc ? rc : add_names(f, &lenses, fits_part, in->lens, err);
+}
+
+/* Their names are the formats', as the indexer writes them. */
+static int add_kinds(struct catalog_filter *f, unsigned kinds, struct err *err)
+{
+    static const struct forms forms = FORMS("kind");
+    size_t                    first = f->n_values, n = 0;
+    char                     *list = NULL;
+    int                       rc   = 0;
+    for (int kind = IMAGE_JPEG; kind < IMAGE_KINDS && !rc; kind++) {
+        if (!(kinds & format_bit((enum image_kind)kind)))
+            continue;
+        rc = add_text(f, 't', image_kind_name((enum image_kind)kind), err);
+        n++;
+    }
+    rc = rc ? rc : list_of(n, &list, err);
+    rc = rc ? rc : condition_add(f, &forms, list, first, err);
+    free(list);
+    return rc;
 }
 
 static const char next_tag[] = "SELECT tag FROM tags WHERE tag > ? ORDER BY tag LIMIT 1";
@@ -510,6 +525,8 @@ static int add_all(struct catalog_filter *f, const struct library_filter *in, st
 {
     int rc = add_place(f, in, err);
     rc     = rc ? rc : add_makes(f, in, err);
+    if (!rc && in->kinds)
+        rc = add_kinds(f, in->kinds, err);
     for (size_t i = 0; i < in->n_tags && !rc; i++)
         rc = add_tag(f, in->tags[i], err);
     if (!rc && in->has_taken)

@@ -62,6 +62,46 @@ int catalog_folder_exists(struct catalog *cat, int64_t id, bool *yes, struct err
     return rc;
 }
 
+int catalog_folder_has(struct catalog *cat, int64_t id, const char *below, bool *yes,
+                       struct err *err)
+{
+    struct path_range range;
+    sqlite3_stmt     *stmt;
+    int               rc = path_range_init(&range, below, err);
+    if (rc)
+        return rc;
+    rc = catalog_query(cat, &stmt, err,
+                       "SELECT EXISTS (SELECT 1 FROM images WHERE folder_id = ?1 AND path >= ?2"
+                       " AND (?3 IS NULL OR path < ?3))"
+                       " OR EXISTS (SELECT 1 FROM images WHERE folder_id = ?1 AND path = ?4)",
+                       "ippp", id, range.from, range.to, range.exact);
+    rc = rc ? rc : catalog_step_row(cat, stmt, err);
+    if (rc > 0) {
+        *yes = sqlite3_column_int(stmt, 0) != 0;
+        sqlite3_reset(stmt);
+    }
+    path_range_release(&range);
+    return rc < 0 ? rc : 0;
+}
+
+int catalog_path_from(struct catalog *cat, int64_t id, const char *from, char **path,
+                      struct err *err)
+{
+    sqlite3_stmt *stmt;
+    *path  = NULL;
+    int rc = catalog_query(cat, &stmt, err,
+                           "SELECT path FROM images WHERE folder_id = ? AND path >= ?"
+                           " ORDER BY path LIMIT 1",
+                           "ip", id, from);
+    rc     = rc ? rc : catalog_step_row(cat, stmt, err);
+    if (rc > 0) {
+        *path = catalog_column_path(stmt, 0);
+        sqlite3_reset(stmt);
+        rc = *path ? 0 : err_set(err, ERR_NOMEM, "out of memory for a path");
+    }
+    return rc;
+}
+
 int catalog_folders(struct catalog *cat, struct library_folder **out, size_t *n, struct err *err)
 {
     struct library_folder *list = NULL;
@@ -184,9 +224,9 @@ int catalog_folder_scanned(struct catalog *cat, int64_t id, bool online, struct 
                        "ii", id, (int64_t)time(NULL));
 }
 
-/* Removes what of a folder lies below a path ("" for all of it). */
+/* Removes what of a folder lies below a path ("" for all of it). *any: there was something. */
 static int forget_below(struct catalog *cat, int64_t folder_id, const char *below, int64_t *removed,
-                        struct err *err)
+                        bool *any, struct err *err)
 {
     struct path_range range;
     int               rc = path_range_init(&range, below, err);
@@ -201,13 +241,14 @@ static int forget_below(struct catalog *cat, int64_t folder_id, const char *belo
                          "DELETE FROM images WHERE folder_id = ?1"
                          " AND ((path >= ?2 AND (?3 IS NULL OR path < ?3)) OR path = ?4)",
                          "ippp", folder_id, range.from, range.to, range.exact);
-    if (rc == 0)
-        *removed += sqlite3_changes64(cat->db);
+    int64_t images = rc == 0 ? sqlite3_changes64(cat->db) : 0;
+    *removed += images;
     if (rc == 0)
         rc = catalog_run(cat, err,
                          "DELETE FROM errors WHERE folder_id = ?1"
                          " AND ((path >= ?2 AND (?3 IS NULL OR path < ?3)) OR path = ?4)",
                          "ippp", folder_id, range.from, range.to, range.exact);
+    *any = *any || images > 0 || (rc == 0 && sqlite3_changes64(cat->db) > 0);
     path_range_release(&range);
     return rc;
 }
@@ -216,8 +257,9 @@ int catalog_forget(struct catalog *cat, const char *path, int64_t *removed, stru
 {
     struct library_folder *known = NULL;
     size_t                 n = 0, hits = 0;
-    *removed = 0;
-    int rc   = check_absolute(path, err);
+    bool                   any = false;
+    *removed                   = 0;
+    int rc                     = check_absolute(path, err);
     if (rc == 0)
         rc = catalog_folders(cat, &known, &n, err);
     for (size_t i = 0; i < n && rc == 0; i++) {
@@ -226,7 +268,8 @@ int catalog_forget(struct catalog *cat, const char *path, int64_t *removed, stru
         if (!inside && !whole)
             continue;
         hits++;
-        rc = forget_below(cat, known[i].id, whole ? "" : path + inside, removed, err);
+        rc  = forget_below(cat, known[i].id, whole ? "" : path + inside, removed, &any, err);
+        any = any || whole;
         if (rc == 0 && whole)
             rc = catalog_run(cat, err, "DELETE FROM folders WHERE id = ?", "i", known[i].id);
     }
@@ -234,6 +277,8 @@ int catalog_forget(struct catalog *cat, const char *path, int64_t *removed, stru
     if (rc == 0 && hits == 0)
         return err_set(err, ERR_NOTFOUND, "the library has no folder %s, nor one around or in it",
                        path);
+    if (rc == 0 && !any)
+        return err_set(err, ERR_NOTFOUND, "the library has nothing of %s", path);
     return rc;
 }
 

@@ -6,6 +6,7 @@
 #include "storage/catalog_db.h"
 
 #include "base/mem.h"
+#include "text/fold.h"
 #include "text/utf8.h"
 
 #include <math.h>
@@ -168,6 +169,71 @@ static bool stands(enum catalog_said kind, enum library_source source,
     return true;
 }
 
+/* ---- What looks alike is one tag ---- */
+
+static bool is_composed(const struct library_saying *s)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (!text_is_ascii(s->said[i].text))
+            return false;
+    return true;
+}
+
+/* Of two that say the same, the surer one's score. */
+static double surer(double a, double b)
+{
+    return isnan(a) || b > a ? b : a;
+}
+
+/* The same tags with composed letters, each once; freed with library_said_free. */
+static int compose(const struct library_saying *s, struct library_saying *out, struct err *err)
+{
+    struct library_said *said = mem_zeroed(s->n + 1, sizeof *said);
+    int rc = said ? 0 : err_set(err, ERR_NOMEM, "cannot keep what is said: out of memory");
+    *out   = (struct library_saying){.image_id = s->image_id, .said = said};
+    for (size_t i = 0; i < s->n && !rc; i++) {
+        struct library_said *to = &said[out->n];
+        *to                     = s->said[i];
+        to->text                = NULL;
+        rc                      = text_nfc(s->said[i].text, &to->text, err);
+        size_t k                = 0;
+        while (!rc && k < out->n && strcmp(said[k].text, to->text) != 0)
+            k++;
+        if (!rc && k < out->n) {
+            said[k].score = surer(said[k].score, to->score);
+            free(to->text);
+            to->text = NULL;
+        } else {
+            out->n += rc == 0;
+        }
+    }
+    if (rc && said)
+        library_said_free(said, out->n);
+    return rc;
+}
+
+static int replace_one(struct catalog *cat, enum catalog_said kind, enum library_source source,
+                       const struct library_saying *s, int64_t *changed, struct err *err)
+{
+    struct library_said *old   = NULL;
+    size_t               n_old = 0;
+    int64_t              there = 0;
+    int                  rc    = catalog_said_get(cat, kind, s->image_id, &old, &n_old, err);
+    bool                 same  = rc == 0 && stands(kind, source, old, n_old, s);
+    library_said_free(old, n_old);
+    if (rc == 0 && !same)
+        rc = catalog_int(cat, &there, err, "SELECT count(*) FROM images WHERE id = ?", "i",
+                         s->image_id);
+    if (rc || !there)
+        return rc;
+    rc = catalog_run(cat, err, tables[kind].clear, "it", s->image_id, source_names[source]);
+    for (size_t t = 0; t < s->n && rc == 0; t++)
+        rc = catalog_run(cat, err, tables[kind].put, "ittr", s->image_id, s->said[t].text,
+                         source_names[source], s->said[t].score);
+    *changed += rc == 0;
+    return rc;
+}
+
 int catalog_said_replace(struct catalog *cat, enum catalog_said kind, enum library_source source,
                          const struct library_saying *images, size_t n, int64_t *changed,
                          struct err *err)
@@ -177,23 +243,16 @@ int catalog_said_replace(struct catalog *cat, enum catalog_said kind, enum libra
     for (size_t i = 0; i < n && rc == 0; i++)
         rc = check(kind, &images[i], err);
     for (size_t i = 0; i < n && rc == 0; i++) {
-        const struct library_saying *s     = &images[i];
-        struct library_said         *old   = NULL;
-        size_t                       n_old = 0;
-        int64_t                      there = 0;
-        rc        = catalog_said_get(cat, kind, s->image_id, &old, &n_old, err);
-        bool same = rc == 0 && stands(kind, source, old, n_old, s);
-        library_said_free(old, n_old);
-        if (rc == 0 && !same)
-            rc = catalog_int(cat, &there, err, "SELECT count(*) FROM images WHERE id = ?", "i",
-                             s->image_id);
-        if (rc || !there)
+        struct library_saying composed;
+        if (kind != CATALOG_TAGS || is_composed(&images[i])) {
+            rc = replace_one(cat, kind, source, &images[i], changed, err);
             continue;
-        rc = catalog_run(cat, err, tables[kind].clear, "it", s->image_id, source_names[source]);
-        for (size_t t = 0; t < s->n && rc == 0; t++)
-            rc = catalog_run(cat, err, tables[kind].put, "ittr", s->image_id, s->said[t].text,
-                             source_names[source], s->said[t].score);
-        *changed += rc == 0;
+        }
+        rc = compose(&images[i], &composed, err);
+        if (rc)
+            break;
+        rc = replace_one(cat, kind, source, &composed, changed, err);
+        library_said_free((struct library_said *)(uintptr_t)composed.said, composed.n);
     }
     return rc;
 }

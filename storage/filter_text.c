@@ -1,6 +1,8 @@
 /* Filters as people write them: see filter_text.h. */
 #include "storage/filter_text.h"
 
+#include "image/formats.h"
+
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
@@ -156,12 +158,18 @@ int filter_text_size(const char *what, const char *text, struct library_filter *
                    what, text);
 }
 
-const char *filter_text_kind(const char *text)
+int filter_text_kind(const char *what, const char *text, struct library_filter *out,
+                     struct err *err)
 {
-    static const char *const other[][2] = {{"jpg", "JPEG"}, {"jpe", "JPEG"},  {"jfif", "JPEG"},
-                                           {"tif", "TIFF"}, {"heif", "HEIC"}, {"jxl", "JPEG XL"}};
-    for (size_t i = 0; i < sizeof other / sizeof *other; i++)
-        if (!strcasecmp(text, other[i][0]))
-            return other[i][1];
-    return text;
+    char   names[512] = "";
+    size_t len        = 0;
+    out->kinds        = format_kinds(text);
+    if (out->kinds)
+        return 0;
+    for (int kind = IMAGE_JPEG; kind < IMAGE_KINDS && len < sizeof names; kind++)
+        len += (size_t)snprintf(names + len, sizeof names - len, "%s, ",
+                                image_kind_name((enum image_kind)kind));
+    return err_set(err, ERR_USAGE,
+                   "%s takes a kind of file, not '%.100s': %sor video for all films", what, text,
+                   names);
 }

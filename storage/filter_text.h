@@ -25,7 +25,8 @@ int filter_text_shape(const char *what, const char *text, enum library_shape *ou
  * least size, or least width and height. */
 int filter_text_size(const char *what, const char *text, struct library_filter *out,
                      struct err *err);
-/* The name of a kind for what it is called otherwise: "JPEG" for "jpg". */
-const char *filter_text_kind(const char *text);
+/* "jpeg", "jpg", "raw", "video": sets the filter's kinds (format_kinds). */
+int filter_text_kind(const char *what, const char *text, struct library_filter *out,
+                     struct err *err);
 
 #endif

@@ -126,7 +126,8 @@ int  library_folders(struct library *lib, struct library_folder **out, size_t *n
 void library_folders_free(struct library_folder *folders, size_t n);
 /* Records the end of a scan, or that the folder could not be scanned. */
 int  library_folder_scanned(struct library *lib, int64_t folder_id, bool online, struct err *err);
-/* Removes a folder (or what lies below a path inside one) with its images. */
+/* Removes a folder (or what lies below a path inside one) with its images. ERR_NOTFOUND when
+ * there is nothing of it. */
 int  library_forget(struct library *lib, const char *path, int64_t *removed, struct err *err);
 /* Folders at or below old_path now lie at or below new_path. */
 int  library_relocate(struct library *lib, const char *old_path, const char *new_path,
@@ -263,7 +264,7 @@ struct library_filter {
     const char        *name;   /* part of the path below the folder; the case of ASCII is ignored */
     const char        *camera; /* part of the camera's name, likewise */
     const char        *lens;   /* part of the lens's name, likewise */
-    const char        *kind;   /* "JPEG"; the case is ignored */
+    unsigned           kinds;  /* any of these (format_bit) */
     const char        *caption; /* words, all of which are in the picture's captions */
     /* Each must be there, whoever says it, and none of not_tags. "animal" is "animal",
      * "animal|dog" and "living|animal": a tag, or a part of one that ends where a level

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "storage/library_impl.h"
+#include "text/fold.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -35,7 +36,7 @@ int library_tags_replace(struct library *lib, enum library_source source,
 static bool is_among(const char *text, const char *const *list, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if (strcmp(text, list[i]) == 0)
+        if (text_same(text, list[i]))
             return true;
     return false;
 }
@@ -49,11 +50,11 @@ static size_t edited(const struct library_said *old, size_t n_old, enum library_
     for (size_t i = 0; i < n_old; i++)
         if (old[i].source == source && !is_among(old[i].text, edit->remove, edit->n_remove))
             out[n++] = old[i];
-    for (size_t i = 0, stood = n; i < edit->n_add; i++) {
+    for (size_t i = 0; i < edit->n_add; i++) {
         size_t k = 0;
-        while (k < stood && strcmp(out[k].text, edit->add[i]) != 0)
+        while (k < n && !text_same(out[k].text, edit->add[i]))
             k++;
-        if (k == stood)
+        if (k == n)
             out[n++] = (struct library_said){(char *)(uintptr_t)edit->add[i], source, (double)NAN};
     }
     return n;
@@ -148,7 +149,12 @@ static int remove_said(struct library *lib, enum catalog_said kind, enum library
 int library_tags_remove(struct library *lib, enum library_source source, const char *tag,
                         int64_t *removed, struct err *err)
 {
-    return remove_said(lib, CATALOG_TAGS, source, tag, removed, err);
+    char *composed = NULL;
+    int   rc       = tag ? text_nfc(tag, &composed, err) : 0;
+    if (!rc)
+        rc = remove_said(lib, CATALOG_TAGS, source, composed, removed, err);
+    free(composed);
+    return rc;
 }
 
 int library_captions_remove(struct library *lib, enum library_source source, int64_t *removed,

@@ -3,7 +3,8 @@
  * Three may say things, the same ones too, and each takes back only its own: the
  * picture (its metadata), Osprey (what it saw; with a score), a person. A tag below
  * another one is written with a bar: "animal|dog". Texts are valid UTF-8, a tag without
- * control characters.
+ * control characters and with composed letters (normal form C, made here), so that what
+ * looks alike is one tag.
  *
  * When an image moves it keeps all of it. A copy takes over what Osprey said, which
  * depends on the content alone; when a file's content changes so that it looks

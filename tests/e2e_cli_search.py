@@ -114,7 +114,8 @@ class Search(command_line.CommandLine):
         self.assertEqual([f["path"] for f in top], sorted(everything, key=lambda p: -everything[p])[:2])
         _, err = self.run_osprey("search", "--in", "/usr", "a", status=3)
         self.assertIn(b"/usr is not among the library's folders", err)
-        self.run_osprey("search", "--in", self.pictures + "/no-such", "a", status=1)
+        _, err = self.run_osprey("search", "--in", self.pictures + "/no-such", "a", status=1)
+        self.assertIn(b"/no-such is not there", err)
 
     def test_wrong_usage(self):
         file = self.picture("p01.png")

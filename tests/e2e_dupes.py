@@ -291,7 +291,7 @@ class Archive(unittest.TestCase):
             self.assertIn(row["captions"][0]["text"], known)
 
     def test_bad_banks(self):
-        for content, why in ((b"\xff\xfe\0", "not a text file"), (b"# only\n\n", "no sentences"),
+        for content, why in ((b"\xff\xfe\0", "line 1 is not text in UTF-8"), (b"# only\n\n", "no sentences"),
                              (b"x" * 3000, "at most 2000 bytes")):
             bad = self.tmp / "bad.txt"
             bad.write_bytes(content)

@@ -179,6 +179,76 @@ class Filters(unittest.TestCase):
             self.assertEqual([r["id"] for r in answer["results"]], [r["id"] for r in found])
         self.assertGreater(some, 14)
 
+    def test_names_of_the_command_line(self):
+        """HTTP takes the names that the command line has, beside its own."""
+        names = {"taken_from": "after", "taken_to": "before", "folder": "in", "kind": "type"}
+        tried = 0
+        for args, params, test in self.filters():
+            if not set(params) & set(names):
+                continue
+            tried += 1
+            other = {names.get(name, name): value for name, value in params.items()}
+            meant = self.meant(test)
+            answer = self.http("/v1/images", dict(other, limit=1000))
+            self.assertEqual({i["id"] for i in answer["images"]}, meant, other)
+            answer = self.http("/v1/search", dict(other, k=1000, q="a dog"))
+            self.assertEqual({r["id"] for r in answer["results"]}, meant, other)
+            answer = self.daemon.post("/v1/search", dict(other, k=1000)).json
+            self.assertEqual({r["id"] for r in answer["results"]}, meant, other)
+            name = next(n for n in params if n in names)
+            twice = self.daemon.get("/v1/search?%s=%s&%s=%s" % (
+                name, params[name], names[name], params[name]), 400)
+            self.assertIn("given twice", twice.json["error"]["message"])
+        self.assertGreater(tried, 4)
+        # where `after` also says where to go on
+        meant = {r.id for r in self.rows if r.taken >= moment(2022, 1, 1)}
+        got, after = [], []
+        while True:
+            answer = self.http("/v1/images", {"after": ["2022"] + after, "limit": 7})
+            got += [i["id"] for i in answer["images"]]
+            if "next" not in answer:
+                break
+            after = [answer["next"]]
+        self.assertEqual((len(got), set(got)), (len(meant), meant))
+        for query in ("after=2022&after=2023", "after=2022&taken_from=2022", "after=1.2&after=1.2", "after=x"):
+            self.daemon.get("/v1/images?" + query, 400)
+        # a folder below any of the library's
+        answer = self.http("/v1/search", {"in": "real", "k": 1000})
+        self.assertEqual({r["id"] for r in answer["results"]}, self.meant(lambda r: r.path.startswith("real/")))
+
+    def test_kinds(self):
+        films = [r for r in self.rows if r.kind in ("MP4", "MOV", "Matroska", "WebM", "AVI")]
+        self.assertEqual(len(films), 0)
+        for word, status in (("video", 1), ("raw", 1), ("ppm", 1), ("jpe", 0), ("APNG", 0)):
+            self.cli("--type", word, "--server", "none", status=status)
+            self.assertEqual(len(self.http("/v1/search", {"type": word, "k": 5})["results"]) > 0, status == 0)
+        wrong = self.daemon.get("/v1/search?kind=foo", 400).json["error"]["message"]
+        for name in ("JPEG", "Matroska", "video"):
+            self.assertIn(name, wrong)
+
+    def test_folders_that_are_not_there(self):
+        nope = os.path.join(self.real, "nope")
+        for args in (["search", "--in", nope], ["search", "--in", nope, "a", "dog"],
+                     ["similar", "--in", nope, os.path.join(self.real, "rgb.jpg")],
+                     ["search", "--server", "none", "--in", nope, "dog"], ["dupes", nope],
+                     ["export", "--in", nope, self.shop.folder + "-out"], ["tag", "--vocab", "everyday", nope],
+                     ["caption", nope]):
+            done = subprocess.run([searchd.OSPREY, args[0], "--library", self.shop.library, *args[1:]],
+                                  capture_output=True, check=False)
+            self.assertEqual((done.returncode, done.stdout), (1, b""), args)
+            self.assertIn(nope + " is not there", done.stderr.decode())
+        done = subprocess.run([searchd.OSPREY, "forget", "--library", self.shop.library, nope],
+                              capture_output=True, check=False)
+        self.assertEqual((done.returncode, done.stdout), (3, b""))
+        self.assertIn("has nothing of " + nope, done.stderr.decode())
+        # one that is there, with nothing in it, is no mistake
+        empty = os.path.join(self.shop.folder, "empty")
+        os.mkdir(empty)
+        done = subprocess.run([searchd.OSPREY, "search", "--library", self.shop.library, "--in", empty],
+                              capture_output=True, check=False)
+        self.assertEqual((done.returncode, done.stderr), (1, b""))
+        os.rmdir(empty)
+
     def test_every_two_together(self):
         for (_, one, a), (_, other, b) in itertools.combinations(self.filters(), 2):
             if set(one) & set(other):
@@ -232,12 +302,12 @@ class Filters(unittest.TestCase):
     def test_wrong_usage(self):
         for args in (["--after", "soon", "a"], ["--near", "1,2", "a"], ["--rating", "9", "a"],
                      ["--orientation", "round", "a"], ["--min-size", "big", "a"], ["--tag", "|", "a"],
-                     ["--caption", "...", "a"], ["--hybrid", "--rerank", "a"], ["--hybrid"],
+                     ["--caption", "...", "a"], ["--type", "foo", "a"], ["--type", "foo"], ["--hybrid", "--rerank", "a"], ["--hybrid"],
                      ["--hybrid", "--tag", "x"], ["--tag", "x", "--rerank"],
                      ["--tag", "x", "--min-score", "0.1"], []):
             self.cli(*args, "--server", "none", status=2)
         self.assertEqual(self.cli("--tag", "no-such-tag", status=1), [])
-        for query in ("after=2020", "rating=9", "near=1", "tag=%7C", "caption=-", "hybrid=1",
+        for query in ("after=soon", "kind=foo", "type=foo", "in=nowhere", "rating=9", "near=1", "tag=%7C", "caption=-", "hybrid=1",
                       "hybrid=maybe&q=a", "hybrid=1&rerank=5&q=a", "tag=x&hybrid=1", "rating=3&rerank=2"):
             self.daemon.get("/v1/search?" + query, 400)
         self.daemon.post("/v1/search", {"q": "a", "tag": [1]}, 400)

@@ -79,8 +79,22 @@ class Tags(searchd.Served, unittest.TestCase):
         self.assertEqual(self.said(one)[0], [tree] + own("Großmutter", "beach"))
         for body in ({}, {"add": []}, {"add": "x"}, {"add": [""]}, {"add": [" x"]}, {"add": ["a\nb"]},
                      {"add": ["x" * 201]}, {"add": ["x", "x"]}, {"add": [1]}, {"add": ["x"] * 101},
-                     {"remove": ["\u007f"]}, {"more": ["x"]}):
+                     {"remove": ["\u007f"]}, {"more": ["x"]}, {"add": ["a||b"]}, {"add": ["|a"]},
+                     {"add": ["\u00a0"]}, {"add": ["\u00a0x"]}, {"add": ["x", "a|"]},
+                     {"add": ["K\u00e4se", "Ka\u0308se"]}):
             self.daemon.post(path, body, 400)
+        # what looks alike is one, to be taken back in either spelling
+        for spelled in ("Ka\u0308se", "K\u00e4se"):
+            self.assertEqual(self.daemon.post(path, {"add": [spelled]}).json["tags"],
+                             [tree] + own("Großmutter", "K\u00e4se", "beach"))
+        self.daemon.post(path, {"remove": ["Ka\u0308se"]})
+        # as they were kept before
+        self.sql("INSERT INTO tags (image_id, tag, source) VALUES (?, 'Ka\u0308se', 'user')", one)
+        self.daemon.post(path, {"add": ["K\u00e4se"], "remove": ["none"]})
+        self.assertEqual(self.said(one)[0], [tree] + own("Großmutter", "K\u00e4se", "beach"))
+        self.sql("INSERT INTO tags (image_id, tag, source) VALUES (?, 'Ka\u0308se', 'user')", one)
+        self.daemon.post(path, {"remove": ["K\u00e4se"]})
+        self.assertEqual(self.said(one)[0], [tree] + own("Großmutter", "beach"))
         self.daemon.post("/v1/images/999999/tags", {"add": ["x"]}, 404)
         self.assertEqual(self.said(one)[0], [tree] + own("Großmutter", "beach"))
 
@@ -89,6 +103,9 @@ class Tags(searchd.Served, unittest.TestCase):
         self.assertEqual(self.daemon.post("/v1/tags", {"label": "summer|1998", "ids": ids + [999999]}).json,
                          {"label": "summer|1998", "changed": 4})
         self.assertEqual(self.daemon.post("/v1/tags", {"label": "summer|1998", "ids": ids}).json["changed"], 0)
+        self.assertEqual(self.daemon.post("/v1/tags", {"label": "Ka\u0308se", "ids": ids}).json,
+                         {"label": "K\u00e4se", "changed": 4})
+        self.assertEqual(self.daemon.post("/v1/tags", {"label": "K\u00e4se", "ids": ids}).json["changed"], 0)
         self.assertIn({"label": "summer|1998", "images": 4}, self.daemon.get("/v1/tags").json["tags"])
         for image in ids:
             self.assertIn({"label": "summer|1998", "source": "user"}, self.said(image)[0])

@@ -1,5 +1,6 @@
 /* Unit tests of storage/filter_text: what people write means what it names, all else is
  * refused. */
+#include "image/formats.h"
 #include "library_fixture.h"
 #include "storage/filter_text.h"
 
@@ -54,8 +55,31 @@ static void texts_say_what_they_name(void **state)
     static const char *const no_sizes[] = {"", "M", "1.5x2", "10q", "-1", "1x", "x1"};
     for (size_t i = 0; i < sizeof no_sizes / sizeof *no_sizes; i++)
         assert_int_equal(filter_text_size("x", no_sizes[i], &f, &err), ERR_USAGE);
-    assert_string_equal(filter_text_kind("JPG"), "JPEG");
-    assert_string_equal(filter_text_kind("png"), "png");
+    static const struct {
+        const char *text;
+        unsigned    kinds;
+    } words[] = {
+        {"JPG", 1u << IMAGE_JPEG},
+        {"png", 1u << IMAGE_PNG},
+        {"ppm", 1u << IMAGE_PNM},
+        {"jxl", 1u << IMAGE_JXL},
+        {"jpeg XL", 1u << IMAGE_JXL},
+        {"raw", 1u << IMAGE_RAW},
+        {"cr2", 1u << IMAGE_RAW},
+        {"mkv", 1u << IMAGE_MATROSKA},
+        {"video", 1u << IMAGE_MP4 | 1u << IMAGE_MOV | 1u << IMAGE_MATROSKA | 1u << IMAGE_WEBM |
+                      1u << IMAGE_AVI},
+    };
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        assert_ok(filter_text_kind("x", words[i].text, &f, &err), &err);
+        assert_int_equal(f.kinds, words[i].kinds);
+    }
+    static const char *const no_kinds[] = {"foo",  "",  " ",        "unknown",
+                                           ".jpg", "p", "jpeg,png", "png .apng"};
+    for (size_t i = 0; i < sizeof no_kinds / sizeof *no_kinds; i++)
+        assert_int_equal(filter_text_kind("x", no_kinds[i], &f, &err), ERR_USAGE);
+    assert_non_null(strstr(err.msg, "JPEG, PNG, "));
+    assert_non_null(strstr(err.msg, "or video"));
 }
 
 int main(void)

@@ -2,6 +2,7 @@
  * together, against plain C over the rows as they are in the catalogue. So many, that
  * some filters are broad and go through the index, and others are looked up one by one.
  */
+#include "image/formats.h"
 #include "library_fixture.h"
 #include "storage/catalog_db.h"
 #include "storage/library_impl.h"
@@ -303,7 +304,8 @@ static bool allows(const struct row *r, const struct library_filter *f)
         return false;
     if ((f->name && !strcasestr(r->path, f->name)) ||
         (f->camera && !strcasestr(r->camera, f->camera)) ||
-        (f->lens && !strcasestr(r->lens, f->lens)) || (f->kind && strcasecmp(r->kind, f->kind)))
+        (f->lens && !strcasestr(r->lens, f->lens)) ||
+        (f->kinds && !format_is_among(r->kind, f->kinds)))
         return false;
     if (f->has_taken && (!r->taken_at || r->taken_at < f->taken_from || r->taken_at > f->taken_to))
         return false;
@@ -441,7 +443,8 @@ static size_t all_filters(struct library_filter *out)
         {.camera = "OSPREY"},
         {.camera = "100% %_"},
         {.lens = "50mm"},
-        {.kind = "tiff"},
+        {.kinds = 1u << IMAGE_TIFF},
+        {.kinds = 1u << IMAGE_PNG | 1u << IMAGE_TIFF | 1u << IMAGE_MP4},
         {.tags = animal, .n_tags = 1},
         {.tags = oak, .n_tags = 2},
         {.tags = needle, .n_tags = 1},
@@ -493,7 +496,7 @@ static bool both(const struct library_filter *a, const struct library_filter *b,
     JOIN(f->name, out->name = f->name);
     JOIN(f->camera, out->camera = f->camera);
     JOIN(f->lens, out->lens = f->lens);
-    JOIN(f->kind, out->kind = f->kind);
+    JOIN(f->kinds, out->kinds = f->kinds);
     JOIN(f->caption, out->caption = f->caption);
     JOIN(f->n_tags, (out->tags = f->tags, out->n_tags = f->n_tags));
     JOIN(f->n_not_tags, (out->not_tags = f->not_tags, out->n_not_tags = f->n_not_tags));

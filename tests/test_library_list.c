@@ -2,6 +2,7 @@
  * pictures in memory, in searches and in pages. And a JPEG made and read again. */
 #include "catalog_fixture.h"
 #include "image/encode_jpeg.h"
+#include "image/formats.h"
 #include "picture.h"
 #include "storage/library_impl.h"
 
@@ -64,7 +65,7 @@ static bool allowed(const struct library_filter *f, const struct library_item *i
                      item->path[strlen(f->below)] != '/'))
         return false;
     if ((f->name && !has(item->path, f->name)) || (f->camera && !has(item->camera, f->camera)) ||
-        (f->kind && strcasecmp(item->kind, f->kind) != 0))
+        (f->kinds && !format_is_among(item->kind, f->kinds)))
         return false;
     if (f->has_taken &&
         (item->taken_at == 0 || item->taken_at < f->taken_from || item->taken_at > f->taken_to))
@@ -146,8 +147,8 @@ static void filters_allow_what_they_say(void **state)
             {.name = "none"},
             {.camera = "OSPREY"},
             {.camera = "100% %_"},
-            {.kind = "png"},
-            {.kind = "PN"},
+            {.kinds = 1u << IMAGE_PNG},
+            {.kinds = 1u << IMAGE_WEBM},
             {.has_taken = true, .taken_from = 1010000, .taken_to = 1020000},
             {.has_taken = true, .taken_from = INT64_MIN, .taken_to = INT64_MAX},
             {.has_taken = true, .taken_from = 5, .taken_to = 4},
@@ -156,7 +157,10 @@ static void filters_allow_what_they_say(void **state)
             {.min_width = 150, .min_height = 150},
             {.shape = LIBRARY_LANDSCAPE},
             {.shape = LIBRARY_PORTRAIT},
-            {.shape = LIBRARY_SQUARE, .kind = "JPEG", .folder_id = s->folders[0], .below = "d4"},
+            {.shape     = LIBRARY_SQUARE,
+             .kinds     = 1u << IMAGE_JPEG,
+             .folder_id = s->folders[0],
+             .below     = "d4"},
             {.name = ""},
         };
         for (size_t i = 0; i < sizeof filters / sizeof *filters; i++)
@@ -180,7 +184,7 @@ static size_t turn_pages(struct shelf *s, const struct library_filter *filter,
         for (size_t i = 0; i < n; i++) {
             const struct library_image *im = &images[i];
             if (filter)
-                assert_string_equal(im->kind, filter->kind);
+                assert_true(format_is_among(im->kind, filter->kinds));
             if (cursor.id && order == LIBRARY_BY_DATE)
                 assert_true(im->taken_at < cursor.taken_at ||
                             (im->taken_at == cursor.taken_at && im->id < cursor.id));
@@ -199,7 +203,7 @@ static void pages_follow_one_another(void **state)
 {
     (void)state;
     struct shelf               *s        = open_shelf();
-    const struct library_filter filter   = {.kind = "JPEG"};
+    const struct library_filter filter   = {.kinds = 1u << IMAGE_JPEG};
     const enum library_order    orders[] = {LIBRARY_BY_DATE, LIBRARY_BY_ID};
     for (int o = 0; o < 2; o++) {
         assert_int_equal(turn_pages(s, &filter, orders[o]), N - (N + 6) / 7);

@@ -154,6 +154,28 @@ static void what_others_wrote_stays(void **state)
     }
 }
 
+/* Another program has it decomposed: it is there, and stays as it is. */
+static void what_looks_alike_is_not_written_twice(void **state)
+{
+    static const char *const tags[] = {"K\xc3\xa4se", NULL};
+    (void)state;
+    for (int sidecar = 0; sidecar < 2; sidecar++) {
+        static const char foreign[] = RDF_BEGIN LIST("dc:subject", ITEM("Ka\xcc\x88se")) RDF_END;
+        struct shot s               = shot_new(sidecar ? NULL : foreign, sidecar ? foreign : NULL);
+        struct buf *out             = sidecar ? &s.sidecar : &s.file;
+        size_t      n;
+        assert_int_equal(change(&s, wish_of(sidecar, tags), &n), METADATA_PUT);
+        assert_int_equal(n, 2); /* the two other lists */
+        assert_int_equal(change(&s, wish_of(sidecar, tags), &n), METADATA_SAME);
+        assert_int_equal(change(&s, wish_of(sidecar, NULL), &n), METADATA_PUT);
+        assert_int_equal(n, 2);
+        assert_false(has(out, "K\xc3\xa4se"));
+        assert_true(has(out, "<rdf:li>Ka\xcc\x88se</rdf:li>"));
+        assert_string_equal(tags_of(&s), "Ka\xcc\x88se;");
+        shot_release(&s);
+    }
+}
+
 /* What another program takes out of a list is not Osprey's any more; what it adds stays. */
 static void others_may_change_what_is_osprey_s(void **state)
 {
@@ -426,6 +448,7 @@ int main(void)
         cmocka_unit_test(broken_xmp_of_others_holds_nothing_to_take_out),
         cmocka_unit_test(own_tags_come_and_go),
         cmocka_unit_test(what_others_wrote_stays),
+        cmocka_unit_test(what_looks_alike_is_not_written_twice),
         cmocka_unit_test(others_may_change_what_is_osprey_s),
         cmocka_unit_test(captions_come_and_go_but_for_others),
         cmocka_unit_test(hidden_keywords_are_copied),

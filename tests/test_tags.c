@@ -282,6 +282,34 @@ static void new_content_voids_what_osprey_said(void **state)
     close_shelf(s);
 }
 
+static void what_looks_alike_is_one_tag(void **state)
+{
+    (void)state;
+    struct shelf       *s       = open_shelf();
+    struct library     *lib     = s->room.lib;
+    struct err          err     = ERR_INIT;
+    int64_t             removed = 0;
+    struct library_said both[]  = {{"Ka\xcc\x88se", LIBRARY_OSPREY, 0.5},
+                                   {"a", LIBRARY_OSPREY, 0.25},
+                                   {"K\xc3\xa4se", LIBRARY_OSPREY, 0.75}};
+    struct library_said one[]   = {{"K\xc3\xa4se", LIBRARY_PICTURE, (double)NAN}};
+    struct library_said other[] = {{"Ka\xcc\x88se", LIBRARY_PICTURE, (double)NAN}};
+    say(lib, LIBRARY_OSPREY, s->items[0].id, both, 3, 1);
+    say(lib, LIBRARY_OSPREY, s->items[0].id, both, 3, 0); /* the same again */
+    assert_string_equal(said(lib, s->items[0].id, library_tags_get),
+                        "osprey:K\xc3\xa4se:0.75;osprey:a:0.25;");
+    say(lib, LIBRARY_PICTURE, s->items[1].id, other, 1, 1);
+    say(lib, LIBRARY_PICTURE, s->items[1].id, one, 1, 0);
+    assert_ok(library_tags_remove(lib, LIBRARY_OSPREY, "Ka\xcc\x88se", &removed, &err), &err);
+    assert_int_equal(removed, 1);
+    struct library_tag_count *counts = NULL;
+    size_t                    n      = 0;
+    assert_ok(library_tags_list(lib, &counts, &n, &err), &err);
+    assert_int_equal(n, 2);
+    library_tag_counts_free(counts, n);
+    close_shelf(s);
+}
+
 static void sources_have_names(void **state)
 {
     (void)state;
@@ -367,6 +395,7 @@ int main(void)
         cmocka_unit_test(new_content_voids_what_osprey_said),
         cmocka_unit_test(changes_keep_the_rest),
         cmocka_unit_test(whether_anything_is_said),
+        cmocka_unit_test(what_looks_alike_is_one_tag),
         cmocka_unit_test(sources_have_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -64,6 +64,11 @@ static void bars_make_a_hierarchy(void **state)
     check("animal|dog|terrier\nanimal\tbeast\n",
           "animal=animal+beast;animal|dog=;animal|dog|terrier=terrier;");
     check(" animal | dog \n", "animal=;animal|dog=dog;");
+    check("animal|Ka\xcc\x88"
+          "fer\n",
+          "animal=;animal|K\xc3\xa4"
+          "fer=K\xc3\xa4"
+          "fer;");
     /* a label that begins like another one is not below it */
     check("cat\ncat fish\ncat|old\n", "cat=cat;cat fish=cat fish;cat|old=old;");
 }
@@ -81,11 +86,13 @@ static void mistakes_are_named(void **state)
     (void)state;
     refused("", "no labels");
     refused("# nothing\n\n", "no labels");
-    refused("dog\ncat\ndog\n", "dog stands there twice");
+    refused("dog\ncat\ndog\n", "dog stands there twice, in lines 1 and 3");
+    refused("cat\nK\xc3\xa4se\n# more\nKa\xcc\x88se\n", "in lines 2 and 4");
+    refused("dog\n\xc2\xa0\n", "line 2");
     refused("dog\n|cat\n", "line 2");
     refused("dog\nanimal||cat\n", "line 2");
     refused("dog|\n", "line 1");
-    refused("caf\xe9\n", "UTF-8");
+    refused("dog\ncaf\xe9\n", "line 2 is not text in UTF-8");
     refused("dog\x01\n", "UTF-8");
     char *many = calloc(1, 70 * 3 + 10);
     memcpy(many, "dog\t", 4);

@@ -2,6 +2,7 @@
 #include "image/formats.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -153,20 +154,50 @@ bool format_names_video(const char *name)
     return format_is_video(kind_named(name));
 }
 
+/* How a file ends as it stands in the table, between spaces: false: it is no such ending.
+ * dot: begins with one. */
+static bool ending(const char *dot, char out[MAX_EXTENSION + 3])
+{
+    size_t n = strlen(dot);
+    if (n < 2 || n > MAX_EXTENSION || strchr(dot, ' '))
+        return false;
+    out[0] = ' ';
+    for (size_t i = 0; i < n; i++)
+        out[i + 1] = (char)tolower((unsigned char)dot[i]);
+    memcpy(out + n + 1, " ", 2);
+    return true;
+}
+
 bool format_is_candidate(const char *name)
 {
     const char *dot = strrchr(name, '.');
     char        wanted[MAX_EXTENSION + 3];
-    size_t      n = dot ? strlen(dot) : 0;
-    if (n < 2 || n > MAX_EXTENSION || strchr(dot, ' '))
+    if (!dot || !ending(dot, wanted))
         return false;
-    wanted[0] = ' ';
-    for (size_t i = 0; i < n; i++)
-        wanted[i + 1] = (char)tolower((unsigned char)dot[i]);
-    memcpy(wanted + n + 1, " ", 2);
     for (int kind = IMAGE_JPEG; kind < IMAGE_KINDS; kind++) {
         if (strstr(formats[kind].extensions, wanted))
             return true;
     }
     return false;
+}
+
+unsigned format_kinds(const char *word)
+{
+    char     dotted[MAX_EXTENSION + 1], wanted[MAX_EXTENSION + 3];
+    bool     video = !strcasecmp(word, "video");
+    unsigned kinds = 0;
+    int      n     = snprintf(dotted, sizeof dotted, ".%s", word);
+    bool     ends  = n < (int)sizeof dotted && ending(dotted, wanted);
+    for (int kind = IMAGE_JPEG; kind < IMAGE_KINDS; kind++) {
+        if (!strcasecmp(word, formats[kind].name) ||
+            (ends && strstr(formats[kind].extensions, wanted)) ||
+            (video && format_is_video((enum image_kind)kind)))
+            kinds |= format_bit((enum image_kind)kind);
+    }
+    return kinds;
+}
+
+bool format_is_among(const char *name, unsigned kinds)
+{
+    return kinds & format_bit(kind_named(name));
 }

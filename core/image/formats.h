@@ -50,4 +50,10 @@ static inline unsigned format_bit(enum image_kind kind)
     return 1u << kind;
 }
 
+/* The kinds that a word means, in any case: a format's name ("JPEG XL", "raw"), how its files
+ * end ("jpg"), or "video" for all of them. 0: none. */
+unsigned format_kinds(const char *word);
+/* Whether a format's name is one of a set's. */
+bool     format_is_among(const char *name, unsigned kinds);
+
 #endif

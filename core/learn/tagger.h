@@ -19,6 +19,7 @@
 #define OSPREY_LEARN_TAGGER_H
 
 #include "base/err.h"
+#include "text/label.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,7 +28,7 @@
 #define TAGGER_MOST_LABELS 20000
 #define TAGGER_THRESHOLD   0.5 /* the usual one */
 #define TAGGER_TOP         5   /* likewise */
-#define TAGGER_SEPARATOR   '|'
+#define TAGGER_SEPARATOR   LABEL_SEPARATOR
 
 /* ---- Rows: raw linear scores, calibrated in place ---- */
 

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/shipped.h"
 #include "learn/tagger.h"
+#include "text/label.h"
 #include "text/utf8.h"
 
 #include <stdbool.h>
@@ -70,12 +71,15 @@ int vocabulary_add(struct vocabulary *v, const char *name, struct err *err)
     return add_label(v, name, strlen(name), err);
 }
 
-/* By name; of equals the one with words first. */
+/* By name; of equals the one with words first, then by line. */
 static int by_name(const void *a, const void *b)
 {
     const struct vocabulary_label *x = a, *y = b;
-    int                            order = strcmp(x->name, y->name);
-    return order ? order : (x->n_words < y->n_words) - (x->n_words > y->n_words);
+
+    int order = strcmp(x->name, y->name);
+    if (!order)
+        order = (x->n_words < y->n_words) - (x->n_words > y->n_words);
+    return order ? order : (x->line > y->line) - (x->line < y->line);
 }
 
 int vocabulary_settle(struct vocabulary *v, struct err *err)
@@ -130,25 +134,6 @@ static char *trim(char *s)
     return s;
 }
 
-/* Trims each part between bars, in place; false where one is empty. */
-static bool tidy_name(char *name)
-{
-    char *to = name;
-    for (char *part = name, *end; part; part = end ? end + 1 : NULL) {
-        end = strchr(part, TAGGER_SEPARATOR);
-        if (end)
-            *end = '\0';
-        char  *tidy = trim(part);
-        size_t len  = strlen(tidy);
-        if (len == 0)
-            return false;
-        memmove(to, tidy, len);
-        to += len;
-        *to++ = end ? TAGGER_SEPARATOR : '\0';
-    }
-    return true;
-}
-
 static int add_word(struct vocabulary_label *l, const char *word, struct err *err)
 {
     if (!(l->words[l->n_words] = mem_strdup(word)))
@@ -163,22 +148,21 @@ static int parse_line(struct vocabulary *v, char *line, const char *what, size_t
     char *synonyms = strchr(line, '\t');
     if (synonyms)
         *synonyms++ = '\0';
-    if (!tidy_name(line))
-        return err_set(err, ERR_FORMAT, "cannot read %s: line %zu has a label without a name", what,
-                       number);
-    if (strlen(line) > VOCABULARY_LONGEST)
-        return err_set(err, ERR_FORMAT,
-                       "cannot read %s: line %zu has a label of more than %d bytes", what, number,
-                       VOCABULARY_LONGEST);
-    int rc = vocabulary_add(v, line, err);
+    char *name = NULL;
+    int   rc   = label_tidy(line, VOCABULARY_LONGEST, &name, err);
+    if (rc)
+        return err_prefix(err, "cannot read %s: line %zu", what, number);
+    rc = vocabulary_add(v, name, err);
+    free(name);
     if (rc)
         return rc;
     struct vocabulary_label *l   = &v->labels[v->n - 1];
-    const char              *bar = strrchr(line, TAGGER_SEPARATOR);
+    const char              *bar = strrchr(l->name, TAGGER_SEPARATOR);
+    l->line                      = number;
     l->words                     = mem_array(VOCABULARY_MOST_WORDS, sizeof *l->words);
     if (!l->words)
         return err_set(err, ERR_NOMEM, "out of memory for words");
-    rc = add_word(l, bar ? bar + 1 : line, err);
+    rc = add_word(l, bar ? bar + 1 : l->name, err);
     for (char *word = synonyms, *end; !rc && word; word = end) {
         end = strchr(word, ',');
         if (end)
@@ -198,17 +182,11 @@ static int check_twice(const struct vocabulary *v, const char *what, struct err 
 {
     for (size_t i = 1; i < v->n; i++)
         if (strcmp(v->labels[i - 1].name, v->labels[i].name) == 0)
-            return err_set(err, ERR_FORMAT, "cannot read %s: the label %.200s stands there twice",
-                           what, v->labels[i].name);
+            return err_set(err, ERR_FORMAT,
+                           "cannot read %s: the label %.200s stands there twice, in lines %zu and "
+                           "%zu",
+                           what, v->labels[i].name, v->labels[i - 1].line, v->labels[i].line);
     return 0;
-}
-
-static bool is_text(const char *text, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        if ((unsigned char)text[i] < 0x20 && !strchr("\t\r\n", text[i]))
-            return false;
-    return !memchr(text, '\0', len) && utf8_valid(text, len);
 }
 
 int vocabulary_parse(char *text, size_t len, const char *what, struct vocabulary *out,
@@ -221,12 +199,16 @@ int vocabulary_parse(char *text, size_t len, const char *what, struct vocabulary
         text += 3;
         len -= 3;
     }
-    if (!is_text(text, len))
-        return err_set(err, ERR_FORMAT, "cannot read %s: it is not a text file in UTF-8", what);
+    size_t faulty = utf8_faulty_line(text, len);
+    if (faulty)
+        return err_set(err, ERR_FORMAT, "cannot read %s: line %zu is not text in UTF-8", what,
+                       faulty);
     for (char *line = text, *end; line && !rc; line = end) {
         end = strchr(line, '\n');
         if (end)
             *end++ = '\0';
+        for (size_t n = strlen(line); n && line[n - 1] == '\r'; n--)
+            line[n - 1] = '\0';
         number++;
         size_t blank = strspn(line, " \t\r");
         if (line[blank] && line[blank] != '#')

@@ -20,6 +20,7 @@ struct vocabulary_label {
     char  *name;    /* "animal|dog" */
     char **words;   /* (n_words) its last part, then synonyms */
     size_t n_words; /* 0: not in the file, but above one that is */
+    size_t line;    /* of the file, from 1; 0: not in it */
 };
 
 struct vocabulary {

@@ -22,7 +22,8 @@ enum record_kind {
     RECORD_CHANGE,
     RECORD_PACKET,
     RECORD_PEOPLE,
-    RECORD_TAKEN
+    RECORD_TAKEN_AWAY, /* of tags */
+    RECORD_TAKEN       /* of pictures: when */
 };
 
 #define CHOICES 7 /* of a wish */
@@ -95,7 +96,7 @@ int metadata_wish_pack(const struct metadata_wish *wish, struct buf *out, struct
     if (!rc)
         rc = put_list(out, RECORD_PEOPLE, &wish->people, err);
     if (!rc)
-        rc = put_list(out, RECORD_TAKEN, &wish->taken, err);
+        rc = put_list(out, RECORD_TAKEN_AWAY, &wish->taken, err);
     if (!rc)
         rc = put_text(out, RECORD_CAPTION, wish->caption, err);
     return rc ? rc : put_text(out, RECORD_ALT_TEXT, wish->alt_text, err);
@@ -265,7 +266,7 @@ int metadata_wish_unpack(const uint8_t *bytes, size_t n, struct metadata_wish *o
             rc = list_of(&r, METADATA_TAG_MAX, METADATA_TAGS, &out->tags, err);
         else if (r.kind == RECORD_PEOPLE)
             rc = list_of(&r, METADATA_TAG_MAX, METADATA_TAGS, &out->people, err);
-        else if (r.kind == RECORD_TAKEN)
+        else if (r.kind == RECORD_TAKEN_AWAY)
             rc = list_of(&r, METADATA_TAG_MAX, METADATA_TAGS, &out->taken, err);
         else if (r.kind == RECORD_CAPTION)
             rc = text_of(&r, METADATA_TEXT_MAX, &out->caption, err);

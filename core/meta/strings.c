@@ -2,6 +2,7 @@
 #include "meta/strings.h"
 
 #include "base/mem.h"
+#include "text/fold.h"
 #include "text/utf8.h"
 
 #include <stdlib.h>
@@ -37,7 +38,7 @@ int strings_add(struct strings *s, const char *text, struct err *err)
 bool strings_have(const struct strings *s, const char *text)
 {
     for (size_t i = 0; i < s->n; i++) {
-        if (!strcmp(s->list[i], text))
+        if (text_same(s->list[i], text))
             return true;
     }
     return false;

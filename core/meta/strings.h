@@ -18,6 +18,7 @@ void strings_release(struct strings *s);
 int  strings_add(struct strings *s, const char *text, struct err *err);
 /* The same, unless it is there already. */
 int  strings_add_new(struct strings *s, const char *text, struct err *err);
+/* In whatever normal form of Unicode. */
 bool strings_have(const struct strings *s, const char *text);
 /* All of b that a lacks. */
 int  strings_join(struct strings *a, const struct strings *b, struct err *err);

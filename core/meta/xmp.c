@@ -7,6 +7,7 @@
 #include "meta/xmp.h"
 
 #include "base/mem.h"
+#include "text/fold.h"
 #include "text/utf8.h"
 
 #include <exempi/xmp.h>
@@ -256,7 +257,7 @@ int xmp_list_remove(struct xmp *x, enum xmp_list list, const char *item, struct 
     int32_t                n = list_size(x, p->schema, p->name, &there);
     for (int32_t i = n; i >= 1; i--) {
         const char *text = list_item(x, p->schema, p->name, i);
-        if (!text || strcmp(text, item) != 0)
+        if (!text || !text_same(text, item))
             continue;
         (void)snprintf(path, sizeof path, "%s[%d]", p->name, i);
         bool ok = xmp_delete_property(x->packet, p->schema, n == 1 ? p->name : path);

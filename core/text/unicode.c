@@ -192,33 +192,49 @@ static int compose(int32_t *cp, size_t n, size_t *composed, struct err *err)
     return 0;
 }
 
-int unicode_nfc_lower(const int32_t *in, size_t n, struct code_points *work,
-                      struct code_points *out, struct err *err)
+/* *cp (*n): the normal form C of in, which is in itself or in work; out is scratch. */
+static int nfc(const int32_t *in, size_t n, struct code_points *work, struct code_points *out,
+               const int32_t **cp, size_t *len, struct err *err)
 {
     bool stable = true;
     for (size_t i = 0; i < n && stable; i++)
         stable = in[i] < FIRST_UNSTABLE;
-    if (!stable) {
-        int rc = decompose(in, n, out, work, err);
-        if (rc)
-            return rc;
-        rc = compose(work->data, work->len, &n, err);
-        if (rc)
-            return rc;
-        in = work->data;
-    }
-    out->len = 0;
-    for (size_t i = 0; i < n; i++) {
-        int rc = 0;
-        if (in[i] == I_WITH_DOT) {
+    *cp  = in;
+    *len = n;
+    if (stable)
+        return 0;
+    int rc = decompose(in, n, out, work, err);
+    if (!rc)
+        rc = compose(work->data, work->len, len, err);
+    *cp = work->data;
+    return rc;
+}
+
+int unicode_nfc(const int32_t *in, size_t n, struct code_points *work, struct code_points *out,
+                struct err *err)
+{
+    const int32_t *cp;
+    int            rc = nfc(in, n, work, out, &cp, &n, err);
+    out->len          = 0;
+    for (size_t i = 0; i < n && !rc; i++)
+        rc = code_points_add(out, cp[i], err);
+    return rc;
+}
+
+int unicode_nfc_lower(const int32_t *in, size_t n, struct code_points *work,
+                      struct code_points *out, struct err *err)
+{
+    const int32_t *cp;
+    int            rc = nfc(in, n, work, out, &cp, &n, err);
+    out->len          = 0;
+    for (size_t i = 0; i < n && !rc; i++) {
+        if (cp[i] == I_WITH_DOT) {
             rc = code_points_add(out, 'i', err);
             if (!rc)
                 rc = code_points_add(out, DOT_ABOVE, err);
         } else {
-            rc = code_points_add(out, utf8proc_tolower(in[i]), err);
+            rc = code_points_add(out, utf8proc_tolower(cp[i]), err);
         }
-        if (rc)
-            return rc;
     }
-    return 0;
+    return rc;
 }

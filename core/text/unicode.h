@@ -25,6 +25,10 @@ struct code_points {
 int  code_points_add(struct code_points *s, int32_t cp, struct err *err);
 void code_points_release(struct code_points *s);
 
+/* out = the normal form C of n scalar values. work: any, reused between calls. */
+int unicode_nfc(const int32_t *in, size_t n, struct code_points *work, struct code_points *out,
+                struct err *err);
+
 /* out = lower case of the normal form C of n scalar values, each character
  * lowered for itself (no final sigma). Takes time linear in n whatever they
  * are. work: any, reused between calls. */

@@ -84,6 +84,23 @@ bool utf8_valid(const char *s, size_t n)
     return true;
 }
 
+size_t utf8_faulty_line(const char *s, size_t n)
+{
+    size_t number = 0;
+    for (const char *line = s, *end = s + n, *next; line < end; line = next) {
+        const char *feed = memchr(line, '\n', (size_t)(end - line));
+        next             = feed ? feed + 1 : end;
+        number++;
+        bool plain = utf8_valid(line, (size_t)(next - line));
+        for (const char *c = line; c < next && plain; c++)
+            plain =
+                ((unsigned char)*c >= 0x20 && *c != 0x7f) || *c == '\t' || *c == '\n' || *c == '\r';
+        if (!plain)
+            return number;
+    }
+    return 0;
+}
+
 char *utf8_replace_invalid(const char *s, size_t n, size_t *out_len)
 {
     size_t bytes; /* one malformed byte becomes three */

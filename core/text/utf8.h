@@ -19,6 +19,9 @@ size_t utf8_decode(const char *s, size_t n, uint32_t *cp);
 /* Writes cp as 1..4 bytes; returns how many. cp must be a scalar value. */
 size_t utf8_encode(uint32_t cp, char out[4]);
 bool   utf8_valid(const char *s, size_t n);
+/* The line, from 1, with the first byte that is not of a text in UTF-8: malformed, or a
+ * control character other than tab and the ends of lines. 0: none. */
+size_t utf8_faulty_line(const char *s, size_t n);
 /* A copy with every malformed subpart as U+FFFD, NUL-terminated, *out_len bytes
  * long; freed by the caller; NULL when out of memory. */
 char  *utf8_replace_invalid(const char *s, size_t n, size_t *out_len);

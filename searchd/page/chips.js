@@ -25,6 +25,7 @@ function says(name, value) {
     case 'near': return t('chip_near', { place: value.split(',').slice(0, 2).join(', '), km: value.split(',')[2] });
     case 'hybrid': return t('f_hybrid');
     case 'folder': return value.split('/').filter(Boolean).pop() ?? value;
+    case 'kind': return value === 'video' ? t('kind_video') : value;
     case 'name': return t('chip_name', { name: value });
     default: return value;
   }

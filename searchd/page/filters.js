@@ -107,8 +107,10 @@ export class Filters {
     const { kind: select } = this.form.elements;
     const now = this.filters?.kind ?? '';
     this.kinds = kinds;
-    const named = kinds.map((one) => [one.kind, isFilm(one) ? t('kind_film', one) : one.kind]);
-    if (now && !kinds.some(({ kind }) => kind === now)) named.push([now, now]);
+    const named = kinds.filter((one) => !isFilm(one)).map(({ kind }) => [kind, kind]);
+    const films = kinds.filter(isFilm).map((one) => [one.kind, t('kind_film', one)]);
+    if (films.length) named.push(['video', t('kind_video')], ...films);
+    if (now && !named.some(([kind]) => kind === now)) named.push([now, now]);
     select.replaceChildren(...options(named));
     select.value = now;
   }

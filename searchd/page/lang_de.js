@@ -78,6 +78,7 @@ export default {
   f_orientation: 'Format',
   f_kind: 'Dateiart',
   kind_film: 'Film, {kind}',
+  kind_video: 'Alle Filme',
   f_width: 'Breite',
   f_size: 'Dateigröße',
   any: 'Alle',

@@ -78,6 +78,7 @@ export default {
   f_orientation: 'Orientation',
   f_kind: 'File type',
   kind_film: 'Film, {kind}',
+  kind_video: 'All films',
   f_width: 'Width',
   f_size: 'File size',
   any: 'Any',
