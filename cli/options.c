@@ -191,16 +191,16 @@ static int precision_check(struct common *common, struct err *err)
                    common->precision_text);
 }
 
-/* A command's own value is one. What is common to all commands may be given again, after what
- * a shell's alias says: then the last one counts. */
+/* Words of a command's own are given once: two may mean quite different things. Of numbers,
+ * and of what is common to all commands, the last counts, after what scripts and a shell's
+ * aliases begin with. */
 static int given_once(const struct option_spec *s, bool own, bool *seen, struct err *err)
 {
     bool again = *seen;
     *seen      = true;
-    if (!again || !own || s->kind == OPTION_FLAG || s->kind == OPTION_LIST ||
-        s->kind == OPTION_IMAGE)
-        return 0;
-    return err_set(err, ERR_USAGE, "%s is given twice", s->name);
+    return again && own && (s->kind == OPTION_TEXT || s->kind == OPTION_MAYBE)
+               ? err_set(err, ERR_USAGE, "%s is given twice", s->name)
+               : 0;
 }
 
 int options_parse(int argc, char **argv, const struct option_spec *own, size_t n_own,

@@ -97,6 +97,24 @@ class PageFilters(unittest.TestCase):
         self.shows(self.listed(caption="zeppelin town"))
         self.assertEqual(b.complaints(), [])
 
+    def test_all_films_are_one_choice(self):
+        b = self.browser
+        b.open(self.daemon.url + "/")
+        b.click("#filter-button")
+        b.wait("document.querySelector('#f-kind option[value=video]')")
+        self.assertEqual(self.listed(kind="video"), [])
+        self.set("kind", "video")
+        b.wait("document.querySelector('#chips [data-filter=kind]')")
+        self.assertEqual((self.chip("kind"), self.query()), ("All films", {"kind": ["video"]}))
+        b.wait("document.querySelectorAll('.tile').length === 0")
+        kind = self.listed()[0]["kind"]
+        self.set("kind", kind)
+        self.shows(self.listed(type=kind), 5)
+        b.open(self.daemon.url + "/?kind=video")
+        b.wait("document.querySelector('#f-kind').value === 'video'")
+        self.assertEqual(b.run("return document.querySelectorAll('#f-kind option[value=video]').length"), 1)
+        self.assertEqual(b.complaints(), [])
+
     def test_a_comma_in_a_tag(self):
         """Is the daemon's and the command line's as it stands; the page has a backslash before it."""
         b, tag = self.browser, "Paris, France"
