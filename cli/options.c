@@ -191,18 +191,6 @@ static int precision_check(struct common *common, struct err *err)
                    common->precision_text);
 }
 
-/* Words of a command's own are given once: two may mean quite different things. Of numbers,
- * and of what is common to all commands, the last counts, after what scripts and a shell's
- * aliases begin with. */
-static int given_once(const struct option_spec *s, bool own, bool *seen, struct err *err)
-{
-    bool again = *seen;
-    *seen      = true;
-    return again && own && (s->kind == OPTION_TEXT || s->kind == OPTION_MAYBE)
-               ? err_set(err, ERR_USAGE, "%s is given twice", s->name)
-               : 0;
-}
-
 int options_parse(int argc, char **argv, const struct option_spec *own, size_t n_own,
                   struct common *common, struct args *args, struct err *err)
 {
@@ -212,10 +200,9 @@ int options_parse(int argc, char **argv, const struct option_spec *own, size_t n
     args->items               = mem_array((size_t)argc + 1, sizeof *args->items);
     size_t              n     = N_COMMON + n_own;
     struct option_spec *specs = mem_array(n, sizeof *specs);
-    bool               *seen  = mem_zeroed(n, sizeof *seen);
     bool                ended = false;
     int                 rc    = 0;
-    if (!args->items || !specs || !seen) {
+    if (!args->items || !specs) {
         rc = err_set(err, ERR_NOMEM, "out of memory");
         goto out;
     }
@@ -246,9 +233,7 @@ int options_parse(int argc, char **argv, const struct option_spec *own, size_t n
             }
             value = argv[++i];
         }
-        rc = given_once(s, s >= specs + N_COMMON, &seen[s - specs], err);
-        if (!rc)
-            rc = option_store(s, value, err);
+        rc = option_store(s, value, err);
         if (rc || common->help)
             goto out;
         if (s->given)
@@ -259,7 +244,6 @@ int options_parse(int argc, char **argv, const struct option_spec *own, size_t n
     rc = precision_check(common, err);
 out:
     free(specs);
-    free(seen);
     if (rc)
         args_release(args);
     return rc;

@@ -3,8 +3,7 @@
  *
  * Options may stand anywhere before a lone `--`; their values follow after a
  * space or `=` (short ones: attached or after a space). A lone `-` is an
- * argument, not an option: it is the sign of a term (terms.h). A command's own option
- * that takes a text is given once; of numbers, and of common ones, the last counts.
+ * argument, not an option: it is the sign of a term (terms.h).
  */
 #ifndef OSPREY_CLI_OPTIONS_H
 #define OSPREY_CLI_OPTIONS_H

@@ -302,7 +302,7 @@ class Filters(unittest.TestCase):
     def test_wrong_usage(self):
         for args in (["--after", "soon", "a"], ["--near", "1,2", "a"], ["--rating", "9", "a"],
                      ["--orientation", "round", "a"], ["--min-size", "big", "a"], ["--tag", "|", "a"],
-                     ["--caption", "...", "a"], ["--type", "foo", "a"], ["--type", "foo"], ["--rating", "3", "--rating", "unrated"], ["--hybrid", "--rerank", "a"], ["--hybrid"],
+                     ["--caption", "...", "a"], ["--type", "foo", "a"], ["--type", "foo"], ["--hybrid", "--rerank", "a"], ["--hybrid"],
                      ["--hybrid", "--tag", "x"], ["--tag", "x", "--rerank"],
                      ["--tag", "x", "--min-score", "0.1"], []):
             self.cli(*args, "--server", "none", status=2)

@@ -84,29 +84,6 @@ static void a_value_may_look_like_an_option(void **state)
     args_release(&args);
 }
 
-static void own_values_are_given_once(void **state)
-{
-    (void)state;
-    struct own    own;
-    struct common common;
-    struct args   args;
-    struct err    err = ERR_INIT;
-    assert_int_equal(PARSE("--in", "a", "--in", "b"), ERR_USAGE);
-    assert_string_equal(err.msg, "--in is given twice");
-    assert_int_equal(PARSE("--preview", "--preview=40x12"), ERR_USAGE);
-    /* what a script or an alias of the shell begins with counts for less */
-    assert_int_equal(PARSE("--min-score=0.1", "a", "--min-score=0.2"), 0);
-    assert_true(own.min == 0.2);
-    args_release(&args);
-    assert_int_equal(PARSE("--library", "a", "-k", "1", "--library", "b", "-k2", "--json", "--json",
-                           "--image", "x", "--image", "y"),
-                     0);
-    assert_string_equal(common.library, "b");
-    assert_int_equal(common.k, 2);
-    assert_int_equal(args.n, 2);
-    args_release(&args);
-}
-
 static void an_optional_value_needs_an_equals_sign(void **state)
 {
     (void)state;
@@ -419,7 +396,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(options_stand_anywhere),
         cmocka_unit_test(a_value_may_look_like_an_option),
-        cmocka_unit_test(own_values_are_given_once),
         cmocka_unit_test(an_optional_value_needs_an_equals_sign),
         cmocka_unit_test(after_two_dashes_nothing_is_an_option),
         cmocka_unit_test(wrong_options_are_named),
