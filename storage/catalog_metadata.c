@@ -5,6 +5,7 @@
 #include "storage/catalog_db.h"
 
 #include "base/mem.h"
+#include "text/fold.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -25,16 +26,17 @@ static int put_columns(struct catalog *cat, int64_t image_id, const struct metad
 static int is_person_s(struct catalog *cat, int64_t image_id, const struct metadata *m,
                        const char *tag, bool *out, struct err *err)
 {
-    int64_t known = 0;
-    int     rc    = strings_have(&m->people, tag)
-                        ? catalog_int(cat, &known, err,
-                                      "SELECT EXISTS (SELECT 1 FROM tags WHERE image_id = ?1 AND"
-                                             " tag = ?2 AND source = 'user')"
-                                             " OR EXISTS (SELECT 1 FROM tags_taken WHERE image_id = ?1"
-                                             " AND tag = ?2)",
-                                      "it", image_id, tag)
-                        : 0;
-    *out          = known != 0;
+    int64_t known    = 0;
+    char   *composed = NULL; /* as the catalogue keeps tags */
+    int     rc       = strings_have(&m->people, tag) ? text_nfc(tag, &composed, err) : 0;
+    if (composed)
+        rc = catalog_int(cat, &known, err,
+                         "SELECT EXISTS (SELECT 1 FROM tags WHERE image_id = ?1 AND tag = ?2"
+                         " AND source = 'user') OR EXISTS (SELECT 1 FROM tags_taken"
+                         " WHERE image_id = ?1 AND tag = ?2)",
+                         "it", image_id, composed);
+    free(composed);
+    *out = known != 0;
     return rc;
 }
 
