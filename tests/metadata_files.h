@@ -5,6 +5,7 @@
 #define OSPREY_TESTS_METADATA_FILES_H
 
 #include "base/buf.h"
+#include "meta/metadata.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -207,6 +208,20 @@ static inline const char *packet(const char *rating, const char *more)
     turn = !turn;
     snprintf(text[turn], sizeof text[turn], PACKET_FORM, rating, more);
     return text[turn];
+}
+
+/* What a file, and the sidecar beside it (or NULL), say. */
+static inline struct metadata read_file(const struct buf *file, const char *sidecar)
+{
+    struct metadata       m;
+    struct err            err   = ERR_INIT;
+    struct metadata_files files = {.picture   = (const uint8_t *)file->data,
+                                   .picture_n = file->len,
+                                   .sidecar   = (const uint8_t *)sidecar,
+                                   .sidecar_n = sidecar ? strlen(sidecar) : 0};
+    if (metadata_read(&files, &m, &err))
+        abort();
+    return m;
 }
 
 #endif

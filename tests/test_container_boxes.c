@@ -235,19 +235,6 @@ static void make_film(struct buf *b, enum film kind, const char *place)
 
 /* ---- Reading ---- */
 
-static struct metadata read_file(const struct buf *file, const char *sidecar)
-{
-    struct metadata       m;
-    struct err            err   = ERR_INIT;
-    struct metadata_files files = {.picture   = (const uint8_t *)file->data,
-                                   .picture_n = file->len,
-                                   .sidecar   = (const uint8_t *)sidecar,
-                                   .sidecar_n = sidecar ? strlen(sidecar) : 0};
-    if (metadata_read(&files, &m, &err))
-        fail_msg("%s", err.msg);
-    return m;
-}
-
 /* Damage of any kind says something or nothing, within the bytes that there are. */
 static void survives(const struct buf *file)
 {

@@ -14,19 +14,6 @@
 #include "meta/xmp.h"
 #include "tests/metadata_files.h"
 
-static struct metadata read_file(const struct buf *file, const char *sidecar)
-{
-    struct metadata       m;
-    struct err            err   = ERR_INIT;
-    struct metadata_files files = {.picture   = (const uint8_t *)file->data,
-                                   .picture_n = file->len,
-                                   .sidecar   = (const uint8_t *)sidecar,
-                                   .sidecar_n = sidecar ? strlen(sidecar) : 0};
-    if (metadata_read(&files, &m, &err))
-        fail_msg("%s", err.msg);
-    return m;
-}
-
 /* NULL: there is none. xmp, sidecar: attributes. */
 struct telling {
     const char *exif_taken, *exif_made, *zone, *xmp, *sidecar, *iim_day, *iim_time, *iim_made;
