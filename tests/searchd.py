@@ -59,7 +59,7 @@ class UnixConnection(http.client.HTTPConnection):
 class Daemon:
     def __init__(self, *args, env=None, wait=True):
         clean = {k: v for k, v in os.environ.items()
-                 if not k.startswith("OSPREY_") or k == "OSPREY_MODELS"}
+                 if not k.startswith("OSPREY_") or k in ("OSPREY_MODELS", "OSPREY_CPU")}
         clean.setdefault("OMP_NUM_THREADS", "2")
         self.log = tempfile.TemporaryFile()
         self.process = subprocess.Popen([SEARCHD, "--json", *args], stdout=subprocess.PIPE,
