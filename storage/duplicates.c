@@ -8,7 +8,6 @@
 #include "storage/duplicates_group.h"
 #include "storage/duplicates_pairs.h"
 #include "storage/library_fingerprints.h"
-#include "storage/library_parts.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +95,7 @@ static int picture_add(struct pictures *p, const struct library_image *image, st
                                                              .width    = image->width,
                                                              .height   = image->height,
                                                              .camera   = image->camera && *image->camera,
+                                                             .parts    = image->pages > 1,
                                                              .colour   = true};
     memcpy(q->kind, image->kind, sizeof q->kind);
     memcpy(q->hash, image->hash, sizeof q->hash);
@@ -209,21 +209,15 @@ static int contents_number(struct pictures *p, size_t *n, struct err *err)
 static int fingerprints_load(struct library *lib, struct pictures *p, struct duplicate_pairs *pairs,
                              size_t *blind, struct err *err)
 {
-    struct library_stats stats;
-    int                  rc = library_stats(lib, &stats, err);
+    int rc = 0;
     for (size_t c = 0; c < pairs->n && !rc; c++) {
-        struct err                      why   = ERR_INIT;
-        const struct duplicate_picture *lead  = &p->list[p->members[p->first[c]]];
-        uint8_t                        *to    = pairs->prints + c * FINGERPRINT_BYTES;
-        bool                            parts = false;
-        pairs->ids[c]                         = lead->id;
-        if (stats.parts > 0)
-            rc = library_has_parts(lib, lead->id, &parts, err);
-        if (rc)
-            return rc;
-        rc             = parts ? ERR_NOTFOUND : library_fingerprint_get(lib, lead->hash, to, &why);
+        struct err                      why  = ERR_INIT;
+        const struct duplicate_picture *lead = &p->list[p->members[p->first[c]]];
+        uint8_t                        *to   = pairs->prints + c * FINGERPRINT_BYTES;
+        pairs->ids[c]                        = lead->id;
+        rc = lead->parts ? ERR_NOTFOUND : library_fingerprint_get(lib, lead->hash, to, &why);
         pairs->sees[c] = rc == 0;
-        *blind += rc == ERR_NOTFOUND && !parts && !format_names_video(lead->kind);
+        *blind += rc == ERR_NOTFOUND && !lead->parts && !format_names_video(lead->kind);
         for (uint32_t i = p->first[c]; i < p->first[c + 1] && rc == 0; i++)
             p->list[p->members[i]].colour = fingerprint_has_colour(to);
         rc = rc && rc != ERR_NOTFOUND ? err_set(err, why.code, "%s", why.msg) : 0;

@@ -33,6 +33,7 @@ struct duplicate_picture {
     int64_t taken_at; /* Unix seconds, 0: unknown */
     int     width, height;
     bool    camera; /* is known */
+    bool    parts;  /* it has pages, or frames, beside its first */
     bool    colour; /* true where it isn't known */
     bool    link;   /* its name is, or leads through, a symbolic link (duplicates_files.h) */
     char    kind[16];

@@ -28,14 +28,6 @@ static int name_page(struct library *lib, struct library_hit *hit, struct err *e
     return rc == ERR_NOTFOUND ? 0 : rc;
 }
 
-int library_has_parts(struct library *lib, int64_t id, bool *yes, struct err *err)
-{
-    struct catalog_part part;
-    int                 rc = catalog_part_next(lib->cat, id, 1, &part, err);
-    *yes                   = rc == 0;
-    return rc == ERR_NOTFOUND ? 0 : rc;
-}
-
 static int by_image(const void *a, const void *b)
 {
     const struct library_hit *x = a, *y = b;

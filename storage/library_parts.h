@@ -20,9 +20,6 @@ struct library_whole {
 int  library_whole_get(struct library *lib, int64_t id, struct library_whole *out, struct err *err);
 void library_whole_release(struct library_whole *whole);
 
-/* Whether it has pages, or frames, beside the one that it is shown by. */
-int library_has_parts(struct library *lib, int64_t id, bool *yes, struct err *err);
-
 struct library_part {
     int     page;    /* from 1; some may be missing, as they could not be read */
     int32_t time_ms; /* when in its film a frame is; -1: it is of no film */
