@@ -95,7 +95,7 @@ static int map_rooms(const struct wire_setup *setup, struct rooms *rooms, struct
  * by ending. A Ctrl-C is meant for it. */
 static void live_with_parent(void)
 {
-    static const int others[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    static const int others[] = WIRE_SIGNALS;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         signal(others[i], SIG_IGN);

@@ -9,27 +9,21 @@ import struct
 import subprocess
 import tempfile
 import unittest
-import zlib
+
+import pictures
+import stamps
 
 BUILD = os.environ["OSPREY_BUILD"]
 SOURCE = os.environ["OSPREY_SOURCE"]
 OSPREY = os.path.join(BUILD, "osprey")
-STAMPS = "/usr/share/tuxpaint/stamps"
+STAMPS = str(stamps.STAMPS)
 ODD_NAME = b"caf\xe9 \n.png"  # not UTF-8, and a line break
 
 
 def png(path, width, height, pixel):
     """Writes an RGB PNG; pixel(x, y) gives three bytes."""
-    rows = b"".join(b"\0" + bytes(c for x in range(width) for c in pixel(x, y))
-                    for y in range(height))
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    with open(path, "wb") as f:
-        f.write(b"\x89PNG\r\n\x1a\n" +
-                chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) +
-                chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+    rows = (b"\0" + bytes(c for x in range(width) for c in pixel(x, y)) for y in range(height))
+    pictures.write(path, pictures.rgb_png(width, height, rows))
 
 
 def patterns():

@@ -23,7 +23,6 @@ def scene(seed, width, height, gain=1.0, disc=0.3):
     """An RGB PNG of a scene told by its seed, seen in some size and light."""
     import math
     import random
-    import zlib
     rnd = random.Random("scene %d" % seed)
     waves = [(rnd.uniform(1, 9), rnd.uniform(0, 6.3), rnd.uniform(0, 6.3)) for _ in range(7)]
     tint = [rnd.uniform(-40, 40) for _ in range(3)]
@@ -37,9 +36,7 @@ def scene(seed, width, height, gain=1.0, disc=0.3):
             light += 70 if (u - disc) ** 2 + (v - 0.4) ** 2 < 0.012 else 0
             row += bytes(min(255, max(0, int(gain * (light + t)))) for t in tint)
         rows.append(bytes(row))
-    return (pictures.PNG_MAGIC +
-            pictures.chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) +
-            pictures.chunk(b"IDAT", zlib.compress(b"".join(rows))) + pictures.chunk(b"IEND", b""))
+    return pictures.rgb_png(width, height, rows)
 
 
 class Images(html.parser.HTMLParser):

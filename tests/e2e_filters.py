@@ -18,8 +18,9 @@ import unittest
 import urllib.parse
 
 import searchd
+import stamps
 
-STAMPS = "/usr/share/tuxpaint/stamps"
+STAMPS = str(stamps.STAMPS)
 MOST = 150  # pictures
 
 CAMERAS = ["", "Osprey Talon", "OSPREY wing", "Kestrel"]

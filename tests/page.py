@@ -13,11 +13,12 @@ import unittest
 import urllib.parse
 
 import searchd
+import stamps
 import webdriver
 from searchd import BUILD
 
 SHOTS = os.path.join(BUILD, "screenshots")
-STAMPS = "/usr/share/tuxpaint/stamps"  # `make demo` installs them
+STAMPS = str(stamps.STAMPS)
 
 PATHS = """[...document.querySelectorAll('.tile')].map((tile) => tile.querySelector('img').alt)"""
 

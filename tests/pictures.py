@@ -37,6 +37,12 @@ def chunk(kind, data):
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
+def rgb_png(width, height, rows, level=-1):
+    """Rows: each a zero, then three bytes for each pixel."""
+    return (PNG_MAGIC + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) +
+            chunk(b"IDAT", zlib.compress(b"".join(rows), level)) + chunk(b"IEND", b""))
+
+
 def png(seed, width=64, height=64):
     """An RGB PNG of random blocks."""
     rnd = random.Random("png %d" % seed)
@@ -46,8 +52,7 @@ def png(seed, width=64, height=64):
         row = b"".join(bytes(rnd.randrange(256) for _ in range(3)) * cell
                        for _ in range(0, width, cell))[:width * 3]
         rows += [b"\0" + row] * cell
-    return (PNG_MAGIC + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) +
-            chunk(b"IDAT", zlib.compress(b"".join(rows[:height]))) + chunk(b"IEND", b""))
+    return rgb_png(width, height, rows[:height])
 
 
 class BitWriter:

@@ -5,11 +5,11 @@ captions and classes, and running it. Python's standard library alone.
 import json
 import os
 import shutil
-import struct
 import subprocess
 import tempfile
 import unittest
-import zlib
+
+import pictures
 
 BUILD = os.environ["OSPREY_BUILD"]
 OSPREY = os.path.join(BUILD, "osprey")
@@ -26,16 +26,9 @@ PAIRS = ["--images", "pictures", "--captions", "train.tsv", "--dev-captions", "d
 
 
 def png(path, pixel):
-    rows = b"".join(b"\0" + bytes(c for x in range(SIDE) for c in pixel(x - SIDE // 2, y - SIDE // 2))
-                    for y in range(SIDE))
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    with open(path, "wb") as f:
-        f.write(b"\x89PNG\r\n\x1a\n" +
-                chunk(b"IHDR", struct.pack(">IIBBBBB", SIDE, SIDE, 8, 2, 0, 0, 0)) +
-                chunk(b"IDAT", zlib.compress(rows, 1)) + chunk(b"IEND", b""))
+    rows = (b"\0" + bytes(c for x in range(SIDE) for c in pixel(x - SIDE // 2, y - SIDE // 2))
+            for y in range(SIDE))
+    pictures.write(path, pictures.rgb_png(SIDE, SIDE, rows, 1))
 
 
 class Training(unittest.TestCase):

@@ -12,7 +12,15 @@
 
 #include "image/image.h"
 
+#include <signal.h>
 #include <stdint.h>
+
+/* What a terminal, or a session that ends, sends to all of its programs: meant for the other
+ * side, never for a worker. Blocked when one is started, ignored once it runs. */
+#define WIRE_SIGNALS                                                                               \
+    {                                                                                              \
+        SIGINT, SIGTERM, SIGHUP, SIGQUIT                                                           \
+    }
 
 #define WIRE_MAGIC   UINT32_C(0x4F445731) /* "ODW1" */
 #define WIRE_VERSION 3

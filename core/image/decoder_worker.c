@@ -98,16 +98,15 @@ static int add_actions(posix_spawn_file_actions_t *actions, const int from[3])
     return why;
 }
 
-/* Every signal as it is for a new program, whatever this one catches or blocks. What a
- * terminal sends to all of its programs must not end a worker, not even one that did not
- * come to say so itself yet. */
+/* Every signal as it is for a new program, whatever this one catches or blocks, but for those
+ * that must not end a worker that did not come to ignore them yet. */
 static int add_signals(posix_spawnattr_t *attributes)
 {
-    static const int terminal[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    static const int others[] = WIRE_SIGNALS;
     sigset_t         blocked, all;
     sigemptyset(&blocked);
-    for (size_t i = 0; i < sizeof terminal / sizeof *terminal; i++)
-        sigaddset(&blocked, terminal[i]);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        sigaddset(&blocked, others[i]);
     sigfillset(&all);
     int why = posix_spawnattr_setsigmask(attributes, &blocked);
     if (!why)
